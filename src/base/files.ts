@@ -1,0 +1,91 @@
+/**
+ * @file Writes that survive a crash: temporary file beside the target, fsync, rename, fsync of the folder.
+ * A reader sees the old content or the new, never a half.
+ */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, basename } from 'node:path';
+import { FileError, OutputError, isSystemError, messageOf } from './errors.js';
+
+/**
+ * Replaces `path` atomically with `content`, creating parent folders.
+ * @throws OutputError when the folder cannot be written or the disk is full; the old file is left as it was.
+ */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    mkdirSync(folder, { recursive: true });
+    const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
+    const file = openSync(temporary, 'w');
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+    syncFolder(folder);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw outputError(path, error);
+  }
+}
+
+/** Appends one line to an append-only log and syncs it. @throws OutputError as {@link writeFileAtomic}. */
+export function appendLine(path: string, line: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const file = openSync(path, 'a');
+    try {
+      writeSync(file, `${line}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw outputError(path, error);
+  }
+}
+
+/** Reads a JSON file of ours. @throws FileError when it is missing or not JSON. */
+export function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as unknown;
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such file`);
+    throw new FileError(`${path}: not readable as JSON (${messageOf(error)})`, { cause: error });
+  }
+}
+
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function outputError(path: string, error: unknown): unknown {
+  if (isSystemError(error, 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'))
+    return new OutputError(`${path}: cannot write here (${error.code}); choose another folder with --out`, {
+      cause: error,
+    });
+  if (isSystemError(error, 'ENOSPC', 'EDQUOT'))
+    return new OutputError(
+      `${path}: the disk is full; what was written before is kept, free some space and resume`,
+      {
+        cause: error,
+      },
+    );
+  return error;
+}

@@ -1,0 +1,153 @@
+/**
+ * @file The op contract: what a device must be able to compute, on plain float32 buffers.
+ *
+ * `reference` computes each op in readable TypeScript and is the oracle; `native` calls the C kernels. Nothing above
+ * the tensor floor knows which device runs. Layout is NHWC for activations and HWIO ([kernelHeight, kernelWidth,
+ * inChannels / groups, outChannels]) for weights, dense, row-major. Outputs are written whole: callers need not
+ * clear them. Inputs and outputs never overlap unless said. Shapes have been checked by the caller.
+ * Results do not depend on the number of threads.
+ */
+
+/** Geometry of a convolution-like op. Padded positions read as zero. All counts in elements. */
+export interface ConvGeometry {
+  readonly batch: number;
+  readonly inHeight: number;
+  readonly inWidth: number;
+  readonly inChannels: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly outChannels: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly stride: number;
+  readonly padTop: number;
+  readonly padLeft: number;
+  readonly groups: number;
+}
+
+export interface Kernels {
+  readonly name: string;
+
+  /** A zeroed buffer of `length` floats, 64-byte aligned where the device cares. */
+  allocate(length: number): Float32Array;
+
+  // --- convolution: y[n,oh,ow,o] = sum x[n, oh*s-p+u, ow*s-p+v, c] * w[u,v,c,o]
+  conv2dForward(g: ConvGeometry, x: Float32Array, w: Float32Array, y: Float32Array): void;
+  conv2dInputGradient(g: ConvGeometry, dy: Float32Array, w: Float32Array, dx: Float32Array): void;
+  conv2dWeightGradient(g: ConvGeometry, x: Float32Array, dy: Float32Array, dw: Float32Array): void;
+
+  // --- AdderNet (CVPR'20): y = -sum |x - w|; padded positions take part as |0 - w|
+  l1Forward(g: ConvGeometry, x: Float32Array, w: Float32Array, y: Float32Array): void;
+  /** dx = sum dy * clamp(w - x, -1, 1) (the published rule, not the derivative). */
+  l1InputGradient(
+    g: ConvGeometry,
+    x: Float32Array,
+    w: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+  /** dw = sum dy * (x - w) (the published "full precision" rule), padded positions count as x = 0. */
+  l1WeightGradient(
+    g: ConvGeometry,
+    x: Float32Array,
+    w: Float32Array,
+    dy: Float32Array,
+    dw: Float32Array,
+  ): void;
+
+  // --- batch normalisation over rows: x is [rows, channels]
+  /** Biased batch mean and variance of each channel. */
+  channelMoments(
+    rows: number,
+    channels: number,
+    x: Float32Array,
+    mean: Float32Array,
+    variance: Float32Array,
+  ): void;
+  /** y = x * scale[c] + shift[c], then max(0, .) when `relu`. `y` may be `x`. */
+  channelAffine(
+    rows: number,
+    channels: number,
+    relu: boolean,
+    x: Float32Array,
+    scale: Float32Array,
+    shift: Float32Array,
+    y: Float32Array,
+  ): void;
+  /**
+   * Gradient of y = relu?(gamma * (x - mean) * inverseStd + beta) with mean and inverseStd taken over the batch.
+   * With `relu`, dy is masked by y > 0. Writes dx, dgamma, dbeta.
+   */
+  batchNormGradient(
+    rows: number,
+    channels: number,
+    relu: boolean,
+    x: Float32Array,
+    y: Float32Array,
+    dy: Float32Array,
+    mean: Float32Array,
+    inverseStd: Float32Array,
+    gamma: Float32Array,
+    dx: Float32Array,
+    dgamma: Float32Array,
+    dbeta: Float32Array,
+  ): void;
+
+  // --- elementwise; length = first buffer's
+  relu(x: Float32Array, y: Float32Array): void;
+  /** dx = y > 0 ? dy : 0. `dx` may be `dy`. */
+  reluGradient(y: Float32Array, dy: Float32Array, dx: Float32Array): void;
+  /** y = a + b, then max(0, .) when `relu`. `y` may be `a`. */
+  add(relu: boolean, a: Float32Array, b: Float32Array, y: Float32Array): void;
+  /** y += alpha * x. */
+  axpy(alpha: number, x: Float32Array, y: Float32Array): void;
+  /** x *= alpha. */
+  scale(alpha: number, x: Float32Array): void;
+  /** Sum of squares, accumulated in float64 over fixed-size pieces in order. NaN and infinity propagate. */
+  sumOfSquares(x: Float32Array): number;
+
+  // --- pooling: x is [batch, positions, channels], y is [batch, channels]
+  globalAveragePool(
+    batch: number,
+    positions: number,
+    channels: number,
+    x: Float32Array,
+    y: Float32Array,
+  ): void;
+  globalAveragePoolGradient(
+    batch: number,
+    positions: number,
+    channels: number,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+
+  // --- loss: logits [batch, classes], label-smoothed cross-entropy per image
+  /** losses[n] = -sum_c q_c log softmax(logits)_c, q = (1 - smoothing) onehot + smoothing / classes;
+   *  dlogits = (softmax - q) / batch. */
+  softmaxCrossEntropy(
+    batch: number,
+    classes: number,
+    smoothing: number,
+    logits: Float32Array,
+    labels: Int32Array,
+    losses: Float32Array,
+    dlogits: Float32Array,
+  ): void;
+
+  // --- weights
+  /** DeepShift-Q: q = sign(w) * 2^round(log2 |w|) with the exponent clamped to [minExponent, maxExponent]; 0 stays 0. */
+  powerOfTwo(minExponent: number, maxExponent: number, w: Float32Array, q: Float32Array): void;
+
+  // --- optimiser
+  /** g = gradientScale * gradient + weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity. */
+  sgdStep(
+    rate: number,
+    momentum: number,
+    weightDecay: number,
+    gradientScale: number,
+    weight: Float32Array,
+    gradient: Float32Array,
+    velocity: Float32Array,
+  ): void;
+}
