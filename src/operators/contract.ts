@@ -1,0 +1,81 @@
+/**
+ * @file The contract of an operator family: everything the system must know of it stands in one folder.
+ *
+ * A family answers four questions: what the layer computes and by which gradient rule (several are deliberately not
+ * the derivative), how its weights come from a tensor shared with other families, what it costs (pure data), and how
+ * it lowers to an export format. To add a family is to add a folder and one line in `registry.ts`.
+ */
+import type { Random } from '../base/random.js';
+import type { OperandBits, Primitive } from '../hardware/layer.js';
+import type { OnnxGraph } from '../nn/onnx/graph.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Static geometry of one convolution-like layer; square kernels and strides. Weights are [kernel, kernel, in / groups, out]. */
+export interface LayerGeometry {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernel: number;
+  readonly stride: number;
+  /** Zero padding on each side. */
+  readonly padding: number;
+  readonly groups: number;
+}
+
+/** A learned scalar that a sharing map keeps per shared tensor. */
+export interface SharingParameter {
+  readonly name: string;
+  readonly initial: number;
+}
+
+/** How a family's weights are obtained from a tensor that several families share. */
+export interface SharingMap {
+  /** Own learned scalars of the map, one of each per shared tensor. */
+  readonly parameters: readonly SharingParameter[];
+  /** The family's stored weights, differentiably, from the shared tensor and the map's own scalars ([1] each). */
+  apply(shared: Tensor, own: readonly Tensor[]): Tensor;
+  /**
+   * Shared values that map to these weights when the map's scalars are `own`: `apply(invert(w)) = w` up to rounding
+   * for any weights of the family whose shared tensor has standard deviation `sharedStd`.
+   */
+  invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
+}
+
+export interface OperatorFamily {
+  /** Registry name: `conv`, `pot.q`, `add`. */
+  readonly name: string;
+  /** For people: `Convolution`. */
+  readonly title: string;
+  /** CSS colour of the family in every picture. */
+  readonly colour: string;
+
+  // --- the layer
+  /** Fresh weights of shape [kernel, kernel, in / groups, out]. */
+  initialWeights(geometry: LayerGeometry, random: Random): Float32Array;
+  /** x [N, H, W, in] and stored weights -> [N, H', W', out], recorded on the tape with the family's own gradient rule. */
+  forward(x: Tensor, weights: Tensor, geometry: LayerGeometry): Tensor;
+  /** The values the layer really computes with, for export, histograms and bit counts (powers of two for pot.q). */
+  effectiveWeights(weights: Float32Array): Float32Array;
+  /** Puts stand-alone weights back into the family's domain after an optimiser step; absent when there is nothing to do. */
+  readonly project?: (weights: Float32Array) => void;
+  /**
+   * Adaptive learning rate (AdderNet): the optimiser rescales this family's weight gradient to eta * sqrt(count) / ||g||
+   * times itself. It belongs to the optimiser, after accumulation, never to the backward pass.
+   */
+  readonly adaptiveRate?: number;
+
+  readonly sharing: SharingMap;
+
+  // --- cost, as pure data
+  readonly primitive: Primitive;
+  readonly operandBits: OperandBits;
+
+  // --- export
+  /** Emits the layer (NCHW there) and returns the name of its output. `weights` are the stored ones. */
+  lower(
+    graph: OnnxGraph,
+    name: string,
+    input: string,
+    weights: Float32Array,
+    geometry: LayerGeometry,
+  ): string;
+}

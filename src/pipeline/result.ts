@@ -1,0 +1,147 @@
+/**
+ * @file What a run leaves behind for people and programs: the shape of `result.json` and of the lines of `events.jsonl`.
+ */
+import type { Architecture } from '../spaces/architecture.js';
+
+/** Cost of one layer under one profile. Energies in mJ, latency in ms, per inference at batch 1. */
+export interface LayerCostRecord {
+  readonly name: string;
+  /** Operator family, or `conv` for the stem and the classifier. */
+  readonly family: string;
+  readonly operations: number;
+  readonly energyMj: number;
+  readonly latencyMs: number;
+  readonly computeMj: number;
+  readonly dramMj: number;
+  readonly globalBufferMj: number;
+  readonly nocMj: number;
+  readonly registerFileMj: number;
+}
+
+/** Weight histogram of one family over the whole network: `counts[i]` weights in [edges[i], edges[i + 1]). */
+export interface WeightHistogram {
+  readonly family: string;
+  readonly edges: readonly number[];
+  readonly counts: readonly number[];
+}
+
+/** One retrained network: trained from scratch under the shared schedule, test set read once. */
+export interface NetworkResult {
+  /** `hybrid`, `all-conv`, `all-shift`, `all-add` or `conv-scaled`. */
+  readonly name: string;
+  /** 0 to 1. */
+  readonly testAccuracy: number;
+  readonly searchValidationAccuracy: number;
+  /** By profile name, whole network, one inference. */
+  readonly energyMj: Readonly<Record<string, number>>;
+  readonly latencyMs: Readonly<Record<string, number>>;
+  /** Primitive operations (multiply-, shift- or add-accumulates). */
+  readonly macs: number;
+  readonly params: number;
+  readonly withinBudget: boolean;
+  readonly trainSeconds: number;
+  readonly architecture: Architecture;
+  /** By profile name. */
+  readonly layers: Readonly<Record<string, readonly LayerCostRecord[]>>;
+  readonly weightHistograms: readonly WeightHistogram[];
+}
+
+/** One limit of the budget, all "at most". */
+export interface BudgetRecord {
+  /** `energyMj`, `latencyMs`, `macs` or `params`. */
+  readonly quantity: string;
+  readonly limit: number;
+}
+
+export interface RunResult {
+  readonly format: 'shiftaddnas-result';
+  readonly version: 1;
+  readonly name: string;
+  readonly command: string;
+  readonly seed: number;
+  readonly startedAt: string;
+  readonly seconds: number;
+  /** Seconds by phase: supernet, search, retrain. */
+  readonly phaseSeconds: Readonly<Record<string, number>>;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryGiB: number;
+    readonly platform: string;
+    readonly device: string;
+    readonly threads: number;
+  };
+  readonly dataset: {
+    readonly name: string;
+    readonly spec: string;
+    readonly height: number;
+    readonly width: number;
+    readonly channels: number;
+    readonly classes: readonly string[];
+    readonly trainImages: number;
+    readonly searchValidationImages: number;
+    readonly testImages: number;
+    readonly fingerprint: string;
+    readonly notices: readonly string[];
+  };
+  readonly space: { readonly name: string; readonly size: string; readonly families: readonly string[] };
+  /** Profile that the budget is measured under, and every profile reported. */
+  readonly profile: string;
+  readonly profiles: readonly string[];
+  readonly budget: readonly BudgetRecord[];
+  readonly schedule: Readonly<Record<string, number | string>>;
+  readonly search: {
+    readonly generations: number;
+    readonly evaluated: number;
+    readonly bestGenome: readonly number[];
+    readonly bestSearchValidationAccuracy: number;
+  };
+  readonly networks: readonly NetworkResult[];
+}
+
+/** One evaluated candidate of the search (weights inherited from the supernet). */
+export interface CandidateEvent {
+  readonly type: 'candidate';
+  readonly time: string;
+  readonly generation: number;
+  readonly genome: readonly number[];
+  /** How it came about: `random`, `mutation` or `crossover`. */
+  readonly origin: string;
+  /** On search-validation, 0 to 1. */
+  readonly accuracy: number;
+  /** Under the budget's profile. */
+  readonly energyMj: number;
+  readonly latencyMs: number;
+  readonly macs: number;
+  readonly params: number;
+}
+
+/** One report of training progress (supernet or a retrained network). */
+export interface TrainingEvent {
+  readonly type: 'training';
+  readonly time: string;
+  /** `supernet` or `retrain:NAME`. */
+  readonly phase: string;
+  readonly epoch: number;
+  readonly step: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly learningRate: number;
+}
+
+/** A phase began or ended, or something a person should know happened. */
+export interface PhaseEvent {
+  readonly type: 'phase';
+  readonly time: string;
+  readonly phase: string;
+  readonly state: 'started' | 'finished' | 'resumed';
+}
+
+export interface NoticeEvent {
+  readonly type: 'notice';
+  readonly time: string;
+  readonly message: string;
+}
+
+export type RunEvent = CandidateEvent | TrainingEvent | PhaseEvent | NoticeEvent;

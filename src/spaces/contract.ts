@@ -1,0 +1,30 @@
+/**
+ * @file The contract of a search space: genome <-> architecture, and the moves of a search.
+ *
+ * A genome is one option index per position. Spaces are finite and know their exact size. Nothing above this floor
+ * knows what the options of a space mean.
+ */
+import type { Random } from '../base/random.js';
+import type { Architecture } from './architecture.js';
+
+export type Genome = readonly number[];
+
+export interface SearchSpace {
+  readonly name: string;
+  /** A string that changes whenever genomes of another space would mean something else (name and every option). */
+  readonly identity: string;
+  /** Number of options at each position. */
+  readonly optionCounts: readonly number[];
+  /** Exact number of genomes. */
+  readonly size: bigint;
+  /** Uniform over the genomes. */
+  sample(random: Random): Genome;
+  /** Each gene is redrawn uniformly with probability `rate` (cv-search: 0.2). */
+  mutate(genome: Genome, rate: number, random: Random): Genome;
+  /** Each gene from one of the two parents at even odds. */
+  crossover(first: Genome, second: Genome, random: Random): Genome;
+  /** The resolved architecture. Throws on an illegal genome. */
+  architecture(genome: Genome): Architecture;
+  /** One human-readable label per position and option, for example `add x0.5`. */
+  optionLabel(position: number, option: number): string;
+}
