@@ -1,0 +1,40 @@
+/**
+ * @file The reference device: every op of the contract in readable TypeScript.
+ *
+ * It is the oracle that other devices are tested against, and what the engine falls back to where no C compiler is
+ * at hand. Plain loops, one thread; sums are taken in float64 and stored to float32 once.
+ */
+import type { Kernels } from '../kernels.js';
+import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
+import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
+import { add, axpy, relu, reluGradient, scale, sgdStep, sumOfSquares } from './elementwise.js';
+import { softmaxCrossEntropy } from './loss.js';
+import { batchNormGradient, channelAffine, channelMoments } from './normalisation.js';
+import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
+import { powerOfTwo } from './power-of-two.js';
+
+/** The op contract of `kernels.ts`, computed plainly. */
+export const referenceKernels: Kernels = {
+  name: 'reference',
+  allocate: (length) => new Float32Array(length),
+  conv2dForward,
+  conv2dInputGradient,
+  conv2dWeightGradient,
+  l1Forward,
+  l1InputGradient,
+  l1WeightGradient,
+  channelMoments,
+  channelAffine,
+  batchNormGradient,
+  relu,
+  reluGradient,
+  add,
+  axpy,
+  scale,
+  sumOfSquares,
+  globalAveragePool,
+  globalAveragePoolGradient,
+  softmaxCrossEntropy,
+  powerOfTwo,
+  sgdStep,
+};
