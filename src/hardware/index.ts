@@ -1,0 +1,30 @@
+/**
+ * @file `shiftaddnas/hardware`: energy and latency of layers on an accelerator, usable without the rest of the package.
+ *
+ * @example
+ * import { estimate, fp32OperandBits, Primitive } from 'shiftaddnas/hardware';
+ * const cost = estimate(layers, 'fair');
+ * console.log(cost.energyMj, cost.latencyMs, cost.profile);
+ */
+export { estimate, estimateLayer, type LayerCost, type NetworkCost } from './estimate.js';
+export type { LevelEnergy, OperandEnergy, Tiling } from './accesses.js';
+export { Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+export {
+  builtInProfileNames,
+  loadProfile,
+  parseProfile,
+  profileSummary,
+  withWordBits,
+  type AcceleratorProfile,
+  type BuiltInProfileName,
+} from './profile.js';
+export { LayerError, MappingError, SingleRowError, type RefusedLimit } from './errors.js';
+export {
+  estimateCsv,
+  fp32OperandBits,
+  type CsvEstimate,
+  type CsvNotice,
+  type CsvOptions,
+  type PricedRow,
+} from './csv.js';
+export { compareWithGolden, type GoldenComparison, type GoldenDeviation } from './golden.js';

@@ -1,0 +1,96 @@
+/**
+ * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
+ */
+import type { OperandBits, Primitive } from './layer.js';
+import { ArrayLimit, MemoryLevel, OperandWidths, type AcceleratorProfile } from './profile.js';
+
+/** Resource limits as exclusive or inclusive integer bounds on a tile. */
+export interface ArrayLimits {
+  /** Largest M1 C1 E1 R. */
+  readonly maxProcessingElements: number;
+  /** Largest C0 S. */
+  readonly maxInputWords: number;
+  /** Largest M0 C0 S. */
+  readonly maxWeightWords: number;
+  /** Largest M0. */
+  readonly maxPartialSumWords: number;
+  /** Largest input tile plus output tile in the global buffer. */
+  readonly maxGlobalBufferWords: number;
+}
+
+/** What one access of one operand at one level costs, in pJ, one operation, and one cycle in ns. */
+export interface UnitPrices {
+  readonly computePj: number;
+  readonly inputDramPj: number;
+  readonly inputGlobalBufferPj: number;
+  readonly inputNocPj: number;
+  readonly inputRegisterFilePj: number;
+  readonly weightDramPj: number;
+  readonly weightNocPj: number;
+  readonly weightRegisterFilePj: number;
+  readonly outputDramPj: number;
+  readonly outputGlobalBufferPj: number;
+  readonly outputNocPj: number;
+  readonly outputRegisterFilePj: number;
+  readonly cyclePeriodNs: number;
+}
+
+/**
+ * The limits of the array in whole words. The published buffers must be less than full (strict bounds), the partial
+ * sum register file may be full; sizes are words, so narrow operands do not enlarge a buffer.
+ */
+export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
+  const word = profile.wordSizes[String(profile.wordBits)]!;
+  const elements = profile.processingElements.value * word.processingElementFactor.value;
+  const words = (buffer: { readonly value: number }): number => buffer.value * word.bufferWordFactor.value;
+  return {
+    maxProcessingElements: profile.processingElementLimit === ArrayLimit.Below ? elements - 1 : elements,
+    maxInputWords: words(profile.inputRegisterFileWords) - 1,
+    maxWeightWords: words(profile.weightRegisterFileWords) - 1,
+    maxPartialSumWords: words(profile.partialSumRegisterFileWords),
+    maxGlobalBufferWords: words(profile.globalBufferWords) - 1,
+  };
+}
+
+/** The operand widths that a profile charges for a layer: the layer's own, one word each, or the primitive's rule. */
+export function chargedBits(
+  profile: AcceleratorProfile,
+  primitive: Primitive,
+  layerBits: OperandBits,
+): OperandBits {
+  const ruled = profile.primitiveRules?.[primitive]?.operandBits?.value;
+  if (ruled !== undefined) return { weight: ruled, activation: ruled, partialSum: ruled };
+  if (profile.operandWidths === OperandWidths.Layer) return layerBits;
+  return { weight: profile.wordBits, activation: profile.wordBits, partialSum: profile.wordBits };
+}
+
+/**
+ * Unit prices of a primitive at given operand widths. Partial sums travel at their own width up to the global buffer;
+ * what is written to DRAM is the next layer's input, hence of activation width.
+ */
+export function unitPrices(profile: AcceleratorProfile, primitive: Primitive, bits: OperandBits): UnitPrices {
+  const compute = profile.wordSizes[String(profile.wordBits)]!.computePj;
+  const memory = profile.memoryPjPer16Bits;
+  const free = profile.primitiveRules?.[primitive]?.freeLevels?.levels ?? [];
+  const dram = free.includes(MemoryLevel.Dram) ? 0 : memory.dram.value;
+  const globalBuffer = free.includes(MemoryLevel.GlobalBuffer) ? 0 : memory.globalBuffer.value;
+  const noc = free.includes(MemoryLevel.Noc) ? 0 : memory.noc.value;
+  const activation = bits.activation / 16;
+  const weight = bits.weight / 16;
+  const partialSum = bits.partialSum / 16;
+  return {
+    computePj: compute[primitive].value + compute.accumulate.value,
+    inputDramPj: dram * activation,
+    inputGlobalBufferPj: globalBuffer * activation,
+    inputNocPj: noc * activation,
+    inputRegisterFilePj: memory.registerFile.value * activation,
+    weightDramPj: dram * weight,
+    weightNocPj: noc * weight,
+    weightRegisterFilePj: memory.registerFileWeight.value * weight,
+    outputDramPj: dram * activation,
+    outputGlobalBufferPj: globalBuffer * partialSum,
+    outputNocPj: memory.nocPartialSum.value * partialSum,
+    outputRegisterFilePj: memory.registerFile.value * partialSum,
+    cyclePeriodNs: profile.clockPeriodNs[primitive].value,
+  };
+}
