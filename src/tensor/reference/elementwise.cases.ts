@@ -1,0 +1,178 @@
+/**
+ * @file Cases for the elementwise ops, the sum of squares and the optimiser step, at every length around the widths
+ * of vectors and at lengths that are split among threads.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  type Bench,
+  type Device,
+  expectDefinition,
+  expectEqual,
+  forAll,
+  normals,
+  seeds,
+  tabulate,
+  withBench,
+} from './bench.cases.js';
+
+const lengths = fc.oneof(
+  { weight: 9, arbitrary: fc.integer({ min: 1, max: 200 }) },
+  { weight: 1, arbitrary: fc.integer({ min: 20_000, max: 90_000 }) },
+);
+const lists = fc.tuple(lengths, seeds);
+
+export function describeElementwise(device: Device): void {
+  const { kernels } = device;
+  const use = <T>(run: (bench: Bench) => T): T => withBench(device, run);
+
+  describe('elementwise ops', () => {
+    it('allocate gives zeroed buffers of their own', () => {
+      for (const length of [0, 1, 5, 16, 1000, 70_001]) {
+        const a = kernels.allocate(length);
+        const b = kernels.allocate(length).fill(1);
+        expect(a).toBeInstanceOf(Float32Array);
+        expect(a.length).toBe(length);
+        expect(b.length).toBe(length);
+        expectEqual('buffer', a, new Float32Array(length));
+        expectEqual('buffer after use of another', kernels.allocate(length), new Float32Array(length));
+      }
+    });
+
+    it('relu keeps what is positive', () => {
+      forAll(lists, ([length, seed]) => {
+        const x = normals(length, seed);
+        const y = use((bench) => {
+          const out = bench.output(length);
+          kernels.relu(bench.input(x), out);
+          return out;
+        });
+        expectEqual(
+          'y',
+          y,
+          Array.from(x, (value) => (value > 0 ? value : 0)),
+        );
+      });
+    });
+
+    it('relu gradient passes where y is positive, in place too', () => {
+      forAll(lists, ([length, seed]) => {
+        const y = normals(length, 'y', seed).map((value) => Math.max(0, value));
+        const dy = normals(length, 'dy', seed);
+        const expected = Array.from(dy, (slope, at) => (y[at]! > 0 ? slope : 0));
+        const apart = use((bench) => {
+          const dx = bench.output(length);
+          kernels.reluGradient(bench.input(y), bench.input(dy), dx);
+          return dx;
+        });
+        const inPlace = use((bench) => {
+          const dx = bench.updated(dy);
+          kernels.reluGradient(bench.input(y), dx, dx);
+          return dx;
+        });
+        expectEqual('dx', apart, expected);
+        expectEqual('dx in place', inPlace, expected);
+      });
+    });
+
+    it('add is exact, cut at zero when asked, in place too', () => {
+      forAll(fc.tuple(lists, fc.boolean()), ([[length, seed], cut]) => {
+        const a = normals(length, 'a', seed);
+        const b = normals(length, 'b', seed);
+        const expected = Float32Array.from(a, (value, at) => {
+          const sum = value + b[at]!;
+          return cut && sum < 0 ? 0 : sum;
+        });
+        const apart = use((bench) => {
+          const y = bench.output(length);
+          kernels.add(cut, bench.input(a), bench.input(b), y);
+          return y;
+        });
+        const inPlace = use((bench) => {
+          const y = bench.updated(a);
+          kernels.add(cut, y, bench.input(b), y);
+          return y;
+        });
+        expectEqual('y', apart, expected);
+        expectEqual('y in place', inPlace, expected);
+      });
+    });
+
+    it('axpy adds a multiple', () => {
+      forAll(lists, ([length, seed]) => {
+        const x = normals(length, 'x', seed);
+        const before = normals(length, 'y', seed);
+        const expected = tabulate(length, (at, add) => {
+          add(before[at]!);
+          add(-0.375 * x[at]!);
+        });
+        const run = (on: Device): Float32Array =>
+          withBench(on, (bench) => {
+            const y = bench.updated(before);
+            on.kernels.axpy(-0.375, bench.input(x), y);
+            return y;
+          });
+        expectDefinition('y', device, run, expected);
+      });
+    });
+
+    it('scale multiplies', () => {
+      forAll(lists, ([length, seed]) => {
+        const x = normals(length, seed);
+        const expected = tabulate(length, (at, add) => add(1.7 * x[at]!));
+        const run = (on: Device): Float32Array =>
+          withBench(on, (bench) => {
+            const scaled = bench.updated(x);
+            on.kernels.scale(1.7, scaled);
+            return scaled;
+          });
+        expectDefinition('x', device, run, expected);
+      });
+    });
+
+    it('sum of squares has float64 accuracy and range', () => {
+      forAll(lists, ([length, seed]) => {
+        const x = normals(length, seed);
+        const expected = x.reduce((sum, value) => sum + value ** 2, 0);
+        const actual = use((bench) => kernels.sumOfSquares(bench.input(x)));
+        expect(Math.abs(actual / expected - 1)).toBeLessThan(1e-12);
+      });
+      // Gradients too large for float32 squares are still finite gradients.
+      const large = Math.fround(1e30);
+      const actual = use((bench) => kernels.sumOfSquares(bench.input(new Float32Array(100).fill(large))));
+      expect(Math.abs(actual / (100 * large ** 2) - 1)).toBeLessThan(1e-12);
+      expect(kernels.sumOfSquares(kernels.allocate(0))).toBe(0);
+    });
+
+    it('a step of gradient descent is its definition', () => {
+      const steps = fc.record({
+        rate: fc.constantFrom(0, 0.1, 0.05),
+        momentum: fc.constantFrom(0, 0.9),
+        weightDecay: fc.constantFrom(0, 5e-4),
+        gradientScale: fc.constantFrom(1, 0.25),
+      });
+      forAll(fc.tuple(lists, steps), ([[length, seed], { rate, momentum, weightDecay, gradientScale }]) => {
+        const weight = normals(length, 'weight', seed);
+        const gradient = normals(length, 'gradient', seed);
+        const velocity = normals(length, 'velocity', seed);
+        const run = (on: Device): [Float32Array, Float32Array] =>
+          withBench(on, (bench) => {
+            const [w, v] = [bench.updated(weight), bench.updated(velocity)];
+            on.kernels.sgdStep(rate, momentum, weightDecay, gradientScale, w, bench.input(gradient), v);
+            return [w, v];
+          });
+        const velocities = tabulate(length, (at, add) => {
+          add(momentum * velocity[at]!);
+          add(gradientScale * gradient[at]!);
+          add(weightDecay * weight[at]!);
+        });
+        const weights = tabulate(length, (at, add) => {
+          add(weight[at]!);
+          add(-rate * velocities.values[at]!, rate * velocities.magnitudes[at]!);
+        });
+        expectDefinition('weight', device, (on) => run(on)[0], weights);
+        expectDefinition('velocity', device, (on) => run(on)[1], velocities);
+      });
+    });
+  });
+}

@@ -1,0 +1,34 @@
+/**
+ * @file The shared cases of the op contract: whatever device claims to compute `Kernels` is held to all of them.
+ */
+import { describe, it } from 'vitest';
+import type { Kernels } from '../kernels.js';
+import { describeAdderClosedForms } from './adder.cases.js';
+import type { Device } from './bench.cases.js';
+import { describeConvolutions } from './convolution.cases.js';
+import { describeElementwise } from './elementwise.cases.js';
+import { describePowerOfTwo } from './power-of-two.cases.js';
+import { describeRowOps } from './rows.cases.js';
+
+/**
+ * Declares the suite for one device. `load` returns undefined where the device cannot run, and the suite is then
+ * skipped. `relativeError` is the error allowed to each result, relative to the sum of the absolute values of its
+ * terms: the default is that of float32 accumulators over some thousand terms.
+ */
+export function describeKernels(name: string, load: () => Kernels | undefined, relativeError = 4e-6): void {
+  const kernels = load();
+  describe(`${name} kernels`, () => {
+    if (kernels === undefined) {
+      it('are held to the op contract', (context) => {
+        context.skip(`the ${name} device is not available here`);
+      });
+      return;
+    }
+    const device: Device = { kernels, relativeError };
+    describeConvolutions(device);
+    describeAdderClosedForms(device);
+    describeRowOps(device);
+    describeElementwise(device);
+    describePowerOfTwo(device);
+  });
+}

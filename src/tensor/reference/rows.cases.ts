@@ -1,0 +1,432 @@
+/**
+ * @file Cases for the ops over rows: batch normalisation, global average pooling, label-smoothed cross-entropy.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  centralDifference,
+  type Device,
+  expectClose,
+  expectDefinition,
+  expectEqual,
+  forAll,
+  normals,
+  type Numbers,
+  seeds,
+  spread,
+  tabulate,
+  withBench,
+} from './bench.cases.js';
+
+const matrices = fc.tuple(fc.integer({ min: 1, max: 150 }), fc.integer({ min: 1, max: 70 }), seeds);
+
+/** Batch-normalisation data with the statistics as a device would hold them. */
+interface NormalisationData {
+  readonly rows: number;
+  readonly channels: number;
+  readonly relu: boolean;
+  readonly x: Float32Array;
+  readonly y: Float32Array;
+  readonly dy: Float32Array;
+  readonly mean: Float32Array;
+  readonly inverseStd: Float32Array;
+  readonly gamma: Float32Array;
+  readonly beta: Float32Array;
+}
+
+const EPSILON = 1e-5;
+
+function normalisationData(rows: number, channels: number, relu: boolean, seed: number): NormalisationData {
+  const x = normals(rows * channels, 'x', seed).map((value, at) => 2 * value + (at % 3));
+  const gamma = normals(channels, 'gamma', seed).map((value) => 1 + 0.3 * value);
+  const beta = normals(channels, 'beta', seed).map((value) => 0.3 * value);
+  const { mean, inverseStd } = statistics(rows, channels, x);
+  return {
+    rows,
+    channels,
+    relu,
+    x,
+    y: Float32Array.from(normalised(rows, channels, relu, x, gamma, beta)),
+    dy: normals(rows * channels, 'dy', seed),
+    mean: Float32Array.from(mean),
+    inverseStd: Float32Array.from(inverseStd),
+    gamma,
+    beta,
+  };
+}
+
+/** Channel c of x, as a list. */
+function column(rows: number, channels: number, x: Numbers, c: number): number[] {
+  return Array.from({ length: rows }, (_, r) => x[r * channels + c]!);
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function statistics(
+  rows: number,
+  channels: number,
+  x: Numbers,
+): { readonly mean: number[]; readonly variance: number[]; readonly inverseStd: number[] } {
+  const columns = Array.from({ length: channels }, (_, c) => column(rows, channels, x, c));
+  const mean = columns.map(average);
+  const variance = columns.map((values, c) => average(values.map((value) => (value - mean[c]!) ** 2)));
+  return { mean, variance, inverseStd: variance.map((value) => 1 / Math.sqrt(value + EPSILON)) };
+}
+
+/** The whole layer in float64: statistics, normalisation, affine map, activation. */
+function normalised(
+  rows: number,
+  channels: number,
+  relu: boolean,
+  x: Numbers,
+  gamma: Numbers,
+  beta: Numbers,
+): Float64Array {
+  const { mean, inverseStd } = statistics(rows, channels, x);
+  return Float64Array.from(x, (value, at) => {
+    const c = at % channels;
+    const y = gamma[c]! * (value - mean[c]!) * inverseStd[c]! + beta[c]!;
+    return relu && y < 0 ? 0 : y;
+  });
+}
+
+function normalisationGradients(
+  device: Device,
+  d: NormalisationData,
+): { readonly dx: Float32Array; readonly dgamma: Float32Array; readonly dbeta: Float32Array } {
+  return withBench(device, (bench) => {
+    const dx = bench.output(d.x.length);
+    const dgamma = bench.output(d.channels);
+    const dbeta = bench.output(d.channels);
+    device.kernels.batchNormGradient(
+      d.rows,
+      d.channels,
+      d.relu,
+      bench.input(d.x),
+      bench.input(d.y),
+      bench.input(d.dy),
+      bench.input(d.mean),
+      bench.input(d.inverseStd),
+      bench.input(d.gamma),
+      dx,
+      dgamma,
+      dbeta,
+    );
+    return { dx, dgamma, dbeta };
+  });
+}
+
+export function describeRowOps(device: Device): void {
+  describe('batch normalisation', () => {
+    const moments = (
+      on: Device,
+      rows: number,
+      channels: number,
+      x: Float32Array,
+    ): [Float32Array, Float32Array] =>
+      withBench(on, (bench) => {
+        const mean = bench.output(channels);
+        const variance = bench.output(channels);
+        on.kernels.channelMoments(rows, channels, bench.input(x), mean, variance);
+        return [mean, variance];
+      });
+
+    it('moments are their definition', () => {
+      forAll(matrices, ([rows, channels, seed]) => {
+        const x = normals(rows * channels, seed).map((value, at) => 2 * value + (at % 3));
+        const mean = tabulate(channels, (c, add) => {
+          for (const value of column(rows, channels, x, c)) add(value / rows);
+        });
+        const variance = tabulate(channels, (c, add) => {
+          for (const value of column(rows, channels, x, c)) {
+            add((value - mean.values[c]!) ** 2 / rows, value ** 2 / rows);
+          }
+        });
+        expectDefinition('mean', device, (on) => moments(on, rows, channels, x)[0], mean);
+        expectDefinition('variance', device, (on) => moments(on, rows, channels, x)[1], variance);
+      });
+    });
+
+    it('a large mean costs no digits of the variance, and a constant channel has none', () => {
+      const [rows, channels] = [2048, 19];
+      const x = normals(rows * channels, 'offset').map((value, at) =>
+        at % channels === 4 ? 1234.5 : value + 1000,
+      );
+      const [mean, variance] = moments(device, rows, channels, x);
+      const expected = statistics(rows, channels, x);
+      for (let c = 0; c < channels; c++) {
+        expect(Math.abs(mean[c]! - expected.mean[c]!)).toBeLessThan(2e-4);
+        if (c === 4) expect(variance[c]).toBe(0);
+        else expect(Math.abs(variance[c]! / expected.variance[c]! - 1)).toBeLessThan(1e-4);
+      }
+    });
+
+    it('affine map is its definition, in place too', () => {
+      forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
+        const x = normals(rows * channels, 'x', seed);
+        const scale = normals(channels, 'scale', seed);
+        const shift = normals(channels, 'shift', seed);
+        const expected = tabulate(x.length, (at, add) => {
+          const c = at % channels;
+          const y = x[at]! * scale[c]! + shift[c]!;
+          const size = Math.abs(x[at]! * scale[c]!) + Math.abs(shift[c]!);
+          add(relu && y < 0 ? 0 : y, size);
+        });
+        const apart = (on: Device): Float32Array =>
+          withBench(on, (bench) => {
+            const y = bench.output(x.length);
+            const [s, t] = [bench.input(scale), bench.input(shift)];
+            on.kernels.channelAffine(rows, channels, relu, bench.input(x), s, t, y);
+            return y;
+          });
+        const inPlace = withBench(device, (bench) => {
+          const y = bench.updated(x);
+          device.kernels.channelAffine(rows, channels, relu, y, bench.input(scale), bench.input(shift), y);
+          return y;
+        });
+        expectDefinition('y', device, apart, expected);
+        expectEqual('y in place', inPlace, apart(device));
+      });
+    });
+
+    it('gradient is its definition', () => {
+      forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
+        const d = normalisationData(rows, channels, relu, seed);
+        const slope = (at: number): number => (relu && d.y[at]! <= 0 ? 0 : d.dy[at]!);
+        const unit = (at: number): number =>
+          (d.x[at]! - d.mean[at % channels]!) * d.inverseStd[at % channels]!;
+        const unitSize = (at: number): number =>
+          (Math.abs(d.x[at]!) + Math.abs(d.mean[at % channels]!)) * d.inverseStd[at % channels]!;
+        const dbeta = tabulate(channels, (c, add) => {
+          for (let r = 0; r < rows; r++) add(slope(r * channels + c));
+        });
+        const dgamma = tabulate(channels, (c, add) => {
+          for (let at = c; at < d.x.length; at += channels) {
+            add(slope(at) * unit(at), Math.abs(slope(at)) * unitSize(at));
+          }
+        });
+        const dx = tabulate(d.x.length, (at, add) => {
+          const c = at % channels;
+          const factor = d.gamma[c]! * d.inverseStd[c]!;
+          add(factor * slope(at));
+          add((-factor * dbeta.values[c]!) / rows, (Math.abs(factor) * dbeta.magnitudes[c]!) / rows);
+          add(
+            (-factor * unit(at) * dgamma.values[c]!) / rows,
+            (Math.abs(factor) * unitSize(at) * dgamma.magnitudes[c]!) / rows,
+          );
+        });
+        expectDefinition('dx', device, (on) => normalisationGradients(on, d).dx, dx);
+        expectDefinition('dgamma', device, (on) => normalisationGradients(on, d).dgamma, dgamma);
+        expectDefinition('dbeta', device, (on) => normalisationGradients(on, d).dbeta, dbeta);
+      });
+    });
+
+    it.each([false, true])('gradient is the finite difference of the layer (relu %s)', (relu) => {
+      const [rows, channels] = [23, 5];
+      const d = normalisationData(rows, channels, relu, 12);
+      const { dx, dgamma, dbeta } = normalisationGradients(device, d);
+      const loss = (x: Numbers, gamma: Numbers, beta: Numbers): number =>
+        normalised(rows, channels, relu, x, gamma, beta).reduce((sum, y, at) => sum + y * d.dy[at]!, 0);
+      const step = 1e-5;
+      const near = (actual: number, expected: number): void => {
+        expect(Math.abs(actual - expected)).toBeLessThan(2e-5);
+      };
+      // No unit may cross zero within the step.
+      const before = normalised(rows, channels, false, d.x, d.gamma, d.beta);
+      expect(before.every((y) => Math.abs(y) > 10 * step)).toBe(true);
+      for (let at = 0; at < d.x.length; at++) {
+        near(
+          dx[at]!,
+          centralDifference(d.x, at, step, (x) => loss(x, d.gamma, d.beta)),
+        );
+      }
+      for (let c = 0; c < channels; c++) {
+        near(
+          dgamma[c]!,
+          centralDifference(d.gamma, c, step, (gamma) => loss(d.x, gamma, d.beta)),
+        );
+        near(
+          dbeta[c]!,
+          centralDifference(d.beta, c, step, (beta) => loss(d.x, d.gamma, beta)),
+        );
+      }
+    });
+  });
+
+  describe('global average pooling', () => {
+    const maps = fc.tuple(
+      fc.integer({ min: 1, max: 5 }),
+      fc.integer({ min: 1, max: 64 }),
+      fc.integer({ min: 1, max: 70 }),
+      seeds,
+    );
+
+    it('is the mean over positions', () => {
+      forAll(maps, ([batch, positions, channels, seed]) => {
+        const x = normals(batch * positions * channels, seed);
+        const expected = tabulate(batch * channels, (at, add) => {
+          const [n, c] = [Math.floor(at / channels), at % channels];
+          for (let p = 0; p < positions; p++)
+            add(x[n * positions * channels + p * channels + c]! / positions);
+        });
+        const run = (on: Device): Float32Array =>
+          withBench(on, (bench) => {
+            const y = bench.output(batch * channels);
+            on.kernels.globalAveragePool(batch, positions, channels, bench.input(x), y);
+            return y;
+          });
+        expectDefinition('y', device, run, expected);
+      });
+    });
+
+    it('gives each position its share of the gradient', () => {
+      forAll(maps, ([batch, positions, channels, seed]) => {
+        const dy = normals(batch * channels, seed);
+        const expected = tabulate(batch * positions * channels, (at, add) => {
+          const n = Math.floor(at / (positions * channels));
+          add(dy[n * channels + (at % channels)]! / positions);
+        });
+        const run = (on: Device): Float32Array =>
+          withBench(on, (bench) => {
+            const dx = bench.output(batch * positions * channels);
+            on.kernels.globalAveragePoolGradient(batch, positions, channels, bench.input(dy), dx);
+            return dx;
+          });
+        expectDefinition('dx', device, run, expected);
+      });
+    });
+  });
+
+  describe('label-smoothed cross-entropy', () => {
+    const run = (
+      on: Device,
+      classes: number,
+      smoothing: number,
+      logits: Float32Array,
+      labels: Int32Array,
+    ): { readonly losses: Float32Array; readonly dlogits: Float32Array } =>
+      withBench(on, (bench) => {
+        const losses = bench.output(labels.length);
+        const dlogits = bench.output(logits.length);
+        on.kernels.softmaxCrossEntropy(
+          labels.length,
+          classes,
+          smoothing,
+          bench.input(logits),
+          labels,
+          losses,
+          dlogits,
+        );
+        return { losses, dlogits };
+      });
+
+    /** -sum q log p of one row, from the definition; no care for overflow, so for moderate logits only. */
+    const rowLoss = (row: Numbers, label: number, smoothing: number): number => {
+      const powers = Array.from(row, Math.exp);
+      const total = powers.reduce((sum, power) => sum + power, 0);
+      return powers.reduce((loss, power, c) => {
+        const wanted = smoothing / row.length + (c === label ? 1 - smoothing : 0);
+        return loss - wanted * Math.log(power / total);
+      }, 0);
+    };
+
+    const batches = fc.record({
+      batch: fc.integer({ min: 1, max: 9 }),
+      classes: fc.integer({ min: 1, max: 130 }),
+      smoothing: fc.constantFrom(0, 0.1, 0.5, 1),
+      seed: seeds,
+    });
+
+    it('losses and gradient are their definition', () => {
+      forAll(batches, ({ batch, classes, smoothing, seed }) => {
+        const logits = normals(batch * classes, seed).map((value) => 3 * value);
+        const labels = Int32Array.from({ length: batch }, (_, n) => (seed + 7 * n) % classes);
+        const row = (n: number): Float32Array => logits.slice(n * classes, (n + 1) * classes);
+        const losses = tabulate(batch, (n, add) => {
+          const loss = rowLoss(row(n), labels[n]!, smoothing);
+          add(loss, loss + Math.max(...row(n).map(Math.abs)));
+        });
+        const dlogits = tabulate(batch * classes, (at, add) => {
+          const [n, c] = [Math.floor(at / classes), at % classes];
+          const total = row(n).reduce((sum, logit) => sum + Math.exp(logit), 0);
+          add(Math.exp(logits[at]!) / total / batch);
+          add(-(smoothing / classes + (c === labels[n] ? 1 - smoothing : 0)) / batch);
+        });
+        expectDefinition(
+          'losses',
+          device,
+          (on) => run(on, classes, smoothing, logits, labels).losses,
+          losses,
+        );
+        expectDefinition(
+          'dlogits',
+          device,
+          (on) => run(on, classes, smoothing, logits, labels).dlogits,
+          dlogits,
+        );
+      });
+    });
+
+    it('gradient is the finite difference of the mean loss', () => {
+      const [batch, classes, smoothing] = [3, 11, 0.1];
+      const logits = normals(batch * classes, 'finite differences');
+      const labels = Int32Array.of(4, 0, 10);
+      const meanLoss = (moved: Float64Array): number =>
+        average(
+          Array.from(labels, (label, n) =>
+            rowLoss(moved.subarray(n * classes, (n + 1) * classes), label, smoothing),
+          ),
+        );
+      const { dlogits } = run(device, classes, smoothing, logits, labels);
+      dlogits.forEach((slope, at) => {
+        expect(Math.abs(slope - centralDifference(logits, at, 1e-5, meanLoss))).toBeLessThan(1e-6);
+      });
+    });
+
+    it('equal logits lose log(classes), at any height', () => {
+      for (const classes of [1, 2, 10, 100]) {
+        for (const height of [0, 1, -1000, 1e30]) {
+          const { losses, dlogits } = run(
+            device,
+            classes,
+            0.1,
+            new Float32Array(classes).fill(height),
+            Int32Array.of(0),
+          );
+          // With smoothing the label is wanted with 0.9 + 0.1 / classes, so its gradient is less that.
+          expect(losses[0]).toBeCloseTo(Math.log(classes), 5);
+          expect(dlogits[0]).toBeCloseTo(1 / classes - 0.9 - 0.1 / classes, 6);
+        }
+      }
+    });
+
+    it('far logits neither overflow nor lose the loss', () => {
+      const wrong = run(device, 3, 0, Float32Array.of(-5000, 5000, 0), Int32Array.of(0));
+      expectClose(
+        'losses',
+        wrong.losses,
+        { values: Float64Array.of(10000), magnitudes: Float64Array.of(10000) },
+        1e-6,
+      );
+      expectEqual('dlogits', wrong.dlogits, [-1, 1, 0]);
+      const right = run(device, 3, 0, Float32Array.of(-5000, 5000, 0), Int32Array.of(1));
+      expectEqual('losses', right.losses, [0]);
+      expectEqual('dlogits', right.dlogits, [0, 0, 0]);
+    });
+
+    it('gradients of one image sum to zero', () => {
+      const classes = 101;
+      const logits = normals(4 * classes, 'sum');
+      const { dlogits } = run(device, classes, 0.1, logits, Int32Array.of(0, 50, 99, 100));
+      for (let n = 0; n < 4; n++) {
+        const sum = dlogits
+          .subarray(n * classes, (n + 1) * classes)
+          .reduce((total, value) => total + value, 0);
+        expect(Math.abs(sum)).toBeLessThan(1e-6);
+      }
+      expect(spread(dlogits.length).every((at) => dlogits[at] !== 0)).toBe(true);
+    });
+  });
+}
