@@ -28,22 +28,27 @@ describe('the published cost model', () => {
     ['T0 v3 at 256', 256, 2, 310.452, 255.599, [22.32, 34.2, 24.7, 35.31, 193.92]],
     ['T1 v3 at 224', 224, 1, 440.619, 387.655, [33.29, 41.17, 42.31, 50.68, 273.17]],
     ['T1 v3 at 256', 256, 1, 572.399, 464.79, [43.73, 56.8, 47.54, 66.1, 358.22]],
-  ] as const)('gives the published totals of %s', (_name, resolution, lastStride, energyMj, latencyMs, levels) => {
-    const cost = estimate(paperNetwork({ resolution, lastStride, stages: version3Stages }), 'paper-cv-168');
-    expect(cost.energyMj).toBeCloseTo(energyMj, 3);
-    expect(cost.latencyMs).toBeCloseTo(latencyMs, 3);
-    const { computeMj, dramMj, globalBufferMj, nocMj, registerFileMj } = cost.byLevel;
-    [computeMj, dramMj, globalBufferMj, nocMj, registerFileMj].forEach((level, index) =>
-      expect(Math.abs(level - levels[index]!)).toBeLessThanOrEqual(0.0051),
-    );
-  });
+  ] as const)(
+    'gives the published totals of %s',
+    (_name, resolution, lastStride, energyMj, latencyMs, levels) => {
+      const cost = estimate(paperNetwork({ resolution, lastStride, stages: version3Stages }), 'paper-cv-168');
+      expect(cost.energyMj).toBeCloseTo(energyMj, 3);
+      expect(cost.latencyMs).toBeCloseTo(latencyMs, 3);
+      const { computeMj, dramMj, globalBufferMj, nocMj, registerFileMj } = cost.byLevel;
+      [computeMj, dramMj, globalBufferMj, nocMj, registerFileMj].forEach((level, index) =>
+        expect(Math.abs(level - levels[index]!)).toBeLessThanOrEqual(0.0051),
+      );
+    },
+  );
 
   it('gives the published operation counts and shares by operator of T0 v3 at 224', () => {
     const layers = paperNetwork({ resolution: 224, lastStride: 2, stages: version3Stages });
     const cost = estimate(layers, 'paper-cv-168');
     expect(cost.operations / 1e9).toBeCloseTo(5.586, 3);
     const energyOf = (primitive: Primitive): number =>
-      cost.layers.filter((layer) => layer.primitive === primitive).reduce((sum, layer) => sum + layer.energyMj, 0);
+      cost.layers
+        .filter((layer) => layer.primitive === primitive)
+        .reduce((sum, layer) => sum + layer.energyMj, 0);
     expect(energyOf(Primitive.Add)).toBeCloseTo(20.76, 2);
     expect(energyOf(Primitive.Shift)).toBeCloseTo(6.69, 2);
   });

@@ -2,7 +2,7 @@
  * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
  */
 import type { OperandBits, Primitive } from './layer.js';
-import { ArrayLimit, MemoryLevel, OperandWidths, type AcceleratorProfile } from './profile.js';
+import { ArrayLimit, MemoryLevel, OperandWidths, OutputTiles, type AcceleratorProfile } from './profile.js';
 
 /** Resource limits as exclusive or inclusive integer bounds on a tile. */
 export interface ArrayLimits {
@@ -16,6 +16,8 @@ export interface ArrayLimits {
   readonly maxPartialSumWords: number;
   /** Largest input tile plus output tile in the global buffer. */
   readonly maxGlobalBufferWords: number;
+  /** M0 above which the published first pass strikes factorisations of M (see `OutputTiles.Thinned`); else undefined. */
+  readonly thinnedAboveM0: number | undefined;
 }
 
 /** What one access of one operand at one level costs, in pJ, one operation, and one cycle in ns. */
@@ -49,6 +51,8 @@ export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
     maxWeightWords: words(profile.weightRegisterFileWords) - 1,
     maxPartialSumWords: words(profile.partialSumRegisterFileWords),
     maxGlobalBufferWords: words(profile.globalBufferWords) - 1,
+    thinnedAboveM0:
+      profile.outputTiles === OutputTiles.Thinned ? profile.partialSumRegisterFileWords.value : undefined,
   };
 }
 

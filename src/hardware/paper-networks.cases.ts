@@ -5,12 +5,8 @@
 import { fp32OperandBits } from './csv.js';
 import { Primitive, type LayerDescription } from './layer.js';
 
-export enum PaperBlock {
-  Attention = 'attention',
-  Multiply = 'multiply',
-  Add = 'add',
-  Shift = 'shift',
-}
+/** What a block is made of. */
+export type PaperBlock = Primitive | 'attention';
 
 export interface PaperNetwork {
   readonly resolution: number;
@@ -19,13 +15,14 @@ export interface PaperNetwork {
   readonly stages: readonly (readonly PaperBlock[])[];
 }
 
-const { Attention: A, Multiply: C, Add: P, Shift: S } = PaperBlock;
-export const version3Stages = [
+const { Multiply: C, Add: P, Shift: S } = Primitive;
+const A = 'attention';
+export const version3Stages: readonly (readonly PaperBlock[])[] = [
   [C, C],
   [C, C, C, C],
   [S, C, A, P, P],
   [A, A, C, A, A],
-] as const;
+];
 
 interface Sizes {
   readonly batch?: number;
@@ -78,10 +75,10 @@ export function paperNetwork({ resolution, lastStride, stages }: PaperNetwork): 
     blocks.forEach((block, index) => {
       const stride = index > 0 ? 1 : [1, 2, 2, lastStride][stage]!;
       const out = Math.ceil(map / stride);
-      const primitive = block === PaperBlock.Attention ? Primitive.Multiply : (block as string as Primitive);
+      const primitive = block === 'attention' ? Primitive.Multiply : block;
       const add = (sizes: Sizes, of = primitive): number => layers.push(layer(of, sizes));
       if (stride === 2 || channels !== width) add({ from: out, inChannels: channels, outChannels: width });
-      if (block === PaperBlock.Attention) {
+      if (block === 'attention') {
         const heads = 2 ** stage;
         const inner = 64 * heads;
         const tokens = out * out;
@@ -104,6 +101,11 @@ export function paperNetwork({ resolution, lastStride, stages }: PaperNetwork): 
       channels = width;
     });
   });
-  const head = layer(Primitive.Multiply, { from: 1, inChannels: 2048, outChannels: 1000, fullyConnected: true });
+  const head = layer(Primitive.Multiply, {
+    from: 1,
+    inChannels: 2048,
+    outChannels: 1000,
+    fullyConnected: true,
+  });
   return [...layers, head, head];
 }

@@ -42,6 +42,17 @@ export enum SingleRowTiling {
   Fallback = 'fallback',
 }
 
+/** Which factorisations of the output channels a search looks at. */
+export enum OutputTiles {
+  /** All that fit the partial-sum register file. */
+  All = 'all',
+  /**
+   * As published: a first pass strikes those with M0 above the unscaled register file from the list while walking it,
+   * and so skips the one behind each it strikes. Without effect at 32 bit; at 8 bit some wide tiles are never tried.
+   */
+  Thinned = 'thinned',
+}
+
 /** The levels of the memory hierarchy, outermost first. */
 export enum MemoryLevel {
   Dram = 'dram',
@@ -77,6 +88,7 @@ export const profileSchema = z
     operandWidths: z.enum(OperandWidths),
     groups: z.enum(GroupPricing),
     singleRowTiling: z.enum(SingleRowTiling),
+    outputTiles: z.enum(OutputTiles),
     processingElements: count,
     processingElementLimit: z.enum(ArrayLimit),
     inputRegisterFileWords: count,

@@ -29,6 +29,7 @@ const limitSets: fc.Arbitrary<ArrayLimits> = fc.record({
   maxWeightWords: fc.integer({ min: 2, max: 80 }),
   maxPartialSumWords: fc.integer({ min: 1, max: 12 }),
   maxGlobalBufferWords: fc.integer({ min: 20, max: 1500 }),
+  thinnedAboveM0: fc.constant(undefined),
 });
 
 const priceSets: fc.Arbitrary<UnitPrices> = fc.record({
@@ -132,6 +133,7 @@ describe('access counts', () => {
       maxWeightWords: 1e6,
       maxPartialSumWords: 1e6,
       maxGlobalBufferWords: 1e6,
+      thinnedAboveM0: undefined,
     };
     fc.assert(
       fc.property(nests, priceSets, fc.nat(), (nest, prices, pick) => {
@@ -141,10 +143,9 @@ describe('access counts', () => {
         const { N, H, W, C, R, M, E, F } = nest;
         const counts = countAccesses(nest, tiling);
         expect(counts.operations).toBe(N * E * F * M * C * R * R);
-        expect(counts.input.registerFile / (M3 * M2 * M1 * R * (E / H) * M0 * R * (F / W) * N * H * W * C)).toBeCloseTo(
-          1,
-          12,
-        );
+        expect(
+          counts.input.registerFile / (M3 * M2 * M1 * R * (E / H) * M0 * R * (F / W) * N * H * W * C),
+        ).toBeCloseTo(1, 12);
         expect(counts.weight.registerFile).toBe(N3 * E3 * E1 * F * N0 * R * R * C * M);
         const cost = priceAccesses(counts, prices);
         const literal = literalPrice(nest, tiling, prices);

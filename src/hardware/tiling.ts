@@ -39,7 +39,7 @@ export function searchTiling(
   const columns = (F - 1) * stride + R;
 
   const nTilings = factorisations(N, 2);
-  const mTilings = factorisations(M, 4).filter(
+  const mTilings = thinned(factorisations(M, 4), limits.thinnedAboveM0).filter(
     ([M0, M1]) => M0! <= limits.maxPartialSumWords && M1! <= maxTiles,
   );
   const cTilings = factorisations(C, 3).filter(
@@ -123,6 +123,20 @@ export function searchTiling(
   const [C0, C1, C2] = cTilings[c] as [number, number, number];
   const [E1, E3] = eTilings[e] as [number, number];
   return { tiling: { N0, N3, M0, M1, M2, M3, C0, C1, C2, E1, E3 }, validTilings };
+}
+
+/** Strikes factorisations whose first factor exceeds `above`, but never the one behind a struck one. */
+function thinned(
+  tilings: readonly (readonly number[])[],
+  above: number | undefined,
+): readonly (readonly number[])[] {
+  if (above === undefined) return tilings;
+  let spared = false;
+  return tilings.filter(([first]) => {
+    const struck = !spared && first! > above;
+    spared = struck;
+    return !struck;
+  });
 }
 
 /** The number of tiles side by side whose cheapest tiling has the least score; latency is proportional to 1 / tiles. */
