@@ -82,18 +82,22 @@ const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
   TensorShapeProtoDimension: { dimValue: ['int64', 1], dimParam: ['string', 2] },
 };
 
+// proto2 rules: a value that was set is written even when it is 0 or '', because checkers count the value fields of an
+// attribute and find none in one whose zero was left out.
+const edition = 'proto2';
+
 /** The protobuf type of a whole ONNX file. */
 export const modelProto = protobuf.Root.fromJSON({
   nested: Object.fromEntries(
-    Object.entries(messages).map(([message, fields]) => [
-      message,
-      {
-        fields: Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, descriptor(field)])),
-      },
-    ]),
+    Object.entries(messages).map(([message, fields]) => [message, { edition, fields: descriptors(fields) }]),
   ),
 }).lookupType('ModelProto');
 
-function descriptor([type, id]: Field): protobuf.IField {
-  return type.endsWith('[]') ? { rule: 'repeated', type: type.slice(0, -2), id } : { type, id };
+function descriptors(fields: Readonly<Record<string, Field>>): Record<string, protobuf.IField> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, [type, id]]) => [
+      name,
+      type.endsWith('[]') ? { rule: 'repeated', type: type.slice(0, -2), id } : { type, id },
+    ]),
+  );
 }
