@@ -1,0 +1,110 @@
+/**
+ * @file Whether a budget can be met at all, decided before anything is trained, and if not, what comes nearest.
+ */
+import { InfeasibleBudgetError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import type { Genome, SearchSpace } from '../spaces/contract.js';
+import { allGenomes } from '../spaces/product.js';
+import { additiveModel, leastViolation } from './additive.js';
+import { describeBudget, describeCosts, suggestLimit } from './budget.js';
+import { type Budget, limitedQuantities } from './costs.js';
+import { type CostOf, descend, price, type Priced } from './descent.js';
+
+/** The genome that meets the budget, or else the one that misses it by least. */
+export interface NearestPoint extends Priced {
+  readonly feasible: boolean;
+  /**
+   * True when the answer is certain: the budget is met, or no genome violates it less. False when only a local search
+   * could be made (costs that do not add up over positions, in a large space).
+   */
+  readonly proven: boolean;
+}
+
+/** Spaces up to this size are simply looked through when their costs do not add up. */
+const enumerable = 4096n;
+const restarts = 16;
+
+/**
+ * Decides whether `budget` can be met and finds the genome of least violation. Exact when costs add up over the
+ * positions, which is verified, and for small spaces; a coordinate descent from several starts otherwise.
+ * Deterministic. `costOf` should remember its answers.
+ */
+export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Budget): NearestPoint {
+  const { optionCounts } = space;
+  if (limitedQuantities(budget).length === 0)
+    return {
+      ...price(
+        optionCounts.map(() => 0),
+        costOf,
+        budget,
+      ),
+      feasible: true,
+      proven: true,
+    };
+  const random = Random.stream('nearest', space.identity);
+  const sample = (): Genome => space.sample(random);
+  const improve = (genome: Genome): Priced => descend(genome, optionCounts, costOf, budget);
+
+  const model = additiveModel(optionCounts, costOf, budget, sample);
+  if (model !== null) {
+    const { nearest, proven } = leastViolation(model, costOf, budget, improve);
+    return { ...nearest, feasible: nearest.violation === 0, proven };
+  }
+  const exhaustive = space.size <= enumerable;
+  const candidates = exhaustive
+    ? mapEach(allGenomes(optionCounts), (genome) => price(genome, costOf, budget))
+    : mapEach(starts(space, costOf, budget, sample), improve);
+  let nearest: Priced | undefined;
+  for (const candidate of candidates) {
+    if (nearest === undefined || candidate.violation < nearest.violation) nearest = candidate;
+    if (nearest.violation === 0) break;
+  }
+  const feasible = nearest!.violation === 0;
+  return { ...nearest!, feasible, proven: feasible || exhaustive };
+}
+
+/**
+ * A genome within the budget.
+ * @throws InfeasibleBudgetError giving the limits, the nearest reachable point and what to change.
+ */
+export function findFeasible(space: SearchSpace, costOf: CostOf, budget: Budget): Genome {
+  const nearest = nearestReachable(space, costOf, budget);
+  if (!nearest.feasible) throw infeasible(space, budget, nearest);
+  return nearest.genome;
+}
+
+function infeasible(space: SearchSpace, budget: Budget, nearest: NearestPoint): InfeasibleBudgetError {
+  const suggestions = limitedQuantities(budget)
+    .filter((quantity) => nearest.costs[quantity] > budget[quantity]!)
+    .map((quantity) => suggestLimit(quantity, nearest.costs[quantity]));
+  const claim = nearest.proven ? 'no network of' : 'no network was found in';
+  return new InfeasibleBudgetError(
+    `${claim} the ${space.name} space meets ${describeBudget(budget)}; the nearest has ` +
+      `${describeCosts(nearest.costs)}: raise the budget to ${suggestions.join(',')} or make the space smaller ` +
+      '(fewer channels or blocks)',
+  );
+}
+
+/** Starts of the descent: the cheapest option of every position for each limit alone, then random genomes. */
+function* starts(
+  space: SearchSpace,
+  costOf: CostOf,
+  budget: Budget,
+  sample: () => Genome,
+): Generator<Genome> {
+  for (const quantity of limitedQuantities(budget)) {
+    // A limit out of reach: the descent runs on to the least of this quantity that it can find.
+    const alone: Budget = { [quantity]: budget[quantity]! * 1e-12 };
+    yield descend(
+      space.optionCounts.map(() => 0),
+      space.optionCounts,
+      costOf,
+      alone,
+    ).genome;
+  }
+  for (let i = 0; i < restarts; i++) yield sample();
+}
+
+function* mapEach<T, U>(items: Iterable<T>, change: (item: T) => U): Generator<U> {
+  for (const item of items) yield change(item);
+}
