@@ -1,0 +1,207 @@
+/*
+ * Maps over flat buffers, in pieces of PIECE floats: smaller ones are not worth waking a thread for.
+ */
+
+enum { PIECE = 1 << 14 };
+
+typedef struct {
+  long length;
+  int flag;
+  int low, high;
+  float alpha, beta, gamma, delta;
+  const float *a, *b;
+  float *to, *also;
+  double *partial;
+} stream;
+
+#define EACH_VECTOR(c, first, last, i, lanes)                                                                        \
+  for (long i = (first) * PIECE, end_ = min_long((last) * PIECE, (c)->length), lanes = min_long(WIDTH, end_ - i); i < end_; \
+       i += WIDTH, lanes = min_long(WIDTH, end_ - i))
+
+static void run_stream(sa_tiles run, stream *c) { sa_parallel(run, c, ceil_div(c->length, PIECE)); }
+
+static void relu_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  EACH_VECTOR(c, first, last, i, lanes) v_store_up_to(c->to + i, v_relu(v_load_up_to(c->a + i, lanes)), lanes);
+}
+
+static void relu(long length, const float *x, float *y) {
+  run_stream(relu_pieces, &(stream){.length = length, .a = x, .to = y});
+}
+
+static void relu_gradient_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  EACH_VECTOR(c, first, last, i, lanes)
+  v_store_up_to(c->to + i, v_where_positive(v_load_up_to(c->a + i, lanes), v_load_up_to(c->b + i, lanes)), lanes);
+}
+
+static void relu_gradient(long length, const float *y, const float *dy, float *dx) {
+  run_stream(relu_gradient_pieces, &(stream){.length = length, .a = y, .b = dy, .to = dx});
+}
+
+static void add_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  EACH_VECTOR(c, first, last, i, lanes) {
+    const V sum = v_load_up_to(c->a + i, lanes) + v_load_up_to(c->b + i, lanes);
+    v_store_up_to(c->to + i, c->flag ? v_relu(sum) : sum, lanes);
+  }
+}
+
+static void add(long length, int relu, const float *a, const float *b, float *y) {
+  run_stream(add_pieces, &(stream){.length = length, .flag = relu, .a = a, .b = b, .to = y});
+}
+
+static void axpy_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  const V alpha = v_set(c->alpha);
+  EACH_VECTOR(c, first, last, i, lanes)
+  v_store_up_to(c->to + i, v_fma(alpha, v_load_up_to(c->a + i, lanes), v_load_up_to(c->to + i, lanes)), lanes);
+}
+
+static void axpy(long length, float alpha, const float *x, float *y) {
+  run_stream(axpy_pieces, &(stream){.length = length, .alpha = alpha, .a = x, .to = y});
+}
+
+static void scale_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  const V alpha = v_set(c->alpha);
+  EACH_VECTOR(c, first, last, i, lanes) v_store_up_to(c->to + i, alpha * v_load_up_to(c->to + i, lanes), lanes);
+}
+
+static void scale(long length, float alpha, float *x) {
+  run_stream(scale_pieces, &(stream){.length = length, .alpha = alpha, .to = x});
+}
+
+/* Double lanes, the same eight for every instruction set, so that the sum is the same number everywhere. */
+typedef double D __attribute__((vector_size(64)));
+typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
+
+static void square_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  for (long piece = first; piece < last; piece++) {
+    const long end = min_long((piece + 1) * PIECE, c->length);
+    D sum = {0}, other = {0};
+    double rest = 0;
+    long i = piece * PIECE;
+    for (; i + 16 <= end; i += 16) {
+      const D x = __builtin_convertvector(*(const F *)(c->a + i), D);
+      const D y = __builtin_convertvector(*(const F *)(c->a + i + 8), D);
+      sum += x * x;
+      other += y * y;
+    }
+    for (; i < end; i++) rest += (double)c->a[i] * c->a[i];
+    sum += other;
+    for (int k = 0; k < 8; k++) rest += sum[k];
+    c->partial[piece] = rest;
+  }
+}
+
+static int sum_of_squares(long length, const float *x, double *sum) {
+  const long pieces = ceil_div(length, PIECE);
+  double *partial = sa_scratch(SA_SLOT_SUMS, (size_t)pieces * sizeof(double));
+  if (!partial) return SA_NO_MEMORY;
+  run_stream(square_pieces, &(stream){.length = length, .a = x, .partial = partial});
+  *sum = 0;
+  for (long i = 0; i < pieces; i++) *sum += partial[i];
+  return SA_OK;
+}
+
+/* log2 rounds at the geometric middle of two powers, sqrt(2) 2^k, which no float hits: the largest mantissa below
+ * sqrt(2) is 0x3504f3. Everything is done on the bits. */
+static void power_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  for (long i = first * PIECE; i < min_long(last * PIECE, c->length); i++) {
+    uint32_t bits;
+    memcpy(&bits, c->a + i, sizeof bits);
+    const uint32_t sign = bits & 0x80000000u, magnitude = bits & 0x7fffffffu;
+    int exponent = (int)(magnitude >> 23) - 127 + ((magnitude & 0x7fffff) > 0x3504f3);
+    exponent = exponent < c->low || magnitude < 0x800000u ? c->low : exponent > c->high ? c->high : exponent;
+    uint32_t power = exponent >= -126 ? (uint32_t)(exponent + 127) << 23
+                     : exponent >= -149 ? 1u << (exponent + 149)
+                                        : 0u;
+    if (magnitude > 0x7f800000u) power = magnitude;
+    bits = magnitude == 0 ? bits : sign | power;
+    memcpy(c->to + i, &bits, sizeof bits);
+  }
+}
+
+static void power_of_two(long length, int min_exponent, int max_exponent, const float *w, float *q) {
+  run_stream(power_pieces, &(stream){.length = length,
+                                     .low = min_exponent,
+                                     .high = max_exponent > 127 ? 127 : max_exponent,
+                                     .a = w,
+                                     .to = q});
+}
+
+static void sgd_pieces(void *context, long first, long last) {
+  const stream *c = context;
+  const V rate = v_set(c->alpha), momentum = v_set(c->beta), decay = v_set(c->gamma), scaling = v_set(c->delta);
+  EACH_VECTOR(c, first, last, i, lanes) {
+    const V weight = v_load_up_to(c->to + i, lanes);
+    const V gradient = v_fma(decay, weight, scaling * v_load_up_to(c->a + i, lanes));
+    const V velocity = v_fma(momentum, v_load_up_to(c->also + i, lanes), gradient);
+    v_store_up_to(c->also + i, velocity, lanes);
+    v_store_up_to(c->to + i, weight - rate * velocity, lanes);
+  }
+}
+
+static void sgd_step(long length, float rate, float momentum, float weight_decay, float gradient_scale, float *weight,
+                     const float *gradient, float *velocity) {
+  run_stream(sgd_pieces, &(stream){.length = length,
+                                   .alpha = rate,
+                                   .beta = momentum,
+                                   .gamma = weight_decay,
+                                   .delta = gradient_scale,
+                                   .a = gradient,
+                                   .to = weight,
+                                   .also = velocity});
+}
+
+/* Pooling: tiles are images. */
+typedef struct {
+  long positions, channels;
+  const float *from;
+  float *to;
+} pooling;
+
+static void pool_images(void *context, long first, long last) {
+  const pooling *c = context;
+  const V inverse = v_set((float)(1.0 / (double)c->positions));
+  for (long n = first; n < last; n++) {
+    for (long i = 0; i < c->channels; i += WIDTH) {
+      const long lanes = c->channels - i;
+      const float *from = c->from + n * c->positions * c->channels + i;
+      V even = v_zero(), odd = v_zero();
+      long p = 0;
+      for (; p + 2 <= c->positions; p += 2, from += 2 * c->channels) {
+        even += v_load_up_to(from, lanes);
+        odd += v_load_up_to(from + c->channels, lanes);
+      }
+      if (p < c->positions) even += v_load_up_to(from, lanes);
+      v_store_up_to(c->to + n * c->channels + i, (even + odd) * inverse, lanes);
+    }
+  }
+}
+
+static void global_average_pool(long batch, long positions, long channels, const float *x, float *y) {
+  pooling c = {.positions = positions, .channels = channels, .from = x, .to = y};
+  sa_parallel(pool_images, &c, batch);
+}
+
+static void unpool_images(void *context, long first, long last) {
+  const pooling *c = context;
+  const V inverse = v_set((float)(1.0 / (double)c->positions));
+  for (long n = first; n < last; n++) {
+    for (long i = 0; i < c->channels; i += WIDTH) {
+      const long lanes = c->channels - i;
+      const V dy = inverse * v_load_up_to(c->from + n * c->channels + i, lanes);
+      float *to = c->to + n * c->positions * c->channels + i;
+      for (long p = 0; p < c->positions; p++, to += c->channels) v_store_up_to(to, dy, lanes);
+    }
+  }
+}
+
+static void global_average_pool_gradient(long batch, long positions, long channels, const float *dy, float *dx) {
+  pooling c = {.positions = positions, .channels = channels, .from = dy, .to = dx};
+  sa_parallel(unpool_images, &c, batch);
+}

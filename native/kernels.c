@@ -1,0 +1,67 @@
+/*
+ * One instruction set's kernels as one translation unit, so that only the table at the end is visible outside and
+ * the three compilations can be linked side by side. Compiled with -DSA_AVX512, -DSA_AVX2, -DSA_SSE4 or none.
+ */
+#include "shiftadd.h"
+#include "simd.h"
+
+#include "convolution.h"
+#include "weight_gradient.h"
+#include "depthwise.h"
+#include "normalisation.h"
+#include "elementwise.h"
+#include "loss.h"
+#include "probe.h"
+
+static int conv2d_forward(const sa_geometry *g, const float *x, const float *w, float *y) {
+  return is_depthwise(g) ? depthwise_forward(STEP_MULTIPLY, g, x, w, y)
+                         : convolve(STEP_MULTIPLY, 0, g, x, w, 0, y);
+}
+
+static int conv2d_input_gradient(const sa_geometry *g, const float *dy, const float *w, float *dx) {
+  return is_depthwise(g) ? depthwise_input_gradient(STEP_MULTIPLY, g, 0, w, dy, dx)
+                         : convolve(STEP_MULTIPLY, 1, g, dy, w, 0, dx);
+}
+
+static int conv2d_weight_gradient(const sa_geometry *g, const float *x, const float *dy, float *dw) {
+  return weight_gradient(g, x, 0, dy, dw);
+}
+
+static int l1_forward(const sa_geometry *g, const float *x, const float *w, float *y) {
+  return is_depthwise(g) ? depthwise_forward(STEP_DISTANCE, g, x, w, y)
+                         : convolve(STEP_DISTANCE, 0, g, x, w, 0, y);
+}
+
+static int l1_input_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dx) {
+  return is_depthwise(g) ? depthwise_input_gradient(STEP_CLAMP, g, x, w, dy, dx)
+                         : convolve(STEP_CLAMP, 1, g, dy, w, x, dx);
+}
+
+static int l1_weight_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw) {
+  return weight_gradient(g, x, w, dy, dw);
+}
+
+const sa_kernels ISA_TABLE = {
+    .name = ISA_NAME,
+    .conv2d_forward = conv2d_forward,
+    .conv2d_input_gradient = conv2d_input_gradient,
+    .conv2d_weight_gradient = conv2d_weight_gradient,
+    .l1_forward = l1_forward,
+    .l1_input_gradient = l1_input_gradient,
+    .l1_weight_gradient = l1_weight_gradient,
+    .channel_moments = channel_moments,
+    .channel_affine = channel_affine,
+    .batch_norm_gradient = batch_norm_gradient,
+    .relu = relu,
+    .relu_gradient = relu_gradient,
+    .add = add,
+    .axpy = axpy,
+    .scale = scale,
+    .sum_of_squares = sum_of_squares,
+    .global_average_pool = global_average_pool,
+    .global_average_pool_gradient = global_average_pool_gradient,
+    .softmax_cross_entropy = softmax_cross_entropy,
+    .power_of_two = power_of_two,
+    .sgd_step = sgd_step,
+    .probe = probe,
+};

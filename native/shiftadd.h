@@ -1,0 +1,86 @@
+/*
+ * The engine's own contract: what the kernels offer, and the two services they ask of their surroundings.
+ *
+ * The kernels (kernels.c and the files it gathers) are plain C without threads, files or a C++ run time. They are
+ * compiled once per instruction set and offer one table of functions each. A surrounding (the Node-API addon here)
+ * gives them a way to run tiles in parallel and scratch memory; it may be replaced without touching a kernel.
+ */
+#ifndef SHIFTADD_H
+#define SHIFTADD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- services of the surroundings ------------------------------------------------------------------------- */
+
+typedef void (*sa_tiles)(void *context, long first, long last);
+
+/* Calls run(context, first, last) for pieces that together cover [0, count) once, on any threads in any order, and
+ * returns when all are done. What a tile computes must not depend on how the range was cut. */
+void sa_parallel(sa_tiles run, void *context, long count);
+
+/* Scratch memory, 64-byte aligned, valid until the same slot is asked for again. NULL when memory is short. */
+enum sa_slot {
+  SA_SLOT_PACKED,
+  SA_SLOT_OFFSETS,
+  SA_SLOT_TARGETS,
+  SA_SLOT_ROWS,
+  SA_SLOT_PARTIAL,
+  SA_SLOT_SUMS,
+  SA_SLOT_CHANNELS,
+  SA_SLOT_COUNT
+};
+void *sa_scratch(enum sa_slot slot, size_t bytes);
+
+/* --- what the kernels offer ------------------------------------------------------------------------------- */
+
+enum { SA_OK = 0, SA_NO_MEMORY = 1 };
+
+/* Field for field the ConvGeometry of src/tensor/kernels.ts. */
+typedef struct {
+  int32_t batch, in_height, in_width, in_channels;
+  int32_t out_height, out_width, out_channels;
+  int32_t kernel_height, kernel_width, stride, pad_top, pad_left, groups;
+} sa_geometry;
+
+/* One instruction set's functions; semantics are those of src/tensor/kernels.ts. Functions that need scratch
+ * memory return SA_OK or SA_NO_MEMORY. */
+typedef struct {
+  const char *name;
+
+  int (*conv2d_forward)(const sa_geometry *g, const float *x, const float *w, float *y);
+  int (*conv2d_input_gradient)(const sa_geometry *g, const float *dy, const float *w, float *dx);
+  int (*conv2d_weight_gradient)(const sa_geometry *g, const float *x, const float *dy, float *dw);
+  int (*l1_forward)(const sa_geometry *g, const float *x, const float *w, float *y);
+  int (*l1_input_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dx);
+  int (*l1_weight_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw);
+
+  int (*channel_moments)(long rows, long channels, const float *x, float *mean, float *variance);
+  int (*channel_affine)(long rows, long channels, int relu, const float *x, const float *scale, const float *shift,
+                        float *y);
+  int (*batch_norm_gradient)(long rows, long channels, int relu, const float *x, const float *y, const float *dy,
+                             const float *mean, const float *inverse_std, const float *gamma, float *dx,
+                             float *dgamma, float *dbeta);
+
+  void (*relu)(long length, const float *x, float *y);
+  void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);
+  void (*add)(long length, int relu, const float *a, const float *b, float *y);
+  void (*axpy)(long length, float alpha, const float *x, float *y);
+  void (*scale)(long length, float alpha, float *x);
+  int (*sum_of_squares)(long length, const float *x, double *sum);
+  void (*global_average_pool)(long batch, long positions, long channels, const float *x, float *y);
+  void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
+  void (*softmax_cross_entropy)(long batch, long classes, float smoothing, const float *logits,
+                                const int32_t *labels, float *losses, float *dlogits);
+  void (*power_of_two)(long length, int min_exponent, int max_exponent, const float *w, float *q);
+  void (*sgd_step)(long length, float rate, float momentum, float weight_decay, float gradient_scale, float *weight,
+                   const float *gradient, float *velocity);
+
+  /* Register-only loops: vector steps of `kind` (0 multiply-accumulate, 1 absolute difference, 2 clamped
+   * gradient) done `rounds` times; returns the number of elements. The bench divides by the time. */
+  double (*probe)(int kind, long rounds);
+} sa_kernels;
+
+extern const sa_kernels sa_kernels_avx512, sa_kernels_avx2, sa_kernels_sse4, sa_kernels_generic;
+
+#endif

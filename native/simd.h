@@ -1,0 +1,155 @@
+/*
+ * The vector vocabulary of the kernels: one type V of WIDTH floats and a dozen words over it, per instruction set.
+ * Everything else in the kernels is written once, over these words. GCC vector extensions carry the arithmetic
+ * (+ - *); only what they cannot say well is spelled with intrinsics.
+ */
+#ifndef SIMD_H
+#define SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(SA_AVX512)
+#include <immintrin.h>
+#define WIDTH 16
+#define ISA_NAME "avx512"
+#define ISA_TABLE sa_kernels_avx512
+typedef __m512 V;
+#elif defined(SA_AVX2)
+#include <immintrin.h>
+#define WIDTH 8
+#define ISA_NAME "avx2"
+#define ISA_TABLE sa_kernels_avx2
+typedef __m256 V;
+#elif defined(SA_SSE4)
+#include <immintrin.h>
+#define WIDTH 4
+#define ISA_NAME "sse4"
+#define ISA_TABLE sa_kernels_sse4
+typedef __m128 V;
+#else
+#define WIDTH 4
+#define ISA_NAME "generic"
+#define ISA_TABLE sa_kernels_generic
+typedef float V __attribute__((vector_size(16)));
+#endif
+
+#define INLINE static inline __attribute__((always_inline, unused))
+#define NOINLINE static __attribute__((noinline))
+#define ALIGNED __attribute__((aligned(64)))
+/* Loops over accumulators: unless each of them is unrolled whole, GCC keeps the array in memory. */
+#define UNROLL _Pragma("GCC unroll 32")
+
+typedef float VU __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+typedef int32_t I __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t IU __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+
+INLINE V v_load(const float *p) { return (V)*(const VU *)p; }
+INLINE void v_store(float *p, V v) { *(VU *)p = (VU)v; }
+INLINE V v_zero(void) { return (V){0}; }
+INLINE V v_abs(V v) { return (V)((I)v & 0x7fffffff); }
+
+#if defined(SA_AVX512)
+
+INLINE V v_set(float x) { return _mm512_set1_ps(x); }
+INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE V v_opaque(V v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
+INLINE __mmask16 v_first(long n) { return (__mmask16)((1u << n) - 1); }
+INLINE V v_load_part(const float *p, long n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
+INLINE void v_store_part(float *p, V v, long n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
+/* value where test > 0, else 0 (a NaN test gives 0) */
+INLINE V v_where_positive(V test, V value) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(test, v_zero(), _CMP_GT_OQ), value);
+}
+/* max(0, x); a NaN stays (the instruction returns its second operand) */
+INLINE V v_relu(V x) { return _mm512_max_ps(v_zero(), x); }
+/* copysign(min(|d|, 1), d), the clamp to [-1, 1] in one instruction; a NaN does NOT pass, see v_keep_nan */
+INLINE V v_clamp(V d, V one) { return _mm512_range_ps(d, one, 2); }
+#define CLAMP_DROPS_NAN 1
+/* x where x is NaN, else v */
+INLINE V v_keep_nan(V v, V x) { return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x); }
+
+#else
+
+#define CLAMP_DROPS_NAN 0
+INLINE V v_keep_nan(V v, V x) {
+  (void)x;
+  return v;
+}
+
+#if defined(SA_AVX2)
+INLINE V v_set(float x) { return _mm256_set1_ps(x); }
+INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE V v_opaque(V v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
+static const int32_t part_mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+INLINE __m256i v_first(long n) { return _mm256_loadu_si256((const __m256i *)(part_mask + 8 - n)); }
+INLINE V v_load_part(const float *p, long n) { return _mm256_maskload_ps(p, v_first(n)); }
+INLINE void v_store_part(float *p, V v, long n) { _mm256_maskstore_ps(p, v_first(n), v); }
+INLINE V v_where_positive(V test, V value) {
+  return _mm256_and_ps(_mm256_cmp_ps(test, v_zero(), _CMP_GT_OQ), value);
+}
+INLINE V v_relu(V x) { return _mm256_max_ps(v_zero(), x); }
+INLINE V v_clamp(V d, V one) { return _mm256_max_ps(-one, _mm256_min_ps(one, d)); }
+
+#else
+
+INLINE V v_load_part(const float *p, long n) {
+  V v = v_zero();
+  memcpy(&v, p, (size_t)n * sizeof(float));
+  return v;
+}
+INLINE void v_store_part(float *p, V v, long n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+INLINE V v_fma(V a, V b, V c) { return a * b + c; }
+
+#if defined(SA_SSE4)
+INLINE V v_set(float x) { return _mm_set1_ps(x); }
+INLINE V v_opaque(V v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
+INLINE V v_where_positive(V test, V value) { return _mm_and_ps(_mm_cmpgt_ps(test, v_zero()), value); }
+INLINE V v_relu(V x) { return _mm_max_ps(v_zero(), x); }
+INLINE V v_clamp(V d, V one) { return _mm_max_ps(-one, _mm_min_ps(one, d)); }
+#else
+INLINE V v_set(float x) { return (V){x, x, x, x}; }
+INLINE V v_opaque(V v) { return v; }
+INLINE V v_where_positive(V test, V value) { return (V)((I)value & (I)(test > v_zero())); }
+INLINE V v_select(I mask, V yes, V no) { return (V)((mask & (I)yes) | (~mask & (I)no)); }
+INLINE V v_relu(V x) { return v_select((I)(v_zero() > x), v_zero(), x); }
+INLINE V v_clamp(V d, V one) {
+  d = v_select((I)(d > one), one, d);
+  return v_select((I)(-one > d), -one, d);
+}
+#endif
+#endif
+#endif
+
+/* acc + |d|. The multiplication by an opaque one lets the FMA pipes share the work of the adders. */
+INLINE V v_add_abs(V d, V one, V acc) {
+#if defined(SA_AVX512) || defined(SA_AVX2)
+  return v_fma(v_abs(d), one, acc);
+#else
+  (void)one;
+  return acc + v_abs(d);
+#endif
+}
+
+INLINE V v_load_up_to(const float *p, long n) { return n >= WIDTH ? v_load(p) : v_load_part(p, n); }
+INLINE void v_store_up_to(float *p, V v, long n) {
+  if (n >= WIDTH)
+    v_store(p, v);
+  else
+    v_store_part(p, v, n);
+}
+
+INLINE long min_long(long a, long b) { return a < b ? a : b; }
+INLINE long max_long(long a, long b) { return a > b ? a : b; }
+INLINE long ceil_div(long a, long b) { return (a + b - 1) / b; }
+
+#endif
