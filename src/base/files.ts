@@ -4,12 +4,14 @@
  */
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  truncateSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join, basename } from 'node:path';
@@ -54,6 +56,13 @@ export function appendLine(path: string, line: string): void {
   } catch (error) {
     throw outputError(path, error);
   }
+}
+
+/** Cuts an append-only log back to its last whole line, after a crash in the middle of a write. */
+export function dropTornLine(path: string): void {
+  if (!existsSync(path)) return;
+  const bytes = readFileSync(path);
+  truncateSync(path, bytes.lastIndexOf(0x0a) + 1);
 }
 
 /** Reads a JSON file of ours. @throws FileError when it is missing or not JSON. */

@@ -43,6 +43,8 @@ export interface SharingMap {
 export interface OperatorFamily {
   /** Registry name: `conv`, `pot.q`, `add`. */
   readonly name: string;
+  /** One word for tables and baseline names (`all-shift`): `conv`, `shift`, `add`. */
+  readonly shortName: string;
   /** For people: `Convolution`. */
   readonly title: string;
   /** CSS colour of the family in every picture. */

@@ -1,0 +1,47 @@
+/**
+ * @file The classifier: a linear layer over pooled features, computed as a 1x1 convolution.
+ */
+import type { Random } from '../base/random.js';
+import { conv2d } from '../tensor/ops/convolution.js';
+import { addBias } from '../tensor/ops/elementwise.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { Module, Parameter } from './module.js';
+import { lowerFlatten, lowerLinear } from './onnx/layers.js';
+import type { OnnxGraph } from './onnx/graph.js';
+
+export class Linear implements Module {
+  readonly parameters: readonly Parameter[];
+  readonly buffers = [];
+  readonly #weight: Tensor;
+  readonly #bias: Tensor;
+
+  /** Weights uniform within 1 / sqrt(in), zero bias. */
+  constructor(
+    private readonly name: string,
+    inFeatures: number,
+    outFeatures: number,
+    random: Random,
+  ) {
+    const bound = 1 / Math.sqrt(inFeatures);
+    const values = Float32Array.from(
+      { length: inFeatures * outFeatures },
+      () => bound * (2 * random.uniform() - 1),
+    );
+    this.#weight = Tensor.persistent([1, 1, inFeatures, outFeatures], values, true);
+    this.#bias = Tensor.persistent([outFeatures], new Float32Array(outFeatures), true);
+    this.parameters = [
+      { name: `${name}.weight`, tensor: this.#weight, decay: true },
+      { name: `${name}.bias`, tensor: this.#bias, decay: false },
+    ];
+  }
+
+  /** x [N, 1, 1, in] -> [N, 1, 1, out]. */
+  forward(x: Tensor): Tensor {
+    return addBias(conv2d(x, this.#weight), this.#bias);
+  }
+
+  lower(graph: OnnxGraph, input: string): string {
+    const flat = lowerFlatten(graph, `${this.name}.flatten`, input);
+    return lowerLinear(graph, this.name, flat, this.#weight.data, this.#bias.data);
+  }
+}

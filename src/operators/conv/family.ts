@@ -1,0 +1,23 @@
+/**
+ * @file Convolution: the multiplying family that the others are measured against.
+ */
+import { Primitive } from '../../hardware/layer.js';
+import { lowerConvolution } from '../../nn/onnx/layers.js';
+import { conv2d } from '../../tensor/ops/convolution.js';
+import type { OperatorFamily } from '../contract.js';
+import { kaimingNormal } from '../initialisation.js';
+import { identitySharing } from '../sharing.js';
+
+export const conv: OperatorFamily = {
+  name: 'conv',
+  shortName: 'conv',
+  title: 'Convolution',
+  colour: '#3b6fb6',
+  initialWeights: kaimingNormal,
+  forward: conv2d,
+  effectiveWeights: (weights) => weights,
+  sharing: identitySharing,
+  primitive: Primitive.Multiply,
+  operandBits: { weight: 32, activation: 32, partialSum: 32 },
+  lower: lowerConvolution,
+};

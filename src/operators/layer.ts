@@ -1,0 +1,50 @@
+/**
+ * @file A stand-alone layer of any operator family, with its own weights.
+ */
+import type { Random } from '../base/random.js';
+import type { Module, Parameter } from '../nn/module.js';
+import type { OnnxGraph } from '../nn/onnx/graph.js';
+import { at } from '../tensor/tape.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { LayerGeometry, OperatorFamily } from './contract.js';
+
+/** Shape [k, k, in / groups, out] of a layer's weights. */
+export function weightShape(geometry: LayerGeometry): readonly [number, number, number, number] {
+  const { kernel, inChannels, groups, outChannels } = geometry;
+  return [kernel, kernel, inChannels / groups, outChannels];
+}
+
+export class OperatorLayer implements Module {
+  readonly parameters: readonly Parameter[];
+  readonly buffers = [];
+  readonly #weight: Tensor;
+
+  constructor(
+    readonly name: string,
+    readonly family: OperatorFamily,
+    readonly geometry: LayerGeometry,
+    random: Random,
+  ) {
+    this.#weight = Tensor.persistent(weightShape(geometry), family.initialWeights(geometry, random), true);
+    const adaptive = family.adaptiveRate === undefined ? {} : { adaptiveRate: family.adaptiveRate };
+    this.parameters = [{ name: `${name}.weight`, tensor: this.#weight, decay: true, ...adaptive }];
+  }
+
+  forward(x: Tensor): Tensor {
+    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry));
+  }
+
+  /** Called by the trainer after each optimiser step. */
+  project(): void {
+    this.family.project?.(this.#weight.data);
+  }
+
+  /** The values the layer computes with. */
+  effectiveWeights(): Float32Array {
+    return this.family.effectiveWeights(this.#weight.data);
+  }
+
+  lower(graph: OnnxGraph, input: string): string {
+    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry);
+  }
+}

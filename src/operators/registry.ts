@@ -1,0 +1,25 @@
+/**
+ * @file The registered operator families, in order of increasing distance from a multiplication.
+ */
+import { OptionError } from '../base/errors.js';
+import { add } from './add/family.js';
+import type { OperatorFamily } from './contract.js';
+import { conv } from './conv/family.js';
+import { potQ } from './pot-q/family.js';
+
+const families: readonly OperatorFamily[] = [conv, potQ, add];
+
+/** Every registered family, in a fixed order. */
+export function listFamilies(): readonly OperatorFamily[] {
+  return families;
+}
+
+/** The family of this name. @throws OptionError listing the known ones */
+export function familyNamed(name: string): OperatorFamily {
+  const found = families.find((family) => family.name === name);
+  if (found === undefined)
+    throw new OptionError(
+      `unknown operator family '${name}'; known: ${families.map((family) => family.name).join(', ')}`,
+    );
+  return found;
+}

@@ -1,0 +1,190 @@
+/**
+ * @file The configuration of a run: schema, defaults, presets. A preset or a YAML file gives values, flags win.
+ */
+import { readFileSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
+import { listFamilies } from '../operators/registry.js';
+import type { Schedule } from '../training/schedule.js';
+
+const fraction = z.number().min(0).max(1);
+const count = z.int().min(1);
+
+const scheduleSchema = z.strictObject({
+  epochs: count,
+  batchSize: z.int().min(2),
+  peakLearningRate: z.number().positive().default(0.1),
+  warmupFraction: fraction.default(0.1),
+  momentum: fraction.default(0.9),
+  weightDecay: z.number().min(0).default(5e-4),
+  labelSmoothing: fraction.default(0),
+});
+
+/** Where the images come from and how they are split and augmented. */
+export const dataSettings = {
+  data: z.string().min(1),
+  seed: z.int().min(0).default(1),
+  /** Images are resized to this side when they differ. */
+  imageSize: z.int().min(16).max(64).optional(),
+  split: z
+    .strictObject({
+      /** Images held out of the training part for choosing: a count, or a fraction below 1. */
+      searchValidation: z.number().positive().default(0.1),
+      /** Use at most this many training images (stratified), for quick looks. */
+      limitTrain: count.optional(),
+    })
+    .prefault({}),
+  augmentation: z
+    .strictObject({ cropPadding: z.int().min(0).max(16).default(0), flip: z.boolean().default(false) })
+    .prefault({}),
+};
+
+const searchSettings = z.strictObject({
+  generations: count.default(20),
+  population: count.default(50),
+  parents: count.default(10),
+  mutations: z.int().min(0).default(25),
+  crossovers: z.int().min(0).default(25),
+  mutationRate: fraction.default(0.2),
+  resampleRate: fraction.default(0.2),
+  /** Training images that recalibrate the batch norms of a subnet before it is judged. */
+  recalibrationImages: count.default(1000),
+  /** Search-validation images a candidate is judged on; all of them when there are fewer. */
+  evaluationImages: count.default(5000),
+});
+
+export const runConfigSchema = z.strictObject({
+  ...dataSettings,
+  /** Name of the run's folder below `out`. */
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/, 'may hold letters, digits, dots, dashes and underscores only')
+    .optional(),
+  out: z.string().min(1).default('runs'),
+  budget: z.string().min(1),
+  /** Cost profile that the budget is measured under: a built-in name or a file. */
+  profile: z.string().min(1).default('fair'),
+  /** Further profiles reported for every network. */
+  reportProfiles: z.array(z.string().min(1)).readonly().default(['paper-cv-168', 'paper-cv-192']),
+  space: z
+    .strictObject({
+      families: z
+        .array(z.string())
+        .min(1)
+        .readonly()
+        .default(listFamilies().map((family) => family.name)),
+      stemChannels: count.default(16),
+      stemStride: z.union([z.literal(1), z.literal(2)]).default(1),
+      stageChannels: z.array(z.int().min(4)).min(1).readonly().default([16, 32, 64]),
+      blocksPerStage: z.array(count).min(1).readonly().default([2, 2, 2]),
+      widthRatios: z.array(z.number().positive().max(8)).min(1).readonly().default([0.5, 1]),
+    })
+    .prefault({}),
+  supernet: scheduleSchema,
+  search: searchSettings.prefault({}),
+  retrain: scheduleSchema,
+  /** At most this much work is lost when the process is killed. */
+  checkpointSeconds: z.number().positive().max(60).default(20),
+});
+
+/** What a person writes: everything with a default may be left out. */
+export type RunConfigInput = z.input<typeof runConfigSchema>;
+export type RunConfig = Readonly<z.output<typeof runConfigSchema>>;
+
+/** The schedule as the training floor takes it. */
+export function scheduleOf(settings: RunConfig['retrain']): Schedule {
+  return settings;
+}
+
+export interface Preset {
+  readonly description: string;
+  readonly config: RunConfigInput;
+}
+
+export const presets: Readonly<Record<string, Preset>> = {
+  'mnist-quick': {
+    description: 'MNIST in a few minutes on two cores: half the energy of the all-convolution network',
+    config: {
+      data: 'mnist',
+      budget: 'energy=50%',
+      split: { searchValidation: 5000 },
+      augmentation: { cropPadding: 1 },
+      space: { stemStride: 2 },
+      supernet: { epochs: 3, batchSize: 128 },
+      search: {
+        generations: 6,
+        population: 24,
+        parents: 8,
+        mutations: 12,
+        crossovers: 12,
+        recalibrationImages: 512,
+        evaluationImages: 2000,
+      },
+      retrain: { epochs: 3, batchSize: 128 },
+    },
+  },
+};
+
+/** A preset's values. @throws OptionError listing the presets */
+export function presetNamed(name: string): RunConfigInput {
+  const preset = presets[name];
+  if (preset === undefined)
+    throw new OptionError(`unknown preset '${name}'; known: ${Object.keys(presets).join(', ')}`);
+  return preset.config;
+}
+
+/** Reads a YAML configuration file into unchecked values. @throws FileError */
+export function readConfigFile(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such configuration file`);
+    throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
+  }
+  let value: unknown;
+  try {
+    value = parseYaml(text);
+  } catch (error) {
+    throw new FileError(`${path}: not YAML: ${messageOf(error).split('\n')[0]}`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new FileError(`${path}: must hold keys and values, for example 'data: mnist'`);
+  return value as Record<string, unknown>;
+}
+
+/** Later layers win, key by key inside sections; undefined values do not count. */
+export function mergeConfig(...layers: readonly object[]): Record<string, unknown> {
+  const merged: Record<string, unknown> = {};
+  for (const layer of layers)
+    for (const [key, value] of Object.entries(layer) as [string, unknown][]) {
+      if (value === undefined) continue;
+      const held = merged[key];
+      merged[key] = isSection(held) && isSection(value) ? mergeConfig(held, value) : value;
+    }
+  return merged;
+}
+
+function isSection(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Checks merged values against `schema`. @throws OptionError naming the key of the first mistake */
+export function checkConfig<T extends z.ZodType>(schema: T, values: unknown, where: string): z.output<T> {
+  const parsed = schema.safeParse(values);
+  if (parsed.success) return parsed.data;
+  throw new OptionError(`${where}: ${describeIssue(parsed.error.issues[0] as z.core.$ZodIssue)}`);
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys') {
+    const key = [...path, issue.keys[0]].join('.');
+    return `unknown key '${key}'; see 'shiftaddnas search --help' and the README for the keys there are`;
+  }
+  const key = path.join('.');
+  if (issue.code === 'invalid_type' && issue.input === undefined)
+    return `'${key}' is missing (${issue.message})`;
+  return `'${key}': ${issue.message}`;
+}

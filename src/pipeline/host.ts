@@ -1,0 +1,30 @@
+/**
+ * @file How a job talks to whoever started it: progress out, requests to stop in. No terminal, no files.
+ */
+import type { LoadProgress } from '../data/dataset.js';
+import type { TrainingProgress } from '../training/train.js';
+
+export interface SearchProgress {
+  readonly generation: number;
+  readonly generations: number;
+  /** Candidates judged so far in this generation, and how many it has. */
+  readonly candidate: number;
+  readonly candidates: number;
+  /** Over the whole search. */
+  readonly evaluated: number;
+  readonly bestAccuracy: number;
+  readonly bestEnergyMj: number;
+}
+
+export type JobMessage =
+  | ({ readonly type: 'loading' } & LoadProgress)
+  | ({ readonly type: 'training' } & TrainingProgress)
+  | ({ readonly type: 'search' } & SearchProgress)
+  | { readonly type: 'phase'; readonly phase: string; readonly state: 'started' | 'finished' | 'resumed' }
+  | { readonly type: 'notice'; readonly message: string };
+
+export interface JobHost {
+  send(message: JobMessage): void;
+  /** Polled often; true asks the job to save its state and stop. */
+  interrupted(): boolean;
+}

@@ -1,0 +1,89 @@
+/**
+ * @file A trained network as files that run elsewhere: safetensors + architecture.json, and ONNX.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FileError, messageOf } from '../base/errors.js';
+import { readJson, writeFileAtomic } from '../base/files.js';
+import { Random } from '../base/random.js';
+import type { ChannelStatistics } from '../data/augment.js';
+import { stateOf } from '../nn/module.js';
+import { encodeOnnx } from '../nn/onnx/encode.js';
+import { OnnxGraph } from '../nn/onnx/graph.js';
+import { lowerNormalise } from '../nn/onnx/layers.js';
+import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
+import { loadState } from '../nn/state.js';
+import { Network } from '../spaces/network.js';
+import { parseArchitecture } from '../spaces/parse.js';
+
+/** What must travel with the weights. */
+export interface ModelInfo {
+  /** Data set it was trained on, for people. */
+  readonly dataset: string;
+  readonly classes: readonly string[];
+  /** Normalisation of the input: (pixel / 255 - mean) / std, per channel. */
+  readonly statistics: ChannelStatistics;
+}
+
+const infoSchema = z.object({
+  dataset: z.string(),
+  classes: z.array(z.string()),
+  statistics: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
+});
+
+/** Writes architecture.json and model.safetensors into `folder`. */
+export function saveModel(folder: string, network: Network, info: ModelInfo): void {
+  const metadata = { format: 'shiftaddnas-model', info: JSON.stringify(info) };
+  writeFileAtomic(
+    join(folder, 'architecture.json'),
+    `${JSON.stringify(network.architecture, undefined, 1)}\n`,
+  );
+  writeFileAtomic(join(folder, 'model.safetensors'), encodeSafetensors(stateOf(network), metadata));
+}
+
+/** Reads what {@link saveModel} wrote. @throws FileError */
+export function loadModel(folder: string): { readonly network: Network; readonly info: ModelInfo } {
+  const architecturePath = join(folder, 'architecture.json');
+  const modelPath = join(folder, 'model.safetensors');
+  for (const path of [architecturePath, modelPath])
+    if (!existsSync(path))
+      throw new FileError(
+        `${path}: no such file; give a folder that holds architecture.json and model.safetensors`,
+      );
+  const architecture = parseArchitecture(readJson(architecturePath), architecturePath);
+  const { tensors, metadata } = decodeSafetensors(readFileSync(modelPath), modelPath);
+  let info: ModelInfo;
+  try {
+    info = infoSchema.parse(JSON.parse(metadata['info'] ?? ''));
+  } catch (error) {
+    throw new FileError(`${modelPath}: carries no model information (${messageOf(error).split('\n')[0]})`, {
+      cause: error,
+    });
+  }
+  const network = new Network(architecture, Random.stream('load'));
+  loadState(network, tensors, modelPath);
+  return { network, info };
+}
+
+/**
+ * The network as an ONNX model: input `pixels` [batch, C, H, W] in 0..1 (the normalisation is inside), output
+ * `logits` [batch, classes]. Shift layers are Conv nodes with their power-of-two weights; add layers are a
+ * model-local function of standard ops.
+ */
+export function onnxModel(
+  network: Network,
+  info: ModelInfo,
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const { input, classes } = network.architecture;
+  const graph = new OnnxGraph('shiftaddnas');
+  const pixels = graph.input('pixels', ['batch', input.channels, input.height, input.width]);
+  const normalised = lowerNormalise(graph, 'normalise', pixels, info.statistics.mean, info.statistics.std);
+  const logits = graph.node('Identity', [network.lower(graph, normalised)], {}, { name: 'logits' });
+  graph.output(logits, ['batch', classes]);
+  graph.metadata('architecture', JSON.stringify(network.architecture));
+  graph.metadata('classes', JSON.stringify(info.classes));
+  for (const [key, value] of Object.entries(metadata)) graph.metadata(key, value);
+  return encodeOnnx(graph);
+}

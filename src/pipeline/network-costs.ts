@@ -1,0 +1,81 @@
+/**
+ * @file What networks cost under one or several profiles, remembered per architecture.
+ */
+import { estimate, loadProfile, type AcceleratorProfile, type NetworkCost } from '../hardware/index.js';
+import { familyNamed } from '../operators/registry.js';
+import type { Costs } from '../search/costs.js';
+import type { CostOf } from '../search/descent.js';
+import { keyOf } from '../search/sampling.js';
+import type { Architecture } from '../spaces/architecture.js';
+import type { SearchSpace } from '../spaces/contract.js';
+import { familyOfLayer, layersOf, operationTotal, parameterCount, scaleWidths } from '../spaces/layers.js';
+import type { LayerCostRecord } from './result.js';
+
+/** Price of one inference (batch 1) under a profile. */
+export function networkCost(architecture: Architecture, profile: AcceleratorProfile): NetworkCost {
+  return estimate(layersOf(architecture, familyNamed), profile);
+}
+
+/** The four quantities that a budget may limit. */
+export function costsOf(architecture: Architecture, profile: AcceleratorProfile): Costs {
+  const { energyMj, latencyMs } = networkCost(architecture, profile);
+  return { energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) };
+}
+
+/** Costs of genomes, each computed once. */
+export function rememberedCosts(space: SearchSpace, profile: AcceleratorProfile): CostOf {
+  const known = new Map<string, Costs>();
+  return (genome) => {
+    const key = keyOf(genome);
+    let costs = known.get(key);
+    if (costs === undefined) known.set(key, (costs = costsOf(space.architecture(genome), profile)));
+    return costs;
+  };
+}
+
+/** Profiles by name, the budget's first, each once. @throws FileError, OptionError */
+export function loadProfiles(names: readonly string[]): ReadonlyMap<string, AcceleratorProfile> {
+  return new Map(names.map(loadProfile).map((profile) => [profile.name, profile] as const));
+}
+
+/** Per-layer prices in the form of `result.json`. */
+export function layerCostRecords(
+  architecture: Architecture,
+  profile: AcceleratorProfile,
+): readonly LayerCostRecord[] {
+  return networkCost(architecture, profile).layers.map(
+    ({ name, operations, energyMj, latencyMs, byLevel }) => ({
+      name,
+      family: familyOfLayer(architecture, name),
+      operations,
+      energyMj,
+      latencyMs,
+      ...byLevel,
+    }),
+  );
+}
+
+/** Width factors tried when a baseline is scaled down. */
+const scalingSteps = 96;
+
+/**
+ * The network of `architecture`'s shape with all widths scaled down that does the most operations within `energyMj`:
+ * the strongest multiplying baseline at the winner's energy. The thinnest tried when none fits.
+ */
+export function scaledToEnergy(
+  architecture: Architecture,
+  energyMj: number,
+  profile: AcceleratorProfile,
+): Architecture {
+  const candidates = new Map<string, Architecture>();
+  for (let step = scalingSteps; step >= 4; step--) {
+    const scaled = scaleWidths(architecture, step / scalingSteps);
+    const key = scaled.blocks
+      .map(({ midChannels, outChannels }) => `${midChannels},${outChannels}`)
+      .join(';');
+    if (!candidates.has(key)) candidates.set(key, scaled);
+  }
+  const byWidth = [...candidates.values()];
+  const fitting = byWidth.find((scaled) => networkCost(scaled, profile).energyMj <= energyMj);
+  return fitting ?? (byWidth.at(-1) as Architecture);
+}

@@ -1,0 +1,174 @@
+/**
+ * @file The folder of a run: where each file stands, and the rules for opening it.
+ *
+ *     config.json          the resolved configuration
+ *     events.jsonl         what happened, append-only
+ *     state.json           how far the run is (replaced atomically)
+ *     checkpoints/         weights of the phase in progress, and of the trained supernet
+ *     networks/NAME/       architecture.json and model.safetensors of every retrained network
+ *     result.json, model.safetensors, architecture.json, model.onnx, report.html
+ */
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { FileError, OutputError, isSystemError, messageOf } from '../base/errors.js';
+import { appendLine, dropTornLine, readJson, writeFileAtomic } from '../base/files.js';
+import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
+import type { TrainingCheckpoint } from '../training/train.js';
+import type { RunEvent } from './result.js';
+
+/** Bumped when a checkpoint of an older version can no longer be read. */
+const stateVersion = 1;
+
+const stateSchema = z.object({
+  format: z.literal('shiftaddnas-run'),
+  version: z.number(),
+  /** Fingerprint of everything that the results depend on. */
+  identity: z.string(),
+  startedAt: z.string(),
+  /** Wall-clock seconds spent by phase, over all sessions. */
+  phaseSeconds: z.record(z.string(), z.number()),
+  finishedPhases: z.array(z.string()),
+  /** Results of finished phases, by phase name. */
+  results: z.record(z.string(), z.unknown()),
+});
+
+export type RunState = z.output<typeof stateSchema>;
+
+export class RunFolder {
+  constructor(readonly path: string) {}
+
+  file(...parts: readonly string[]): string {
+    return join(this.path, ...parts);
+  }
+
+  get name(): string {
+    return basename(resolve(this.path));
+  }
+
+  /** @throws OutputError when the folder holds anything already */
+  requireFresh(): void {
+    if (existsSync(this.path) && readdirSync(this.path).length > 0)
+      throw new OutputError(
+        `${this.path} already holds files; go on with it by --resume ${this.path}, or choose another --name or --out`,
+      );
+  }
+
+  /** Makes the folder. @throws OutputError when it holds anything already or cannot be written */
+  create(): void {
+    this.requireFresh();
+    try {
+      mkdirSync(this.path, { recursive: true });
+      accessSync(this.path, constants.W_OK);
+    } catch (error) {
+      throw new OutputError(`${this.path}: cannot write here (${messageOf(error)}); choose another --out`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Takes the folder for this process. @throws OutputError when another living process works on it */
+  lock(): void {
+    const path = this.file('.lock');
+    const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : NaN;
+    if (Number.isInteger(holder) && holder !== process.pid && isAlive(holder))
+      throw new OutputError(`${this.path}: process ${holder} is working on this run; wait for it or stop it`);
+    writeFileAtomic(path, String(process.pid));
+    dropTornLine(this.file('events.jsonl'));
+  }
+
+  unlock(): void {
+    rmSync(this.file('.lock'), { force: true });
+  }
+
+  /** The saved state; undefined when the run has none yet. @throws FileError for another version or another identity */
+  readState(identity: string): RunState | undefined {
+    const path = this.file('state.json');
+    if (!existsSync(path)) return undefined;
+    const parsed = stateSchema.safeParse(readJson(path));
+    if (!parsed.success) throw new FileError(`${path}: not the state of a run; start again in a new folder`);
+    if (parsed.data.version !== stateVersion)
+      throw new FileError(
+        `${path}: written by checkpoint version ${parsed.data.version}, this program reads version ${stateVersion}; ` +
+          'finish the run with the version that began it, or start again',
+      );
+    if (parsed.data.identity !== identity)
+      throw new FileError(
+        `${path}: belongs to another configuration, data set or search space; ` +
+          'restore its config.json and data, or start a new run',
+      );
+    return parsed.data;
+  }
+
+  writeState(state: Omit<RunState, 'format' | 'version'>): void {
+    writeFileAtomic(
+      this.file('state.json'),
+      JSON.stringify({ format: 'shiftaddnas-run', version: stateVersion, ...state }, undefined, 1),
+    );
+  }
+
+  append(event: RunEvent): void {
+    appendLine(this.file('events.jsonl'), JSON.stringify(event));
+  }
+
+  /** Every whole event; a line torn by a crash is left out. */
+  readEvents(): readonly RunEvent[] {
+    return readEvents(this.file('events.jsonl'));
+  }
+
+  writeCheckpoint(phase: string, identity: string, checkpoint: TrainingCheckpoint): void {
+    const metadata = { format: 'shiftaddnas-checkpoint', identity, phase, step: String(checkpoint.step) };
+    writeFileAtomic(this.#checkpointPath(phase), encodeSafetensors(checkpoint.tensors, metadata));
+  }
+
+  /** The phase's last checkpoint; undefined when there is none. @throws FileError when it is damaged or foreign */
+  readCheckpoint(phase: string, identity: string): TrainingCheckpoint | undefined {
+    const path = this.#checkpointPath(phase);
+    let bytes: Uint8Array;
+    try {
+      bytes = readFileSync(path);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return undefined;
+      throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
+    }
+    const { tensors, metadata } = decodeSafetensors(bytes, path);
+    if (metadata['format'] !== 'shiftaddnas-checkpoint' || metadata['identity'] !== identity)
+      throw new FileError(
+        `${path}: belongs to another run or search space; delete it to begin this phase again`,
+      );
+    return { step: Number(metadata['step']), tensors };
+  }
+
+  removeCheckpoint(phase: string): void {
+    rmSync(this.#checkpointPath(phase), { force: true });
+  }
+
+  #checkpointPath(phase: string): string {
+    return this.file('checkpoints', `${phase.replace(':', '-')}.safetensors`);
+  }
+}
+
+/** Reads an event log, leaving out a last line that a crash tore. @throws FileError for a broken line elsewhere */
+export function readEvents(path: string): readonly RunEvent[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  lines.pop();
+  return lines.map((line, index) => {
+    try {
+      return JSON.parse(line) as RunEvent;
+    } catch (error) {
+      throw new FileError(`${path}:${index + 1}: not an event; delete the line to go on without it`, {
+        cause: error,
+      });
+    }
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return isSystemError(error, 'EPERM');
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * @file The two phases that work with the supernet: training it, and searching with its weights.
+ */
+import { Random } from '../base/random.js';
+import type { SearchData } from '../data/split.js';
+import { Mode } from '../nn/module.js';
+import { stateOf } from '../nn/module.js';
+import { loadState } from '../nn/state.js';
+import type { Budget } from '../search/costs.js';
+import type { CostOf } from '../search/descent.js';
+import { createEvolution } from '../search/evolution.js';
+import { keyOf } from '../search/sampling.js';
+import { bestOf, type ScoredProposal, type SearchState, type SearchStrategy } from '../search/strategy.js';
+import type { Genome } from '../spaces/contract.js';
+import type { MiniSpace } from '../spaces/mini/space.js';
+import { fairGenome } from '../supernet/sampler.js';
+import { Supernet } from '../supernet/supernet.js';
+import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
+import { Interrupted } from '../training/interrupted.js';
+import type { TrainingCheckpoint } from '../training/train.js';
+import { scheduleOf, type RunConfig } from './config.js';
+import type { JobHost } from './host.js';
+import { drawSubset, evaluationBatches, heldBatches, type PreparedData } from './prepared-data.js';
+import { evaluationBatchSize, trainOn } from './train-network.js';
+
+/** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
+export function trainSupernet(
+  config: RunConfig,
+  space: MiniSpace,
+  data: PreparedData,
+  checkpoints: {
+    readonly resumeFrom: TrainingCheckpoint | undefined;
+    readonly onCheckpoint: (checkpoint: TrainingCheckpoint) => void;
+  },
+  host: JobHost,
+): Supernet {
+  const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
+  trainOn(
+    {
+      name: 'supernet',
+      parameters: supernet.parameters,
+      buffers: supernet.buffers,
+      forward: (images, step) =>
+        supernet.forward(images, fairGenome(space.positions, config.seed, step), Mode.Training),
+      gradientScale: (parameter) => supernet.gradientScale(parameter),
+    },
+    { ...checkpoints, augmentation: config.augmentation, checkpointSeconds: config.checkpointSeconds },
+    { seed: config.seed, label: 'supernet', data, schedule: scheduleOf(config.supernet) },
+    host,
+  );
+  return supernet;
+}
+
+/** The trained supernet as a checkpoint without momentum. */
+export function supernetWeights(supernet: Supernet): TrainingCheckpoint {
+  return { step: 0, tensors: stateOf(supernet) };
+}
+
+/** A supernet with weights written by {@link supernetWeights}. @throws FileError */
+export function restoreSupernet(space: MiniSpace, weights: TrainingCheckpoint, where: string): Supernet {
+  const supernet = new Supernet(space, Random.stream('restore'));
+  loadState(supernet, weights.tensors, where);
+  return supernet;
+}
+
+/** Judges subnets with inherited weights: recalibrates their batch norms, then measures on search-validation. */
+export function subnetJudge(
+  config: RunConfig,
+  data: PreparedData,
+  searchData: SearchData,
+  supernet: Supernet,
+): (genome: Genome) => number {
+  const { recalibrationImages, evaluationImages } = config.search;
+  const held = (subset: SearchData['train'], count: number, label: string): readonly EvaluationBatch[] =>
+    heldBatches(evaluationBatches(data, drawSubset(subset, count, config.seed, label), evaluationBatchSize));
+  const recalibration = held(searchData.train, recalibrationImages, 'recalibration');
+  const validation = held(searchData.searchValidation, evaluationImages, 'evaluation');
+  return (genome) => {
+    supernet.resetStatistics(genome);
+    forEachBatch(recalibration, data.shape, (images) => supernet.forward(images, genome, Mode.Recalibration));
+    return accuracyOf(validation, data.shape, (images) => supernet.forward(images, genome, Mode.Evaluation));
+  };
+}
+
+export function evolutionFor(
+  config: RunConfig,
+  space: MiniSpace,
+  costOf: CostOf,
+  budget: Budget,
+): SearchStrategy {
+  const { generations, population, parents, mutations, crossovers, mutationRate, resampleRate } =
+    config.search;
+  return createEvolution(
+    { space, costOf, budget, seed: config.seed },
+    { generations, population, parents, mutations, crossovers, mutationRate, resampleRate },
+  );
+}
+
+/**
+ * Runs the strategy to its end. Candidates that `known` has an accuracy for (judged before an interruption) are not
+ * judged again. @throws Interrupted between two candidates; what was judged is in the log
+ */
+export function searchWith(
+  strategy: SearchStrategy,
+  from: SearchState,
+  judge: (genome: Genome) => number,
+  known: ReadonlyMap<string, number>,
+  hooks: {
+    readonly onCandidate: (state: SearchState, candidate: ScoredProposal) => void;
+    readonly onGeneration: (state: SearchState) => void;
+  },
+  host: JobHost,
+): SearchState {
+  let state = from;
+  for (;;) {
+    const proposals = strategy.propose(state);
+    if (proposals.length === 0) return state;
+    const results: ScoredProposal[] = [];
+    for (const proposal of proposals) {
+      if (host.interrupted()) throw new Interrupted('search');
+      const remembered = known.get(keyOf(proposal.genome));
+      const scored = { ...proposal, accuracy: remembered ?? judge(proposal.genome) };
+      results.push(scored);
+      if (remembered === undefined) hooks.onCandidate(state, scored);
+      const best = bestOf(state);
+      host.send({
+        type: 'search',
+        generation: state.generation + 1,
+        generations: strategy.generations,
+        candidate: results.length,
+        candidates: proposals.length,
+        evaluated: state.archive.length + results.length,
+        bestAccuracy: Math.max(best?.accuracy ?? 0, ...results.map(({ accuracy }) => accuracy)),
+        bestEnergyMj: best?.costs.energyMj ?? 0,
+      });
+    }
+    state = strategy.record(state, results);
+    hooks.onGeneration(state);
+  }
+}

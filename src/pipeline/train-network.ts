@@ -1,0 +1,89 @@
+/**
+ * @file Stand-alone training of one architecture from scratch, with checkpoints; every reported accuracy comes from here.
+ */
+import { Random } from '../base/random.js';
+import { Mode } from '../nn/module.js';
+import type { Architecture } from '../spaces/architecture.js';
+import { Network } from '../spaces/network.js';
+import { accuracyOf } from '../training/evaluate.js';
+import type { Schedule } from '../training/schedule.js';
+import { train, type TrainingCheckpoint, type Trainee } from '../training/train.js';
+import type { RunConfig } from './config.js';
+import type { JobHost } from './host.js';
+import { evaluationBatches, openTrainingBatches, type PreparedData } from './prepared-data.js';
+import type { ImageSubset } from '../data/split.js';
+
+export const evaluationBatchSize = 256;
+
+export interface TrainingJob {
+  /** Names progress and random streams. Networks with the same `stream` see the same batches. */
+  readonly name: string;
+  readonly architecture: Architecture;
+  readonly data: PreparedData;
+  readonly schedule: Schedule;
+  readonly augmentation: RunConfig['augmentation'];
+  readonly seed: number;
+  readonly checkpointSeconds: number;
+  readonly resumeFrom?: TrainingCheckpoint | undefined;
+  readonly onCheckpoint: (checkpoint: TrainingCheckpoint) => void;
+}
+
+/** Trains to the end and returns the network, ready for evaluation. @throws DivergenceError, Interrupted */
+export function trainNetwork(job: TrainingJob, host: JobHost): Network {
+  const { data, schedule, seed, architecture } = job;
+  const network = new Network(architecture, Random.stream(seed, 'weights', job.name));
+  const trainee: Trainee = {
+    name: job.name,
+    parameters: network.parameters,
+    buffers: network.buffers,
+    forward: (images) => network.forward(images, Mode.Training),
+    afterStep: () => network.project(),
+  };
+  trainOn(trainee, job, { seed, label: 'retrain', data, schedule }, host);
+  return network;
+}
+
+/** Runs the training loop of anything trainable over the training split. */
+export function trainOn(
+  trainee: Trainee,
+  job: Pick<TrainingJob, 'augmentation' | 'checkpointSeconds' | 'resumeFrom' | 'onCheckpoint'>,
+  on: {
+    readonly seed: number;
+    readonly label: string;
+    readonly data: PreparedData;
+    readonly schedule: Schedule;
+  },
+  host: JobHost,
+): void {
+  const { data, schedule, seed, label } = on;
+  train(trainee, {
+    schedule,
+    stepsPerEpoch: stepsPerEpoch(data, schedule),
+    imageShape: data.shape,
+    openBatches: (start) =>
+      openTrainingBatches(data, {
+        seed,
+        label,
+        batchSize: schedule.batchSize,
+        augmentation: job.augmentation,
+        start,
+      }),
+    ...(job.resumeFrom && { resumeFrom: job.resumeFrom }),
+    onCheckpoint: job.onCheckpoint,
+    checkpointSeconds: job.checkpointSeconds,
+    onProgress: (progress) => host.send({ type: 'training', ...progress }),
+    interrupted: () => host.interrupted(),
+  });
+}
+
+/** Whole batches in the training part. */
+export function stepsPerEpoch(data: PreparedData, schedule: Schedule): number {
+  return Math.floor(data.splits.train.indices.length / schedule.batchSize);
+}
+
+/** Accuracy of a trained network on a subset, 0 to 1. */
+export function networkAccuracy(network: Network, data: PreparedData, subset: ImageSubset): number {
+  return accuracyOf(evaluationBatches(data, subset, evaluationBatchSize), data.shape, (images) =>
+    network.forward(images, Mode.Evaluation),
+  );
+}

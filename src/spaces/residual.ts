@@ -1,0 +1,36 @@
+/**
+ * @file The residual block, once: the stand-alone network and the supernet put their own layers into it.
+ *
+ *     x -> layer1 -> norm1+ReLU -> layer2 -> norm2 -> (+ shortcut) -> ReLU
+ *
+ * The shortcut is the identity, or a 1x1 layer of the block's family with its own norm where the shape changes.
+ */
+import type { BatchNorm } from '../nn/batch-norm.js';
+import type { Mode } from '../nn/module.js';
+import { add } from '../tensor/ops/elementwise.js';
+import { at, tidy } from '../tensor/tape.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+interface NormalisedLayer {
+  readonly forward: (x: Tensor) => Tensor;
+  readonly norm: BatchNorm;
+}
+
+export interface ResidualParts {
+  readonly layer1: NormalisedLayer;
+  readonly layer2: NormalisedLayer;
+  readonly shortcut?: NormalisedLayer;
+}
+
+/** One pass through a residual block. */
+export function residualForward(name: string, x: Tensor, mode: Mode, parts: ResidualParts): Tensor {
+  const { layer1, layer2, shortcut } = parts;
+  return at(name, () =>
+    tidy(() => {
+      const inner = layer1.norm.forward(layer1.forward(x), mode);
+      const outer = layer2.norm.forward(layer2.forward(inner), mode);
+      const straight = shortcut === undefined ? x : shortcut.norm.forward(shortcut.forward(x), mode);
+      return add(outer, straight, { relu: true });
+    }),
+  );
+}

@@ -1,0 +1,99 @@
+/**
+ * @file One layer position of the supernet: a single weight tensor that every operator family uses through its map.
+ *
+ * A shared tensor must serve gradients of very different size. The published code normalises the add layer's gradient
+ * to a root mean square of 0.2 inside the backward pass, some fifty times what a convolution sends to the same
+ * tensor, so that additions drown the rest (operators-and-techniques 0.3; one of the stated suspects for the collapse
+ * of the published shared supernets). Here the optimiser rescales the gradient of an adaptive family to the running
+ * norm of the multiplying families' gradients on the same tensor.
+ */
+import type { Random } from '../base/random.js';
+import type { Parameter, StateBuffer } from '../nn/module.js';
+import type { LayerGeometry, OperatorFamily } from '../operators/contract.js';
+import { kaimingNormal } from '../operators/initialisation.js';
+import { deviationOf } from '../operators/statistics.js';
+import { adaptiveScale } from '../training/optimiser.js';
+import { weightShape } from '../operators/layer.js';
+import { kernels } from '../tensor/device.js';
+import { sliceWeights } from '../tensor/ops/slice.js';
+import { at } from '../tensor/tape.js';
+import { Tensor } from '../tensor/tensor.js';
+
+/** How fast the running gradient norm follows. */
+const normMomentum = 0.9;
+/** Adaptive rate of the learned scalars of a sharing map: they see the sum over a whole tensor. */
+const scalarAdaptiveRate = 0.02;
+
+export class SharedLayer {
+  readonly parameters: readonly Parameter[];
+  readonly buffers: readonly StateBuffer[];
+  readonly #shared: Tensor;
+  readonly #own: ReadonlyMap<string, readonly Tensor[]>;
+  /** Running norm of the multiplying families' gradients; 0 before the first. */
+  readonly #gradientNorm = new Float32Array(1);
+  #familyOfStep: OperatorFamily | undefined;
+
+  /** `geometry` is the widest the layer can be; the shared tensor is drawn at the convolution's fan-in scale. */
+  constructor(
+    readonly name: string,
+    private readonly geometry: LayerGeometry,
+    families: readonly OperatorFamily[],
+    random: Random,
+  ) {
+    this.#shared = Tensor.persistent(weightShape(geometry), kaimingNormal(geometry, random), true);
+    const scalars = families.map((family) => ({
+      family,
+      tensors: family.sharing.parameters.map(({ initial }) => Tensor.persistent([1], [initial], true)),
+    }));
+    this.#own = new Map(scalars.map(({ family, tensors }) => [family.name, tensors]));
+    this.parameters = [
+      { name: `${name}.shared`, tensor: this.#shared, decay: true },
+      ...scalars.flatMap(({ family, tensors }) =>
+        family.sharing.parameters.map((parameter, i) => ({
+          name: `${name}.${family.name}.${parameter.name}`,
+          tensor: tensors[i] as Tensor,
+          decay: false,
+          adaptiveRate: scalarAdaptiveRate,
+        })),
+      ),
+    ];
+    this.buffers = [{ name: `${name}.gradientNorm`, data: this.#gradientNorm }];
+  }
+
+  /** x through this layer as `family`, at the leading `inChannels` x `outChannels` of the shared tensor. */
+  forward(x: Tensor, family: OperatorFamily, inChannels: number, outChannels: number): Tensor {
+    this.#familyOfStep = family;
+    return at(this.name, () => {
+      const slice = sliceWeights(this.#shared, inChannels, outChannels);
+      const weights = family.sharing.apply(slice, this.#own.get(family.name) as readonly Tensor[]);
+      return family.forward(x, weights, { ...this.geometry, inChannels, outChannels });
+    });
+  }
+
+  /** The weights that `family` computes with here, for histograms: its map applied to the whole shared tensor. */
+  weightsOf(family: OperatorFamily): Float32Array {
+    const mapped = family.sharing.apply(this.#shared, this.#own.get(family.name) as readonly Tensor[]);
+    const weights = family.effectiveWeights(mapped.data).slice();
+    if (mapped !== this.#shared) mapped.dispose();
+    return weights;
+  }
+
+  owns(parameter: Parameter): boolean {
+    return parameter.tensor === this.#shared;
+  }
+
+  /** Factor on the shared tensor's gradient of this step; also follows the multiplying families' norm. */
+  gradientScale(): number {
+    const family = this.#familyOfStep;
+    const gradient = this.#shared.gradient;
+    if (family === undefined || gradient === undefined) return 1;
+    const held = this.#gradientNorm[0] as number;
+    if (family.adaptiveRate === undefined) {
+      const norm = Math.sqrt(kernels().sumOfSquares(gradient));
+      this.#gradientNorm[0] = held === 0 ? norm : normMomentum * held + (1 - normMomentum) * norm;
+      return 1;
+    }
+    if (held > 0) return adaptiveScale(held / Math.sqrt(gradient.length), gradient);
+    return adaptiveScale(family.adaptiveRate * deviationOf(this.#shared.data), gradient);
+  }
+}

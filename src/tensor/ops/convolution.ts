@@ -1,0 +1,42 @@
+/**
+ * @file Convolution and the L1 ("adder") layer, on the tape.
+ */
+import { kernels } from '../device.js';
+import { convGeometry, convOutputShape, type ConvOptions } from '../shape.js';
+import { contribute, record } from '../tape.js';
+import type { Tensor } from '../tensor.js';
+
+/** x [N, H, W, C] * w [kh, kw, C / groups, O] -> [N, H', W', O]. @throws ShapeError */
+export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
+  const g = convGeometry('conv2d', x, w, options);
+  return record(
+    'conv2d',
+    [x, w],
+    convOutputShape(g),
+    (y) => kernels().conv2dForward(g, x.data, w.data, y),
+    (dy) => {
+      contribute(w, (dw) => kernels().conv2dWeightGradient(g, x.data, dy, dw));
+      contribute(x, (dx) => kernels().conv2dInputGradient(g, dy, w.data, dx));
+    },
+  );
+}
+
+/**
+ * AdderNet layer (Chen et al., CVPR'20, arXiv 1912.13200): y = -sum |x - w| over each window.
+ *
+ * The gradients are the published rules, not the derivative: dw = sum dy (x - w), and dx = sum dy clamp(w - x, -1, 1).
+ * The adaptive learning rate of the paper is the optimiser's business. @throws ShapeError
+ */
+export function l1Conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
+  const g = convGeometry('l1Conv2d', x, w, options);
+  return record(
+    'l1Conv2d',
+    [x, w],
+    convOutputShape(g),
+    (y) => kernels().l1Forward(g, x.data, w.data, y),
+    (dy) => {
+      contribute(w, (dw) => kernels().l1WeightGradient(g, x.data, w.data, dy, dw));
+      contribute(x, (dx) => kernels().l1InputGradient(g, x.data, w.data, dy, dx));
+    },
+  );
+}

@@ -1,0 +1,55 @@
+/**
+ * @file Losses, on the tape.
+ */
+import { ShapeError } from '../../base/errors.js';
+import { kernels } from '../device.js';
+import { release, take } from '../pool.js';
+import { shapeText } from '../shape.js';
+import { contribute, record } from '../tape.js';
+import { Tensor } from '../tensor.js';
+
+/**
+ * Mean cross-entropy of logits [N, C] or [N, 1, 1, C] against class indices, with label smoothing: a tensor [1].
+ * The targets are (1 - smoothing) onehot + smoothing / C. @throws ShapeError
+ */
+export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothing = 0): Tensor {
+  const batch = logits.shape[0] as number;
+  const classes = logits.size / batch;
+  if (labels.length !== batch || logits.shape[logits.shape.length - 1] !== classes)
+    throw new ShapeError(
+      `softmaxCrossEntropy: logits ${shapeText(logits.shape)} and ${labels.length} labels`,
+    );
+  const dlogits = Tensor.temporary([logits.size]);
+  return record(
+    'softmaxCrossEntropy',
+    [logits],
+    [1],
+    (out) => {
+      const losses = take(batch);
+      kernels().softmaxCrossEntropy(batch, classes, smoothing, logits.data, labels, losses, dlogits.data);
+      let sum = 0;
+      for (const each of losses) sum += each;
+      out[0] = sum / batch;
+      release(losses);
+    },
+    (dy) => {
+      contribute(logits, (gradient) => {
+        gradient.set(dlogits.data);
+        if (dy[0] !== 1) kernels().scale(dy[0] as number, gradient);
+      });
+    },
+  );
+}
+
+/** How many rows of logits have their first maximum at the label; a row with a NaN counts as wrong. */
+export function countCorrect(logits: Tensor, labels: Int32Array): number {
+  const classes = logits.size / labels.length;
+  let correct = 0;
+  for (let n = 0; n < labels.length; n++) {
+    let best = 0;
+    for (let c = 1; c < classes; c++)
+      if ((logits.data[n * classes + c] as number) > (logits.data[n * classes + best] as number)) best = c;
+    if (best === labels[n] && !Number.isNaN(logits.data[n * classes + best])) correct++;
+  }
+  return correct;
+}

@@ -1,0 +1,70 @@
+/**
+ * @file Shape rules: what fits what, and errors that name the op and both shapes.
+ */
+import { ShapeError } from '../base/errors.js';
+import type { ConvGeometry } from './kernels.js';
+import type { Tensor } from './tensor.js';
+
+export interface ConvOptions {
+  readonly stride?: number;
+  /** Zero padding on every side. */
+  readonly padding?: number;
+  readonly groups?: number;
+}
+
+export function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(', ')}]`;
+}
+
+/** Geometry of a convolution-like op over x [N, H, W, C] and w [kh, kw, C / groups, O]. @throws ShapeError */
+export function convGeometry(op: string, x: Tensor, w: Tensor, options: ConvOptions): ConvGeometry {
+  const { stride = 1, padding = 0, groups = 1 } = options;
+  const refuse = (why: string): never => {
+    throw new ShapeError(`${op}: x ${shapeText(x.shape)} and w ${shapeText(w.shape)}: ${why}`);
+  };
+  if (x.shape.length !== 4 || w.shape.length !== 4) refuse('both must have 4 dimensions (NHWC and HWIO)');
+  if (!Number.isInteger(stride) || stride < 1) refuse(`stride ${stride} is not a positive integer`);
+  if (!Number.isInteger(padding) || padding < 0) refuse(`padding ${padding} is not a whole number`);
+  const [batch, inHeight, inWidth, inChannels] = x.shape as [number, number, number, number];
+  const [kernelHeight, kernelWidth, groupChannels, outChannels] = w.shape as [number, number, number, number];
+  if (batch === 0) refuse('the batch is empty');
+  if (!Number.isInteger(groups) || groups < 1 || inChannels % groups !== 0 || outChannels % groups !== 0)
+    refuse(`${groups} groups do not divide ${inChannels} input and ${outChannels} output channels`);
+  if (groupChannels * groups !== inChannels)
+    refuse(`w takes ${groupChannels * groups} input channels in ${groups} group(s), x has ${inChannels}`);
+  const outHeight = Math.floor((inHeight + 2 * padding - kernelHeight) / stride) + 1;
+  const outWidth = Math.floor((inWidth + 2 * padding - kernelWidth) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1) refuse(`the kernel is larger than the input padded by ${padding}`);
+  return {
+    batch,
+    inHeight,
+    inWidth,
+    inChannels,
+    outHeight,
+    outWidth,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padTop: padding,
+    padLeft: padding,
+    groups,
+  };
+}
+
+/** Shape [N, H', W', O] of the output of `g`. */
+export function convOutputShape(g: ConvGeometry): readonly number[] {
+  return [g.batch, g.outHeight, g.outWidth, g.outChannels];
+}
+
+/** @throws ShapeError unless the two shapes are equal. */
+export function requireSameShape(op: string, a: Tensor, b: Tensor): void {
+  if (a.shape.length !== b.shape.length || a.shape.some((extent, i) => extent !== b.shape[i]))
+    throw new ShapeError(`${op}: shapes ${shapeText(a.shape)} and ${shapeText(b.shape)} differ`);
+}
+
+/** @throws ShapeError unless `t` has exactly this shape. */
+export function requireShape(op: string, what: string, t: Tensor, shape: readonly number[]): void {
+  if (t.shape.length !== shape.length || t.shape.some((extent, i) => extent !== shape[i]))
+    throw new ShapeError(`${op}: ${what} has shape ${shapeText(t.shape)}, expected ${shapeText(shape)}`);
+}

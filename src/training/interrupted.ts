@@ -1,0 +1,10 @@
+/** @file How a run says that it stopped because it was asked to. */
+
+/** The run was asked to stop and has saved its state; not a failure. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  readonly code = 'INTERRUPTED';
+  constructor(phase: string) {
+    super(`${phase}: stopped on request, everything is saved`);
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * @file Stochastic gradient descent with momentum, and the adaptive learning rate of add layers.
+ */
+import { kernels } from '../tensor/device.js';
+import type { Parameter } from '../nn/module.js';
+import { Tensor } from '../tensor/tensor.js';
+
+export interface SgdOptions {
+  readonly momentum: number;
+  /** L2 coefficient on parameters with `decay`. */
+  readonly weightDecay: number;
+}
+
+/**
+ * Factor by which the optimiser rescales the accumulated gradient of an adaptive parameter: eta sqrt(k) / ||g||, so
+ * that every step has a root mean square of eta before the learning rate (AdderNet, CVPR'20, equation 13). A zero
+ * gradient stays zero.
+ */
+export function adaptiveScale(eta: number, gradient: Float32Array): number {
+  const norm = Math.sqrt(kernels().sumOfSquares(gradient));
+  return (eta * Math.sqrt(gradient.length)) / Math.max(norm, 1e-12);
+}
+
+export class Sgd {
+  /** Momentum of each parameter, by name, for checkpoints. */
+  readonly velocities: ReadonlyMap<string, Tensor>;
+
+  constructor(
+    private readonly parameters: readonly Parameter[],
+    private readonly options: SgdOptions,
+  ) {
+    this.velocities = new Map(
+      parameters.map(({ name, tensor }) => [
+        name,
+        Tensor.persistent(tensor.shape, new Float32Array(tensor.size)),
+      ]),
+    );
+  }
+
+  /**
+   * One update of every parameter that has a gradient, at learning rate `rate`; then drops the gradients. Parameters
+   * without one (blocks that this step did not use) keep weight and momentum. `gradientScale` may rescale further.
+   */
+  step(rate: number, gradientScale: (parameter: Parameter) => number = () => 1): void {
+    const { momentum, weightDecay } = this.options;
+    for (const parameter of this.parameters) {
+      const { name, tensor, decay, adaptiveRate } = parameter;
+      if (tensor.gradient === undefined) continue;
+      const scale =
+        gradientScale(parameter) *
+        (adaptiveRate === undefined ? 1 : adaptiveScale(adaptiveRate, tensor.gradient));
+      const velocity = this.velocities.get(name) as Tensor;
+      kernels().sgdStep(
+        rate,
+        momentum,
+        decay ? weightDecay : 0,
+        scale,
+        tensor.data,
+        tensor.gradient,
+        velocity.data,
+      );
+      tensor.dropGradient();
+    }
+  }
+
+  dispose(): void {
+    for (const velocity of this.velocities.values()) velocity.dispose();
+  }
+}

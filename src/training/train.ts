@@ -1,0 +1,206 @@
+/**
+ * @file The training loop, for stand-alone networks and for the supernet alike; resumable at any step.
+ *
+ * The state after k steps is a pure function of the seed and k: batches come from labelled random streams, kernels do
+ * not depend on the number of threads, and a checkpoint holds everything else. A run that was killed and resumed ends
+ * with the same weights as one that was left alone.
+ */
+import { DivergenceError, FileError } from '../base/errors.js';
+import { stateOf, type NamedTensors, type Parameter, type StateBuffer } from '../nn/module.js';
+import { loadState } from '../nn/state.js';
+import { kernels } from '../tensor/device.js';
+import { countCorrect, softmaxCrossEntropy } from '../tensor/ops/loss.js';
+import { Tape } from '../tensor/tape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { Interrupted } from './interrupted.js';
+import { Sgd } from './optimiser.js';
+import { learningRate, type Schedule } from './schedule.js';
+
+/** What can be trained: parameters, state, and a recorded forward pass that may depend on the step. */
+export interface Trainee {
+  /** `supernet` or `retrain:NAME`; names progress, checkpoints and errors. */
+  readonly name: string;
+  readonly parameters: readonly Parameter[];
+  readonly buffers: readonly StateBuffer[];
+  /** Images [N, H, W, C] -> logits [N, 1, 1, classes], in training mode. */
+  forward(images: Tensor, step: number): Tensor;
+  /** Extra factor on a parameter's gradient in this step. */
+  gradientScale?(parameter: Parameter): number;
+  /** Runs after each optimiser step. */
+  afterStep?(): void;
+}
+
+export interface TrainingBatch {
+  /** NHWC, normalised and augmented. */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  release(): void;
+}
+
+/** Where batches come from, in a fixed order. */
+export interface BatchSource {
+  nextSync(): TrainingBatch;
+  close(): void;
+}
+
+export interface TrainingCheckpoint {
+  /** Steps done. */
+  readonly step: number;
+  /** Parameters, state and momentum. */
+  readonly tensors: NamedTensors;
+}
+
+export interface TrainingProgress {
+  readonly name: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Mean loss and training accuracy since the last report. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly learningRate: number;
+  readonly imagesPerSecond: number;
+}
+
+export interface TrainingOptions {
+  readonly schedule: Schedule;
+  readonly stepsPerEpoch: number;
+  readonly imageShape: { readonly height: number; readonly width: number; readonly channels: number };
+  /** Opens the stream of batches at this epoch and step within it. */
+  readonly openBatches: (start: { readonly epoch: number; readonly step: number }) => BatchSource;
+  readonly resumeFrom?: TrainingCheckpoint;
+  readonly onProgress: (progress: TrainingProgress) => void;
+  /** Called at least every `checkpointSeconds`, and once when the run is interrupted. */
+  readonly onCheckpoint: (checkpoint: TrainingCheckpoint) => void;
+  readonly checkpointSeconds: number;
+  /** Polled between steps. */
+  readonly interrupted: () => boolean;
+}
+
+/** Reports of progress over a whole training. */
+const progressReports = 200;
+const momentumPrefix = 'momentum:';
+
+/**
+ * Trains to the end of the schedule.
+ * @throws DivergenceError when the loss stops being finite; the last checkpoint stays as it was
+ * @throws Interrupted after a last checkpoint, when asked to stop
+ */
+export function train(trainee: Trainee, options: TrainingOptions): void {
+  const { schedule, stepsPerEpoch } = options;
+  const steps = schedule.epochs * stepsPerEpoch;
+  const optimiser = new Sgd(trainee.parameters, schedule);
+  let step = options.resumeFrom === undefined ? 0 : restore(trainee, optimiser, options.resumeFrom);
+  const source = options.openBatches({ epoch: Math.floor(step / stepsPerEpoch), step: step % stepsPerEpoch });
+  const reportEvery = Math.ceil(steps / progressReports);
+  let window = { started: performance.now(), images: 0, lossSum: 0, correct: 0, steps: 0 };
+  let savedAt = performance.now();
+  try {
+    while (step < steps) {
+      if (options.interrupted()) {
+        options.onCheckpoint(checkpointOf(trainee, optimiser, step));
+        throw new Interrupted(trainee.name);
+      }
+      const rate = learningRate(schedule, step, steps);
+      const batch = source.nextSync();
+      const { loss, correct } = trainStep(trainee, optimiser, batch, options, step, rate);
+      window.images += batch.labels.length;
+      window.lossSum += loss;
+      window.correct += correct;
+      window.steps++;
+      batch.release();
+      step++;
+      const now = performance.now();
+      if (step % reportEvery === 0 || step === steps) {
+        options.onProgress({
+          name: trainee.name,
+          step,
+          steps,
+          epoch: Math.ceil(step / stepsPerEpoch),
+          epochs: schedule.epochs,
+          loss: window.lossSum / window.steps,
+          accuracy: window.correct / window.images,
+          learningRate: rate,
+          imagesPerSecond: (1000 * window.images) / (now - window.started),
+        });
+        window = { started: now, images: 0, lossSum: 0, correct: 0, steps: 0 };
+      }
+      if (now - savedAt > options.checkpointSeconds * 1000 && step < steps) {
+        const checkpoint = checkpointOf(trainee, optimiser, step);
+        if (allFinite(checkpoint.tensors)) options.onCheckpoint(checkpoint);
+        savedAt = performance.now();
+      }
+    }
+    requireFinite(trainee, steps);
+  } finally {
+    source.close();
+    optimiser.dispose();
+  }
+}
+
+function trainStep(
+  trainee: Trainee,
+  optimiser: Sgd,
+  batch: TrainingBatch,
+  options: TrainingOptions,
+  step: number,
+  rate: number,
+): { readonly loss: number; readonly correct: number } {
+  const { height, width, channels } = options.imageShape;
+  const images = Tensor.view([batch.labels.length, height, width, channels], batch.images);
+  const { value, tape } = Tape.record(() => {
+    const logits = trainee.forward(images, step);
+    return { logits, loss: softmaxCrossEntropy(logits, batch.labels, options.schedule.labelSmoothing) };
+  });
+  const loss = value.loss.data[0] as number;
+  const correct = countCorrect(value.logits, batch.labels);
+  if (!Number.isFinite(loss)) {
+    const origin = tape.firstNonFinite();
+    tape.dispose();
+    throw diverged(trainee, step, origin && `${origin.place} (${origin.op})`);
+  }
+  tape.backward(value.loss);
+  optimiser.step(rate, trainee.gradientScale?.bind(trainee));
+  trainee.afterStep?.();
+  return { loss, correct };
+}
+
+function diverged(trainee: Trainee, step: number, origin: string | undefined): DivergenceError {
+  return new DivergenceError(
+    `${trainee.name}: the loss is not finite at step ${step + 1}; it began in ${origin ?? 'the loss'}. ` +
+      'The last good checkpoint is kept: lower the learning rate or use another seed',
+  );
+}
+
+/** The weights after the last step have not been through a loss yet. */
+function requireFinite(trainee: Trainee, steps: number): void {
+  for (const { name, tensor } of trainee.parameters)
+    if (!Number.isFinite(kernels().sumOfSquares(tensor.data))) throw diverged(trainee, steps - 1, name);
+}
+
+function allFinite(tensors: NamedTensors): boolean {
+  for (const { data } of tensors.values()) if (!Number.isFinite(kernels().sumOfSquares(data))) return false;
+  return true;
+}
+
+function checkpointOf(trainee: Trainee, optimiser: Sgd, step: number): TrainingCheckpoint {
+  const tensors = new Map(stateOf(trainee));
+  for (const [name, { shape, data }] of optimiser.velocities)
+    tensors.set(momentumPrefix + name, { shape, data });
+  return { step, tensors };
+}
+
+function restore(trainee: Trainee, optimiser: Sgd, checkpoint: TrainingCheckpoint): number {
+  const own = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith(momentumPrefix)));
+  loadState(trainee, own, `checkpoint of ${trainee.name}`);
+  for (const [name, velocity] of optimiser.velocities) {
+    const saved = checkpoint.tensors.get(momentumPrefix + name);
+    if (saved?.data.length !== velocity.size)
+      throw new FileError(
+        `checkpoint of ${trainee.name}: no momentum for '${name}'; it belongs to another network`,
+      );
+    velocity.data.set(saved.data);
+  }
+  return checkpoint.step;
+}
