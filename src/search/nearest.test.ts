@@ -1,15 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../base/random.js';
+import { estimate } from '../hardware/estimate.js';
+import { familyNamed } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
-import { operationTotal, parameterCount } from '../spaces/layers.js';
-import { createMiniSpace } from '../spaces/mini/space.js';
+import { layersOf, operationTotal, parameterCount } from '../spaces/layers.js';
+import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { additiveModel } from './additive.js';
 import { parseBudget, resolveBudget } from './budget.js';
 import { type Budget, type Costs, meets, quantities, violation } from './costs.js';
 import { findFeasible, nearestReachable } from './nearest.js';
+import { keyOf } from './sampling.js';
 import { additiveCosts, entangledCosts, toySpace } from './toy.cases.js';
-import { Random } from '../base/random.js';
 
 const optionCounts = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 2, maxLength: 5 });
 /** Each limit lies between just below the least and just above the most of its quantity, in per cent of the range. */
@@ -104,17 +107,33 @@ describe('larger spaces', () => {
 
 describe('a budget for the mini space', () => {
   const space = createMiniSpace({ input: { height: 28, width: 28, channels: 1 }, classes: 10 });
+  const remembered = new Map<string, Costs>();
   const costOf = (genome: Genome): Costs => {
+    const key = keyOf(genome);
+    const known = remembered.get(key);
+    if (known !== undefined) return known;
     const architecture = space.architecture(genome);
-    const macs = operationTotal(architecture);
-    return { energyMj: macs * 1e-8, latencyMs: macs * 1e-6, macs, params: parameterCount(architecture) };
+    const { energyMj, latencyMs, operations } = estimate(layersOf(architecture, familyNamed), 'fair');
+    const costs = { energyMj, latencyMs, macs: operations, params: parameterCount(architecture) };
+    remembered.set(key, costs);
+    return costs;
   };
 
+  it('is decided exactly, because the priced costs add up over the blocks', () => {
+    const reference = costOf(uniformGenome(space, 'conv'));
+    const asked = (text: string) =>
+      nearestReachable(space, costOf, resolveBudget(parseBudget(text), reference));
+    expect(asked('energy=2%,latency=2%')).toMatchObject({ feasible: false, proven: true });
+    expect(asked('energy=50%,latency=60%')).toMatchObject({ feasible: true, proven: true });
+    expect(asked('energy=100%,latency=100%,macs=100%,params=100%')).toMatchObject({ feasible: true });
+  });
+
   it('may be anything from the cheapest network upwards', () => {
-    const all = [...allGenomes(space.optionCounts)].filter((_, at) => at % 41 === 0).map(costOf);
+    const all = [...allGenomes(space.optionCounts)].filter((_, at) => at % 41 === 0);
+    const operations = all.map((genome) => operationTotal(space.architecture(genome)));
     const cheapest = nearestReachable(space, costOf, { macs: 1 });
     expect(cheapest.proven).toBe(true);
-    expect(cheapest.costs.macs).toBeLessThanOrEqual(Math.min(...all.map(({ macs }) => macs)));
+    expect(cheapest.costs.macs).toBeLessThanOrEqual(Math.min(...operations));
     expect(meets(costOf(findFeasible(space, costOf, { macs: cheapest.costs.macs })), cheapest.costs)).toBe(
       true,
     );
