@@ -17,8 +17,8 @@ import {
   seeds,
   spread,
   usualLayers,
-  withBench,
-} from './bench.cases.js';
+  withBuffers,
+} from './support.cases.js';
 import {
   adder,
   convolution,
@@ -42,21 +42,21 @@ export const convolutionCalls: OperatorCalls = {
   name: 'convolution',
   operator: convolution,
   forward: (device, g, x, w) =>
-    withBench(device, (bench) => {
-      const y = bench.output(outputLength(g));
-      device.kernels.conv2dForward(g, bench.input(x), bench.input(w), y);
+    withBuffers(device, (buffers) => {
+      const y = buffers.output(outputLength(g));
+      device.kernels.conv2dForward(g, buffers.input(x), buffers.input(w), y);
       return y;
     }),
   byInput: (device, g, _, w, dy) =>
-    withBench(device, (bench) => {
-      const dx = bench.output(inputLength(g));
-      device.kernels.conv2dInputGradient(g, bench.input(dy), bench.input(w), dx);
+    withBuffers(device, (buffers) => {
+      const dx = buffers.output(inputLength(g));
+      device.kernels.conv2dInputGradient(g, buffers.input(dy), buffers.input(w), dx);
       return dx;
     }),
   byWeight: (device, g, x, _, dy) =>
-    withBench(device, (bench) => {
-      const dw = bench.output(weightLength(g));
-      device.kernels.conv2dWeightGradient(g, bench.input(x), bench.input(dy), dw);
+    withBuffers(device, (buffers) => {
+      const dw = buffers.output(weightLength(g));
+      device.kernels.conv2dWeightGradient(g, buffers.input(x), buffers.input(dy), dw);
       return dw;
     }),
 };
@@ -65,21 +65,21 @@ export const adderCalls: OperatorCalls = {
   name: 'adder layer',
   operator: adder,
   forward: (device, g, x, w) =>
-    withBench(device, (bench) => {
-      const y = bench.output(outputLength(g));
-      device.kernels.l1Forward(g, bench.input(x), bench.input(w), y);
+    withBuffers(device, (buffers) => {
+      const y = buffers.output(outputLength(g));
+      device.kernels.l1Forward(g, buffers.input(x), buffers.input(w), y);
       return y;
     }),
   byInput: (device, g, x, w, dy) =>
-    withBench(device, (bench) => {
-      const dx = bench.output(inputLength(g));
-      device.kernels.l1InputGradient(g, bench.input(x), bench.input(w), bench.input(dy), dx);
+    withBuffers(device, (buffers) => {
+      const dx = buffers.output(inputLength(g));
+      device.kernels.l1InputGradient(g, buffers.input(x), buffers.input(w), buffers.input(dy), dx);
       return dx;
     }),
   byWeight: (device, g, x, w, dy) =>
-    withBench(device, (bench) => {
-      const dw = bench.output(weightLength(g));
-      device.kernels.l1WeightGradient(g, bench.input(x), bench.input(w), bench.input(dy), dw);
+    withBuffers(device, (buffers) => {
+      const dw = buffers.output(weightLength(g));
+      device.kernels.l1WeightGradient(g, buffers.input(x), buffers.input(w), buffers.input(dy), dw);
       return dw;
     }),
 };

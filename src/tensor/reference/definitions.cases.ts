@@ -5,7 +5,7 @@
  * asks which windows read an input), where the devices walk over windows and scatter.
  */
 import type { ConvGeometry } from '../kernels.js';
-import { type Numbers, type Sums, tabulate } from './bench.cases.js';
+import { type Numbers, type Sums, tabulate } from './support.cases.js';
 import { inputLength, outputLength, weightLength } from './taps.js';
 
 /** What an op makes of one input value and one weight; `magnitude` where the size of the term is not |term|. */

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  type Bench,
+  type GuardedBuffers,
   type Device,
   expectDefinition,
   expectEqual,
@@ -13,8 +13,8 @@ import {
   normals,
   seeds,
   tabulate,
-  withBench,
-} from './bench.cases.js';
+  withBuffers,
+} from './support.cases.js';
 
 const lengths = fc.oneof(
   { weight: 9, arbitrary: fc.integer({ min: 1, max: 200 }) },
@@ -24,7 +24,7 @@ const lists = fc.tuple(lengths, seeds);
 
 export function describeElementwise(device: Device): void {
   const { kernels } = device;
-  const use = <T>(run: (bench: Bench) => T): T => withBench(device, run);
+  const use = <T>(run: (buffers: GuardedBuffers) => T): T => withBuffers(device, run);
 
   describe('elementwise ops', () => {
     it('allocate gives zeroed buffers of their own', () => {
@@ -42,9 +42,9 @@ export function describeElementwise(device: Device): void {
     it('relu keeps what is positive', () => {
       forAll(lists, ([length, seed]) => {
         const x = normals(length, seed);
-        const y = use((bench) => {
-          const out = bench.output(length);
-          kernels.relu(bench.input(x), out);
+        const y = use((buffers) => {
+          const out = buffers.output(length);
+          kernels.relu(buffers.input(x), out);
           return out;
         });
         expectEqual(
@@ -60,14 +60,14 @@ export function describeElementwise(device: Device): void {
         const y = normals(length, 'y', seed).map((value) => Math.max(0, value));
         const dy = normals(length, 'dy', seed);
         const expected = Array.from(dy, (slope, at) => (y[at]! > 0 ? slope : 0));
-        const apart = use((bench) => {
-          const dx = bench.output(length);
-          kernels.reluGradient(bench.input(y), bench.input(dy), dx);
+        const apart = use((buffers) => {
+          const dx = buffers.output(length);
+          kernels.reluGradient(buffers.input(y), buffers.input(dy), dx);
           return dx;
         });
-        const inPlace = use((bench) => {
-          const dx = bench.updated(dy);
-          kernels.reluGradient(bench.input(y), dx, dx);
+        const inPlace = use((buffers) => {
+          const dx = buffers.updated(dy);
+          kernels.reluGradient(buffers.input(y), dx, dx);
           return dx;
         });
         expectEqual('dx', apart, expected);
@@ -83,14 +83,14 @@ export function describeElementwise(device: Device): void {
           const sum = value + b[at]!;
           return cut && sum < 0 ? 0 : sum;
         });
-        const apart = use((bench) => {
-          const y = bench.output(length);
-          kernels.add(cut, bench.input(a), bench.input(b), y);
+        const apart = use((buffers) => {
+          const y = buffers.output(length);
+          kernels.add(cut, buffers.input(a), buffers.input(b), y);
           return y;
         });
-        const inPlace = use((bench) => {
-          const y = bench.updated(a);
-          kernels.add(cut, y, bench.input(b), y);
+        const inPlace = use((buffers) => {
+          const y = buffers.updated(a);
+          kernels.add(cut, y, buffers.input(b), y);
           return y;
         });
         expectEqual('y', apart, expected);
@@ -107,9 +107,9 @@ export function describeElementwise(device: Device): void {
           add(-0.375 * x[at]!);
         });
         const run = (on: Device): Float32Array =>
-          withBench(on, (bench) => {
-            const y = bench.updated(before);
-            on.kernels.axpy(-0.375, bench.input(x), y);
+          withBuffers(on, (buffers) => {
+            const y = buffers.updated(before);
+            on.kernels.axpy(-0.375, buffers.input(x), y);
             return y;
           });
         expectDefinition('y', device, run, expected);
@@ -121,8 +121,8 @@ export function describeElementwise(device: Device): void {
         const x = normals(length, seed);
         const expected = tabulate(length, (at, add) => add(1.7 * x[at]!));
         const run = (on: Device): Float32Array =>
-          withBench(on, (bench) => {
-            const scaled = bench.updated(x);
+          withBuffers(on, (buffers) => {
+            const scaled = buffers.updated(x);
             on.kernels.scale(1.7, scaled);
             return scaled;
           });
@@ -134,12 +134,12 @@ export function describeElementwise(device: Device): void {
       forAll(lists, ([length, seed]) => {
         const x = normals(length, seed);
         const expected = x.reduce((sum, value) => sum + value ** 2, 0);
-        const actual = use((bench) => kernels.sumOfSquares(bench.input(x)));
+        const actual = use((buffers) => kernels.sumOfSquares(buffers.input(x)));
         expect(Math.abs(actual / expected - 1)).toBeLessThan(1e-12);
       });
       // Gradients too large for float32 squares are still finite gradients.
       const large = Math.fround(1e30);
-      const actual = use((bench) => kernels.sumOfSquares(bench.input(new Float32Array(100).fill(large))));
+      const actual = use((buffers) => kernels.sumOfSquares(buffers.input(new Float32Array(100).fill(large))));
       expect(Math.abs(actual / (100 * large ** 2) - 1)).toBeLessThan(1e-12);
       expect(kernels.sumOfSquares(kernels.allocate(0))).toBe(0);
     });
@@ -156,9 +156,9 @@ export function describeElementwise(device: Device): void {
         const gradient = normals(length, 'gradient', seed);
         const velocity = normals(length, 'velocity', seed);
         const run = (on: Device): [Float32Array, Float32Array] =>
-          withBench(on, (bench) => {
-            const [w, v] = [bench.updated(weight), bench.updated(velocity)];
-            on.kernels.sgdStep(rate, momentum, weightDecay, gradientScale, w, bench.input(gradient), v);
+          withBuffers(on, (buffers) => {
+            const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
+            on.kernels.sgdStep(rate, momentum, weightDecay, gradientScale, w, buffers.input(gradient), v);
             return [w, v];
           });
         const velocities = tabulate(length, (at, add) => {

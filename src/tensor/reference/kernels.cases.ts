@@ -4,9 +4,12 @@
 import { describe, it } from 'vitest';
 import type { Kernels } from '../kernels.js';
 import { describeAdderClosedForms } from './adder.cases.js';
-import type { Device } from './bench.cases.js';
+import type { Device } from './support.cases.js';
 import { describeConvolutions } from './convolution.cases.js';
+import { describeDeterminism } from './determinism.cases.js';
 import { describeElementwise } from './elementwise.cases.js';
+import { describeLoss } from './loss.cases.js';
+import { describeNonFinite } from './nonfinite.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
 import { describeRowOps } from './rows.cases.js';
 
@@ -28,7 +31,10 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeConvolutions(device);
     describeAdderClosedForms(device);
     describeRowOps(device);
+    describeLoss(device);
     describeElementwise(device);
     describePowerOfTwo(device);
+    describeNonFinite(device);
+    describeDeterminism(device);
   });
 }

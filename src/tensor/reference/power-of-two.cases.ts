@@ -3,16 +3,16 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Device, expectEqual, forAll, type Numbers, withBench } from './bench.cases.js';
+import { type Device, expectEqual, forAll, type Numbers, withBuffers } from './support.cases.js';
 
 const floatsBelow = (limit: number): fc.Arbitrary<number> =>
   fc.float({ min: -limit, max: limit, noDefaultInfinity: true, noNaN: true });
 
 export function describePowerOfTwo(device: Device): void {
   const round = (weights: Numbers, minExponent = -15, maxExponent = 0): Float32Array =>
-    withBench(device, (bench) => {
-      const q = bench.output(weights.length);
-      device.kernels.powerOfTwo(minExponent, maxExponent, bench.input(weights), q);
+    withBuffers(device, (buffers) => {
+      const q = buffers.output(weights.length);
+      device.kernels.powerOfTwo(minExponent, maxExponent, buffers.input(weights), q);
       return q;
     });
 
@@ -37,11 +37,11 @@ export function describePowerOfTwo(device: Device): void {
         fc.tuple(ranges, weights),
         ([range, drawn]) => {
           const [low, high] = [Math.min(...range), Math.max(...range)];
-          // The boundaries have their own case below; here the logarithm need not be trusted to the last bit.
+          // Boundaries and zero have cases of their own; here the logarithm need not be trusted to the last bit.
           const clear = drawn.filter((w) => Math.abs((Math.log2(Math.abs(w)) % 1) ** 2 - 0.25) > 1e-5);
           const expected = clear.map((w) => {
             const exponent = Math.round(Math.log2(Math.abs(w)));
-            return w === 0 ? 0 : Math.sign(w) * 2 ** Math.min(high, Math.max(low, exponent));
+            return Math.sign(w) * 2 ** Math.min(high, Math.max(low, exponent));
           });
           expectEqual('q', round(clear, low, high), expected);
         },

@@ -29,7 +29,7 @@ const OUTPUT_GUARD = 12345.5;
  * Hands out device buffers with guards on both sides. Guards of inputs hold NaN, so that reading past the end shows
  * in the result; outputs start as NaN, so that an element that is not written shows; `check` finds writes outside.
  */
-export class Bench {
+export class GuardedBuffers {
   readonly #checks: (() => void)[] = [];
   constructor(readonly kernels: Kernels) {}
 
@@ -77,10 +77,10 @@ export class Bench {
 }
 
 /** Runs `use` with fresh guarded buffers and checks the guards afterwards. */
-export function withBench<T>(device: Device, use: (bench: Bench) => T): T {
-  const bench = new Bench(device.kernels);
-  const result = use(bench);
-  bench.check();
+export function withBuffers<T>(device: Device, use: (buffers: GuardedBuffers) => T): T {
+  const buffers = new GuardedBuffers(device.kernels);
+  const result = use(buffers);
+  buffers.check();
   return result;
 }
 

@@ -1,0 +1,92 @@
+/**
+ * @file Every op once, on work large enough to be split: what determinism cases compare bit by bit.
+ */
+import { describe, expect, it } from 'vitest';
+import { type Device, normals, sameBits, usualLayers, withBuffers } from './support.cases.js';
+import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
+
+/** The results of every op on fixed data. */
+export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
+  const results = new Map<string, Float32Array>();
+  for (const calls of [convolutionCalls, adderCalls]) {
+    usualLayers.forEach((g, index) => {
+      const { x, w, dy } = layerData(g, index);
+      results.set(`${calls.name} ${index} y`, calls.forward(device, g, x, w));
+      results.set(`${calls.name} ${index} dx`, calls.byInput(device, g, x, w, dy));
+      results.set(`${calls.name} ${index} dw`, calls.byWeight(device, g, x, w, dy));
+    });
+  }
+
+  const { kernels } = device;
+  const [rows, channels] = [4099, 35];
+  const length = rows * channels;
+  const [a, b, perChannel] = [normals(length, 'a'), normals(length, 'b'), normals(channels, 'c')];
+  withBuffers(device, (buffers) => {
+    const output = (name: string, size: number): Float32Array => {
+      const buffer = buffers.output(size);
+      results.set(name, buffer);
+      return buffer;
+    };
+    const updated = (name: string, values: Float32Array): Float32Array => {
+      const buffer = buffers.updated(values);
+      results.set(name, buffer);
+      return buffer;
+    };
+    const [x, y, c] = [buffers.input(a), buffers.input(b), buffers.input(perChannel)];
+    kernels.channelMoments(rows, channels, x, output('mean', channels), output('variance', channels));
+    kernels.channelAffine(rows, channels, true, x, c, c, output('affine', length));
+    kernels.batchNormGradient(
+      rows,
+      channels,
+      true,
+      x,
+      y,
+      x,
+      c,
+      c,
+      c,
+      output('batch norm dx', length),
+      output('dgamma', channels),
+      output('dbeta', channels),
+    );
+    kernels.relu(x, output('relu', length));
+    kernels.reluGradient(x, y, output('relu gradient', length));
+    kernels.add(true, x, y, output('add', length));
+    kernels.axpy(0.3, x, updated('axpy', b));
+    kernels.scale(0.3, updated('scale', b));
+    results.set('sum of squares', new Float32Array(Float64Array.of(kernels.sumOfSquares(x)).buffer));
+    kernels.globalAveragePool(1, rows, channels, x, output('pool over one image', channels));
+    kernels.globalAveragePool(rows, 1, channels, x, output('pool over one position', length));
+    kernels.globalAveragePoolGradient(1, rows, channels, c, output('pool gradient', length));
+    const labels = Int32Array.from({ length: rows }, (_, n) => n % channels);
+    kernels.softmaxCrossEntropy(
+      rows,
+      channels,
+      0.1,
+      x,
+      labels,
+      output('losses', rows),
+      output('dlogits', length),
+    );
+    kernels.powerOfTwo(-15, 0, x, output('powers of two', length));
+    kernels.sgdStep(0.1, 0.9, 1e-4, 1, updated('weight', a), y, updated('velocity', b));
+  });
+  return results;
+}
+
+/** Throws at the first op of which the two results differ in any bit. */
+export function expectSameResults(
+  a: ReadonlyMap<string, Float32Array>,
+  b: ReadonlyMap<string, Float32Array>,
+): void {
+  expect([...a.keys()]).toEqual([...b.keys()]);
+  for (const [name, result] of a) expect(sameBits(result, b.get(name)!), `${name} is the same`).toBe(true);
+}
+
+export function describeDeterminism(device: Device): void {
+  describe('determinism', () => {
+    it('a second call gives the same bits', () => {
+      expectSameResults(computeAll(device), computeAll(device));
+    });
+  });
+}

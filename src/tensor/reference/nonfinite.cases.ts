@@ -1,0 +1,303 @@
+/**
+ * @file Cases for NaN and infinity: each must reach exactly the results that depend on it.
+ *
+ * Divergence of a training run is noticed by a loss or a gradient norm that is not finite; an op that swallowed a
+ * NaN (a maximum, a clamp) would hide it, one that spread it to its neighbours (a vector tail) would invent it.
+ */
+import { describe, expect, it } from 'vitest';
+import {
+  type GuardedBuffers,
+  type Device,
+  layer,
+  normals,
+  type Numbers,
+  withBuffers,
+} from './support.cases.js';
+import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
+import { forwardSums, inputGradientSums, weightGradientSums } from './definitions.cases.js';
+
+/** The same list with one element replaced. */
+function withOne(values: Float32Array, at: number, value: number): Float32Array {
+  const changed = values.slice();
+  changed[at] = value;
+  return changed;
+}
+
+/** Throws unless NaN stands where NaN is expected and numbers where numbers are; infinities may have met. */
+function expectSameKinds(what: string, actual: Numbers, expected: Numbers): void {
+  expect(actual.length).toBe(expected.length);
+  for (let i = 0; i < actual.length; i++) {
+    const alike = Number.isFinite(actual[i]) === Number.isFinite(expected[i]);
+    if (!alike) throw new Error(`${what}[${i}] is ${actual[i]} where the definition gives ${expected[i]}`);
+  }
+}
+
+export function describeNonFinite(device: Device): void {
+  const { kernels } = device;
+  const use = (length: number, run: (buffers: GuardedBuffers, out: Float32Array) => void): Float32Array =>
+    withBuffers(device, (buffers) => {
+      const out = buffers.output(length);
+      run(buffers, out);
+      return out;
+    });
+  const update = (
+    values: Numbers,
+    run: (buffers: GuardedBuffers, updated: Float32Array) => void,
+  ): Float32Array =>
+    withBuffers(device, (buffers) => {
+      const updated = buffers.updated(values);
+      run(buffers, updated);
+      return updated;
+    });
+
+  describe('NaN and infinity', () => {
+    // No padding: whether zero times an infinite weight counts there is left to the device.
+    const g = layer({
+      batch: 2,
+      size: 5,
+      inChannels: 6,
+      outChannels: 19,
+      kernel: 3,
+      stride: 2,
+      padding: 0,
+      groups: 1,
+    });
+    const depthwise = { ...g, inChannels: 21, outChannels: 21, groups: 21 };
+
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      for (const calls of [convolutionCalls, adderCalls]) {
+        it(`${bad} in any operand of the ${calls.name} reaches what depends on it, and nothing else`, () => {
+          for (const geometry of [g, depthwise]) {
+            const clean = layerData(geometry, 5);
+            for (const operand of ['x', 'w', 'dy'] as const) {
+              const place = Math.floor(clean[operand].length / 3);
+              const spoilt = withOne(clean[operand], place, bad);
+              const x = operand === 'x' ? spoilt : clean.x;
+              const w = operand === 'w' ? spoilt : clean.w;
+              const dy = operand === 'dy' ? spoilt : clean.dy;
+              const { operator } = calls;
+              expectSameKinds(
+                `y with ${operand} ${bad}`,
+                calls.forward(device, geometry, x, w),
+                forwardSums(geometry, operator.forward, x, w).values,
+              );
+              expectSameKinds(
+                `dx with ${operand} ${bad}`,
+                calls.byInput(device, geometry, x, w, dy),
+                inputGradientSums(geometry, operator.byInput, x, w, dy).values,
+              );
+              expectSameKinds(
+                `dw with ${operand} ${bad}`,
+                calls.byWeight(device, geometry, x, w, dy),
+                weightGradientSums(geometry, operator.byWeight, x, w, dy).values,
+              );
+            }
+          }
+        });
+      }
+
+      it(`${bad} in batch normalisation stays in its channel`, () => {
+        const [rows, channels, at] = [9, 21, 4 * 21 + 18];
+        const x = withOne(normals(rows * channels, 'x'), at, bad);
+        const ones = new Float32Array(channels).fill(1);
+        const mean = new Float32Array(channels);
+        const variance = use(channels, (buffers, out) => {
+          const means = buffers.output(channels);
+          kernels.channelMoments(rows, channels, buffers.input(x), means, out);
+          mean.set(means);
+        });
+        const inChannel = Array.from(ones, (_, c) => (c === at % channels ? NaN : 0));
+        expectSameKinds('mean', mean, inChannel);
+        expectSameKinds('variance', variance, inChannel);
+
+        const gradients = (relu: boolean, y: number): Float32Array[] =>
+          withBuffers(device, (buffers) => {
+            const [dx, dgamma, dbeta] = [x.length, channels, channels].map((length) =>
+              buffers.output(length),
+            );
+            kernels.batchNormGradient(
+              rows,
+              channels,
+              relu,
+              buffers.input(normals(x.length, 'finite x')),
+              buffers.input(new Float32Array(x.length).fill(y)),
+              buffers.input(x),
+              buffers.input(ones.map(() => 0)),
+              buffers.input(ones),
+              buffers.input(ones),
+              dx!,
+              dgamma!,
+              dbeta!,
+            );
+            return [dx!, dgamma!, dbeta!];
+          });
+        const everywhere = Array.from(x, (_, i) => inChannel[i % channels]!);
+        for (const relu of [false, true]) {
+          const [dx, dgamma, dbeta] = gradients(relu, 1);
+          expectSameKinds('dx', dx!, everywhere);
+          expectSameKinds('dgamma', dgamma!, inChannel);
+          expectSameKinds('dbeta', dbeta!, inChannel);
+        }
+        // A unit that is off passes no slope, whatever the slope.
+        for (const result of gradients(true, 0)) expect(result.every((value) => value === 0)).toBe(true);
+      });
+
+      it(`${bad} in elementwise ops stays where it is`, () => {
+        const length = 37;
+        const zeros = new Float32Array(length);
+        for (const at of [0, 16, 36]) {
+          const x = withOne(new Float32Array(length).fill(0.5), at, bad);
+          const cut = (value: number): number => (value < 0 ? 0 : value);
+          const isBad = Float64Array.from(x);
+          const isBadCut = isBad.map(cut);
+          const one = Float32Array.of(1);
+          const zero = Float32Array.of(0);
+
+          expectSameValue(
+            'relu',
+            use(length, (buffers, y) => kernels.relu(buffers.input(x), y)),
+            isBadCut,
+          );
+          for (const relu of [false, true]) {
+            const wanted = relu ? isBadCut : isBad;
+            const sum = use(length, (buffers, y) =>
+              kernels.add(relu, buffers.input(zeros), buffers.input(x), y),
+            );
+            const other = use(length, (buffers, y) =>
+              kernels.add(relu, buffers.input(x), buffers.input(zeros), y),
+            );
+            const map = use(length, (buffers, y) =>
+              kernels.channelAffine(
+                length,
+                1,
+                relu,
+                buffers.input(x),
+                buffers.input(one),
+                buffers.input(zero),
+                y,
+              ),
+            );
+            const wide = use(length, (buffers, y) =>
+              kernels.channelAffine(
+                1,
+                length,
+                relu,
+                buffers.input(x),
+                buffers.input(zeros.map(() => 1)),
+                buffers.input(zeros),
+                y,
+              ),
+            );
+            for (const y of [sum, other, map, wide]) expectSameValue('sum', y, wanted);
+          }
+          const on = new Float32Array(length).fill(2);
+          expectSameValue(
+            'open relu',
+            use(length, (buffers, dx) => kernels.reluGradient(buffers.input(on), buffers.input(x), dx)),
+            isBad,
+          );
+          const off = withOne(on, at, 0);
+          const masked = isBad.map((value, i) => (i === at ? 0 : value));
+          expectSameValue(
+            'closed relu',
+            use(length, (buffers, dx) => kernels.reluGradient(buffers.input(off), buffers.input(x), dx)),
+            masked,
+          );
+          expectSameValue(
+            'axpy',
+            update(zeros, (buffers, y) => kernels.axpy(1, buffers.input(x), y)),
+            isBad,
+          );
+          expectSameValue(
+            'axpy',
+            update(x, (buffers, y) => kernels.axpy(1, buffers.input(zeros), y)),
+            isBad,
+          );
+          expectSameValue(
+            'scale',
+            update(x, (_, y) => kernels.scale(1, y)),
+            isBad,
+          );
+          const squares = withBuffers(device, (buffers) => kernels.sumOfSquares(buffers.input(x)));
+          expect(squares).toBe(Number.isNaN(bad) ? NaN : Infinity);
+        }
+      });
+
+      it(`${bad} in pooling stays in its image and channel`, () => {
+        const [batch, positions, channels] = [3, 10, 18];
+        const x = withOne(
+          normals(batch * positions * channels, 'x'),
+          positions * channels + 3 * channels + 17,
+          bad,
+        );
+        const y = use(batch * channels, (buffers, out) =>
+          kernels.globalAveragePool(batch, positions, channels, buffers.input(x), out),
+        );
+        expectSameKinds(
+          'y',
+          y,
+          Array.from(y, (_, at) => (at === channels + 17 ? bad : 0)),
+        );
+        const dx = use(x.length, (buffers, out) =>
+          kernels.globalAveragePoolGradient(batch, positions, channels, buffers.input(y), out),
+        );
+        expectSameKinds(
+          'dx',
+          dx,
+          Array.from(dx, (_, at) =>
+            Math.floor(at / (positions * channels)) === 1 && at % channels === 17 ? bad : 0,
+          ),
+        );
+      });
+
+      it(`${bad} in the optimiser step stays in its weight`, () => {
+        const length = 37;
+        const step = (weight: Numbers, gradient: Numbers, velocity: Numbers): [Float32Array, Float32Array] =>
+          withBuffers(device, (buffers) => {
+            const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
+            kernels.sgdStep(0.1, 0.9, 1e-4, 1, w, buffers.input(gradient), v);
+            return [w, v];
+          });
+        const plain = normals(length, 'plain');
+        for (const at of [0, 17, 36]) {
+          const spoilt = withOne(plain, at, bad);
+          const expected = Array.from(plain, (_, i) => (i === at ? bad : 0));
+          for (const [w, v] of [
+            step(spoilt, plain, plain),
+            step(plain, spoilt, plain),
+            step(plain, plain, spoilt),
+          ]) {
+            expectSameKinds('weight', w, expected);
+            expectSameKinds('velocity', v, expected);
+          }
+        }
+      });
+    }
+
+    it.each([NaN, Infinity])('%s among the logits spoils its image and no other', (bad) => {
+      const [batch, classes] = [4, 21];
+      for (const column of [0, 7, 20]) {
+        const logits = withOne(normals(batch * classes, 'logits'), 2 * classes + column, bad);
+        const losses = use(batch, (buffers, out) => {
+          const dlogits = buffers.output(logits.length);
+          const labels = Int32Array.of(3, 20, 7, 0);
+          kernels.softmaxCrossEntropy(batch, classes, 0.1, buffers.input(logits), labels, out, dlogits);
+          expectSameKinds(
+            'dlogits outside the image',
+            dlogits.filter((_, at) => Math.floor(at / classes) !== 2),
+            new Float32Array(3 * classes),
+          );
+          expect(dlogits.subarray(2 * classes, 3 * classes).some((slope) => !Number.isFinite(slope))).toBe(
+            true,
+          );
+        });
+        expectSameKinds('losses', losses, [0, 0, bad, 0]);
+      }
+    });
+  });
+}
+
+/** Throws unless equal as numbers, NaN equal to itself. */
+function expectSameValue(what: string, actual: Float32Array, expected: Numbers): void {
+  expect([what, ...Array.from(actual, (value) => value + 0)]).toEqual([what, ...Array.from(expected)]);
+}
