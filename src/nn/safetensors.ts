@@ -94,8 +94,8 @@ export function decodeSafetensors(bytes: Uint8Array, where: string): Safetensors
     if (begin !== covered)
       throw bad(`tensor ${name}: begins at byte ${begin} of the data, the one before ends at ${covered}`);
     if (end > data.length) throw bad(`tensor ${name}: ends at byte ${end} of ${data.length}; truncated?`);
-    // A copy, because the bytes need not lie on a multiple of 4.
-    tensors.set(name, { shape, data: new Float32Array(data.slice(begin, end).buffer) });
+    // A copy, because the bytes need not lie on a multiple of 4; not by slice(), which on a Buffer is only a view.
+    tensors.set(name, { shape, data: new Float32Array(new Uint8Array(data.subarray(begin, end)).buffer) });
     covered = end;
   }
   if (covered !== data.length) throw bad(`${data.length - covered} bytes at the end belong to no tensor`);

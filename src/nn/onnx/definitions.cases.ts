@@ -3,20 +3,12 @@
  * Tests only.
  */
 import { expect } from 'vitest';
-import { Random } from '../../base/random.js';
 import { elementCount } from './graph.js';
 import type { FilterGeometry } from './layers.js';
-import type { RunTensor } from './run-onnx.cases.js';
 
 export interface Value {
   readonly dims: readonly number[];
   readonly data: ArrayLike<number>;
-}
-
-/** Normal values of this shape. */
-export function normalTensor(dims: readonly number[], ...labels: readonly (string | number)[]): RunTensor {
-  const random = Random.stream('onnx', ...labels);
-  return { dims, data: Float32Array.from({ length: elementCount(dims) }, () => random.normal()) };
 }
 
 /** Sum of `tap(x, w)` over the patch and the channels of the group; weights [kernel, kernel, in / groups, out]. */

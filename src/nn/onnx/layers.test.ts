@@ -5,7 +5,6 @@ import {
   expectClose,
   filterDefinition,
   linearDefinition,
-  normalTensor,
   perChannelDefinition,
 } from './definitions.cases.js';
 import { encodeOnnx } from './encode.js';
@@ -21,6 +20,7 @@ import {
   lowerRelu,
   type FilterGeometry,
 } from './layers.js';
+import { normalTensor } from './random.cases.js';
 import { runOnnx, type RunTensor } from './run-onnx.cases.js';
 
 /** Output of the graph x -> `lower` in ONNX Runtime, batch size left open in the file. */

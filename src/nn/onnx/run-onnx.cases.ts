@@ -12,27 +12,52 @@ export interface RunTensor {
   readonly data: Float32Array;
 }
 
+type Inputs = Readonly<Record<string, RunTensor>>;
+
 /**
  * The outputs of the model, by name.
  * @throws what ONNX Runtime throws when it rejects the file or the inputs
  */
-export async function runOnnx(
-  bytes: Uint8Array,
-  inputs: Readonly<Record<string, RunTensor>>,
-): Promise<Map<string, RunTensor>> {
-  const session = await ort.InferenceSession.create(bytes);
-  try {
-    const feeds = Object.entries(inputs).map(([name, { dims, data }]) => [
-      name,
-      new ort.Tensor('float32', data, dims),
-    ]);
-    const results = await session.run(Object.fromEntries(feeds) as ort.InferenceSession.FeedsType);
+export async function runOnnx(bytes: Uint8Array, inputs: Inputs): Promise<Map<string, RunTensor>> {
+  return withSession(bytes, inputs, async (run) => {
+    const results = await run();
     return new Map(
       Object.entries(results).map(([name, tensor]) => [
         name,
         { dims: tensor.dims, data: new Float32Array(tensor.data as Float32Array) },
       ]),
     );
+  });
+}
+
+/**
+ * Shortest run in milliseconds among those that fit in `durationMs`, at least one. Loading the model is not counted;
+ * the first seconds of a process are slower, until the engine has optimised the WebAssembly code.
+ */
+export async function timeOnnx(bytes: Uint8Array, inputs: Inputs, durationMs: number): Promise<number> {
+  return withSession(bytes, inputs, async (run) => {
+    const begin = performance.now();
+    let shortest = Infinity;
+    do {
+      const start = performance.now();
+      await run();
+      shortest = Math.min(shortest, performance.now() - start);
+    } while (performance.now() - begin < durationMs);
+    return shortest;
+  });
+}
+
+async function withSession<T>(
+  bytes: Uint8Array,
+  inputs: Inputs,
+  use: (run: () => Promise<ort.InferenceSession.ReturnType>) => Promise<T>,
+): Promise<T> {
+  const session = await ort.InferenceSession.create(bytes);
+  try {
+    const feeds: Record<string, ort.Tensor> = {};
+    for (const [name, { dims, data }] of Object.entries(inputs))
+      feeds[name] = new ort.Tensor('float32', data, dims);
+    return await use(() => session.run(feeds));
   } finally {
     await session.release();
   }

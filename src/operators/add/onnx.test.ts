@@ -5,7 +5,6 @@ import {
   expectClose,
   filterDefinition,
   linearDefinition,
-  normalTensor,
   perChannelDefinition,
 } from '../../nn/onnx/definitions.cases.js';
 import { encodeOnnx } from '../../nn/onnx/encode.js';
@@ -20,6 +19,7 @@ import {
   lowerNormalise,
   lowerRelu,
 } from '../../nn/onnx/layers.js';
+import { normalTensor } from '../../nn/onnx/random.cases.js';
 import { runOnnx } from '../../nn/onnx/run-onnx.cases.js';
 import type { LayerGeometry } from '../contract.js';
 import { lowerL1 } from './onnx.js';

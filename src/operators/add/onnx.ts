@@ -6,15 +6,16 @@
  *
  * The body: a convolution with the identity matrix as its filters lays the patches out (padding zeros take part, as
  * the layer wants), then a Scan over the `in / groups * kernel^2` taps subtracts |patch - weight| from the result,
- * all positions and output channels at a time. Measured in ONNX Runtime Web 1.30 (WebAssembly, one thread), 16 -> 16
- * channels, 28x28, 3x3, batches of 1 and 32, then 64 -> 64, 56x56, batch 1, in ms:
+ * all positions and output channels at a time. Its temporaries have the size of the patches or of the result, never
+ * of patches times output channels, and depth-wise layers take only `kernel^2` steps. The shortest times seen in ONNX
+ * Runtime Web 1.30 (WebAssembly, one thread) on a shared machine, in ms, and the memory of the process, which is
+ * 190 MB with a Conv instead, for 3x3 layers; `onnx-bench.cases.ts` prints the first row again:
  *
- *     this Scan over taps                         4     29     64
- *     broadcast Sub, Abs, ReduceSum               3     47     76   and in/groups * kernel^2 times the memory
- *     Scan over output channels, Abs, ReduceSum  26     45    132
- *     either of them with ReduceL1               17-18  69-80 127-148
- *
- * Its largest temporaries are the patches and one result; nothing has the size of patches times output channels.
+ *                                             28x28x16      28x28x16, batch 32   56x56x64
+ *     this Scan over taps                     1.1           29 (269 MB)           48 (248 MB)
+ *     broadcast Sub, Abs, ReduceSum           1.5           47 (721 MB)           76 (1170 MB)
+ *     broadcast Sub, ReduceL1                 8.6           80 (490 MB)          127 (708 MB)
+ *     Scan over output channels, ReduceSum    2.3           45 (288 MB)          132 (229 MB)
  */
 import { OnnxGraph, ReferenceType, functionDomain, type OnnxFunction } from '../../nn/onnx/graph.js';
 import { filterAttributes, filterInitializer } from '../../nn/onnx/layers.js';
