@@ -1,0 +1,74 @@
+/**
+ * @file The job behind `evaluate`: the accuracy of a saved model on a data set, with the normalisation it was
+ * trained with.
+ */
+import { loadDataset } from '../data/load-dataset.js';
+import { splitDataset } from '../data/split.js';
+import { operationTotal, parameterCount } from '../spaces/layers.js';
+import type { JobHost } from './host.js';
+import { loadModel } from './model-files.js';
+import { loadProfiles, networkCost } from './network-costs.js';
+import { networkAccuracy } from './train-network.js';
+import { requireFitting } from './train-job.js';
+
+export interface EvaluateRequest {
+  /** Folder with architecture.json and model.safetensors. */
+  readonly model: string;
+  readonly data: string;
+  readonly split: 'test' | 'train';
+  readonly imageSize?: number | undefined;
+  readonly profiles: readonly string[];
+}
+
+export interface EvaluateResult {
+  readonly model: string;
+  /** The data set it was trained on, and the one it was evaluated on. */
+  readonly trainedOn: string;
+  readonly dataset: string;
+  readonly spec: string;
+  readonly fingerprint: string;
+  readonly split: 'test' | 'train';
+  readonly images: number;
+  /** 0 to 1. */
+  readonly accuracy: number;
+  readonly energyMj: Readonly<Record<string, number>>;
+  readonly latencyMs: Readonly<Record<string, number>>;
+  readonly macs: number;
+  readonly params: number;
+}
+
+/** @throws FileError for a damaged model, DataError for bad data, OptionError when the two do not fit */
+export async function runEvaluateJob(request: EvaluateRequest, host: JobHost): Promise<EvaluateResult> {
+  const { model, split, imageSize } = request;
+  const profiles = loadProfiles(request.profiles);
+  const { network, info } = loadModel(model);
+  const { architecture } = network;
+  const dataset = await loadDataset(request.data, {
+    ...(imageSize !== undefined && { imageSize }),
+    onNotice: (message) => host.send({ type: 'notice', message }),
+    onProgress: (progress) => host.send({ type: 'loading', ...progress }),
+  });
+  requireFitting(architecture, dataset, model);
+  host.send({ type: 'phase', phase: 'evaluate', state: 'started' });
+  const splits = splitDataset(dataset, { seed: 0, searchValidation: 0 });
+  const { height, width, channels } = dataset;
+  const data = { dataset, shape: { height, width, channels }, splits, statistics: info.statistics };
+  const subset = split === 'test' ? splits.openTest(`evaluation of ${model}`) : splits.train;
+  const accuracy = networkAccuracy(network, data, subset);
+  const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
+  network.dispose();
+  return {
+    model,
+    trainedOn: info.dataset,
+    dataset: dataset.name,
+    spec: dataset.spec,
+    fingerprint: dataset.fingerprint,
+    split,
+    images: subset.indices.length,
+    accuracy,
+    energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
+    latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
+    macs: operationTotal(architecture),
+    params: parameterCount(architecture),
+  };
+}

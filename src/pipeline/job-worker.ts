@@ -1,0 +1,72 @@
+/**
+ * @file The worker thread of a job: runs it, posts its progress and its end.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { UserError, messageOf } from '../base/errors.js';
+import { describeDevice } from '../tensor/device.js';
+import { nativeProblem } from '../tensor/native/device.js';
+import { Interrupted } from '../training/interrupted.js';
+import { runEvaluateJob } from './evaluate-job.js';
+import type { JobHost } from './host.js';
+import type { JobReport, JobRequest, JobWork, PostedError } from './run-in-worker.js';
+import { runSearchJob } from './search-job.js';
+import { runTrainJob } from './train-job.js';
+
+const { job, stop } = workerData as JobWork;
+
+function post(report: JobReport): void {
+  parentPort?.postMessage(report);
+}
+
+/** The host posts; before the first phase it says when the slow device is in use, and not in front of a bad option. */
+function createHost(): JobHost {
+  let deviceTold = false;
+  return {
+    send(message) {
+      if (!deviceTold && message.type === 'phase') {
+        deviceTold = true;
+        const notice = deviceNotice();
+        if (notice !== undefined) post({ type: 'message', message: { type: 'notice', message: notice } });
+      }
+      post({ type: 'message', message });
+    },
+    interrupted: () => Atomics.load(stop, 0) !== 0,
+  };
+}
+
+function deviceNotice(): string | undefined {
+  if (describeDevice().device === 'native') return undefined;
+  const why =
+    process.env['SHIFTADDNAS_DEVICE'] === 'reference'
+      ? 'SHIFTADDNAS_DEVICE=reference asks for it'
+      : (nativeProblem() ?? 'no native engine');
+  return `computing on the reference device, which is many times slower: ${why}; for the fast one install g++, make and python3, then run: npm rebuild shiftaddnas`;
+}
+
+function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
+  switch (kind) {
+    case 'search': {
+      const { config, path, resume, command } = request;
+      return runSearchJob(config, path, { resume, command }, host);
+    }
+    case 'train':
+      return runTrainJob(request, host);
+    case 'evaluate':
+      return runEvaluateJob(request, host);
+  }
+}
+
+function posted(error: unknown): PostedError {
+  const message = error instanceof Interrupted ? error.phase : messageOf(error);
+  const stack = error instanceof Error ? error.stack : undefined;
+  const name = error instanceof Error ? error.name : 'Error';
+  if (error instanceof Interrupted) return { kind: 'interrupted', name, code: error.code, message, stack };
+  if (error instanceof UserError) return { kind: 'user', name, code: error.code, message, stack };
+  return { kind: 'defect', name, code: '', message, stack };
+}
+
+try {
+  post({ type: 'result', result: await run(job, createHost()) });
+} catch (error) {
+  post({ type: 'error', error: posted(error) });
+}

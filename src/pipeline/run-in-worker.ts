@@ -1,0 +1,121 @@
+/**
+ * @file Runs a job in a worker thread, so that whoever started it stays responsive: progress bars move, Ctrl-C is
+ * heard. The request to stop is a word of shared memory that the job polls, because a thread that computes reads no
+ * messages.
+ */
+import { Worker } from 'node:worker_threads';
+import {
+  DataError,
+  DivergenceError,
+  FileError,
+  InfeasibleBudgetError,
+  OptionError,
+  OutputError,
+  UserError,
+} from '../base/errors.js';
+import { compiledModule } from '../base/modules.js';
+import { Interrupted } from '../training/interrupted.js';
+import type { RunConfig } from './config.js';
+import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
+import type { JobMessage } from './host.js';
+import type { RunResult } from './result.js';
+import type { TrainRequest, TrainResult } from './train-job.js';
+
+/** The jobs there are: what each is given and what it returns. All plain data. */
+export interface Jobs {
+  readonly search: {
+    readonly request: {
+      readonly config: RunConfig;
+      readonly path: string;
+      readonly resume: boolean;
+      readonly command: string;
+    };
+    readonly result: RunResult;
+  };
+  readonly train: { readonly request: TrainRequest; readonly result: TrainResult };
+  readonly evaluate: { readonly request: EvaluateRequest; readonly result: EvaluateResult };
+}
+
+/** A job with its request, as it is posted. */
+export type JobRequest = {
+  readonly [K in keyof Jobs]: { readonly kind: K; readonly request: Jobs[K]['request'] };
+}[keyof Jobs];
+
+/** What the worker thread is started with. */
+export interface JobWork {
+  readonly job: JobRequest;
+  /** One word: anything but zero asks the job to stop. */
+  readonly stop: Int32Array;
+}
+
+/** An error as it crosses the thread: `UserError`s keep class and code, defects their stack. */
+export interface PostedError {
+  readonly kind: 'user' | 'interrupted' | 'defect';
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+/** What the worker thread posts. */
+export type JobReport =
+  | { readonly type: 'message'; readonly message: JobMessage }
+  | { readonly type: 'result'; readonly result: unknown }
+  | { readonly type: 'error'; readonly error: PostedError };
+
+export interface RunningJob<T> {
+  /** Resolves to the job's result, or rejects with the error that the job threw. */
+  readonly done: Promise<T>;
+  /** Asks the job to save its state and stop; `done` then rejects with `Interrupted`. */
+  stop(): void;
+  /** Ends the thread at once; `done` rejects. */
+  kill(): void;
+}
+
+/** Starts `job` on a thread of its own; `onMessage` gets its progress. */
+export function runInWorker<K extends keyof Jobs>(
+  kind: K,
+  request: Jobs[K]['request'],
+  onMessage: (message: JobMessage) => void,
+): RunningJob<Jobs[K]['result']> {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const work: JobWork = { job: { kind, request } as JobRequest, stop };
+  // The parent's flags (loaders, inspectors) are of no use to compiled JavaScript.
+  const worker = new Worker(compiledModule('pipeline/job-worker.js'), { workerData: work, execArgv: [] });
+  const done = new Promise<Jobs[K]['result']>((resolve, reject) => {
+    worker.on('message', (report: JobReport) => {
+      if (report.type === 'message') onMessage(report.message);
+      else if (report.type === 'result') resolve(report.result as Jobs[K]['result']);
+      else reject(revivedError(report.error));
+    });
+    worker.on('error', reject);
+    worker.on('exit', (code) => reject(new Error(`the ${kind} job's thread ended early (exit code ${code})`)));
+  });
+  return {
+    done,
+    stop: () => void Atomics.store(stop, 0, 1),
+    kill: () => void worker.terminate(),
+  };
+}
+
+const userErrors = [
+  DataError,
+  DivergenceError,
+  FileError,
+  InfeasibleBudgetError,
+  OptionError,
+  OutputError,
+] as const;
+
+/** The error as it was thrown in the job's thread, as far as plain data can carry it. */
+function revivedError({ kind, name, code, message, stack }: PostedError): Error {
+  if (kind === 'interrupted') return new Interrupted(message);
+  if (kind === 'user') {
+    const known = userErrors.find((candidate) => candidate.name === name);
+    return known === undefined ? new UserError(code, message) : new known(message);
+  }
+  const error = new Error(message);
+  error.name = name;
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

@@ -1,0 +1,220 @@
+/**
+ * @file The job behind `train`: one architecture, from scratch, into a folder; resumable like a search.
+ *
+ *     train-config.json    the resolved configuration and the architecture
+ *     checkpoints/         weights and momentum while it trains
+ *     model.safetensors, architecture.json, model.onnx, train.json
+ */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FileError, OptionError } from '../base/errors.js';
+import { readJson, writeFileAtomic } from '../base/files.js';
+import type { ImageDataset } from '../data/dataset.js';
+import { familyNamed } from '../operators/registry.js';
+import type { Architecture } from '../spaces/architecture.js';
+import { operationTotal, parameterCount } from '../spaces/layers.js';
+import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
+import { parseArchitecture } from '../spaces/parse.js';
+import { describeDevice } from '../tensor/device.js';
+import { checkConfig, runConfigSchema, scheduleOf } from './config.js';
+import type { JobHost } from './host.js';
+import { machineOf, versionsOf } from './machine.js';
+import { onnxModel, saveModel } from './model-files.js';
+import { loadProfiles, networkCost } from './network-costs.js';
+import { prepareData, type PreparedData } from './prepared-data.js';
+import { RunFolder } from './run-folder.js';
+import { networkAccuracy, trainNetwork } from './train-network.js';
+
+/** The keys of a search's configuration; `retrain` is the schedule, and the search's own keys may be left out. */
+export const trainConfigSchema = runConfigSchema.partial({ budget: true, supernet: true });
+export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
+
+/** What is trained: a given architecture, or the macro-architecture of the space in one family. */
+export type TrainSubject =
+  | { readonly architecture: Architecture; readonly where: string }
+  | { readonly family: string };
+
+export type TrainRequest = {
+  readonly config: TrainConfig;
+  readonly subject: TrainSubject;
+  readonly path: string;
+  readonly resume: boolean;
+  readonly command: string;
+};
+
+/** What `train.json` holds. */
+export interface TrainResult {
+  readonly format: 'shiftaddnas-train';
+  readonly version: 1;
+  readonly command: string;
+  readonly seed: number;
+  readonly seconds: number;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: ReturnType<typeof machineOf> & { readonly device: string; readonly threads: number };
+  readonly dataset: {
+    readonly name: string;
+    readonly spec: string;
+    readonly trainImages: number;
+    readonly searchValidationImages: number;
+    readonly testImages: number;
+    readonly fingerprint: string;
+  };
+  readonly schedule: TrainConfig['retrain'];
+  readonly augmentation: TrainConfig['augmentation'];
+  /** 0 to 1, the test part read once. */
+  readonly testAccuracy: number;
+  readonly searchValidationAccuracy: number;
+  /** By profile name, whole network, one inference. */
+  readonly energyMj: Readonly<Record<string, number>>;
+  readonly latencyMs: Readonly<Record<string, number>>;
+  readonly macs: number;
+  readonly params: number;
+  readonly architecture: Architecture;
+}
+
+const requestFile = 'train-config.json';
+const resultFile = 'train.json';
+const phase = 'train';
+
+/** The request that a folder was begun with. @throws FileError when the folder is no training's */
+export function readTrainRequest(folder: string): Pick<TrainRequest, 'config' | 'subject'> {
+  const path = join(folder, requestFile);
+  if (!existsSync(path))
+    throw new FileError(`${folder}: not the folder of a training (no ${requestFile}); begin one by --out`);
+  const parsed = z
+    .object({ format: z.literal('shiftaddnas-train-config'), config: z.unknown(), architecture: z.unknown() })
+    .safeParse(readJson(path));
+  if (!parsed.success)
+    throw new FileError(`${path}: not the configuration of a training; start again in a new folder`);
+  return {
+    config: checkConfig(trainConfigSchema, parsed.data.config, path),
+    subject: { architecture: parseArchitecture(parsed.data.architecture, path), where: path },
+  };
+}
+
+/** @throws UserError for bad data or a diverged training; Interrupted when asked to stop */
+export async function runTrainJob(request: TrainRequest, host: JobHost): Promise<TrainResult> {
+  const { config, path, resume } = request;
+  const folder = new RunFolder(path);
+  if (resume && existsSync(folder.file(resultFile))) return readJson(folder.file(resultFile)) as TrainResult;
+  if (!resume) folder.requireFresh();
+  const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
+  const data = await prepareData(config, {
+    onNotice: (message) => host.send({ type: 'notice', message }),
+    onProgress: (progress) => host.send({ type: 'loading', ...progress }),
+  });
+  const architecture = architectureOf(request, data);
+  const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
+
+  if (!resume) folder.create();
+  folder.lock();
+  try {
+    const kept = { format: 'shiftaddnas-train-config', config, architecture };
+    if (!resume) writeFileAtomic(folder.file(requestFile), `${JSON.stringify(kept, undefined, 1)}\n`);
+    const { name: _name, out: _out, checkpointSeconds: _seconds, ...matters } = config;
+    const identity = createHash('sha256')
+      .update(JSON.stringify([matters, data.dataset.fingerprint, architecture]))
+      .digest('hex');
+    const resumeFrom = folder.readCheckpoint(phase, identity);
+    host.send({ type: 'phase', phase, state: resumeFrom === undefined ? 'started' : 'resumed' });
+    const started = performance.now();
+    const network = trainNetwork(
+      {
+        name: phase,
+        architecture,
+        data,
+        schedule: scheduleOf(config.retrain),
+        augmentation: config.augmentation,
+        seed: config.seed,
+        checkpointSeconds: config.checkpointSeconds,
+        resumeFrom,
+        onCheckpoint: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+      },
+      host,
+    );
+    const seconds = (performance.now() - started) / 1000;
+    const { dataset, splits, statistics } = data;
+    const { device, isa, threads } = describeDevice();
+    const result: TrainResult = {
+      format: 'shiftaddnas-train',
+      version: 1,
+      command: request.command,
+      seed: config.seed,
+      seconds,
+      versions: versionsOf(),
+      machine: { ...machineOf(), device: `${device} ${isa}`, threads },
+      dataset: {
+        name: dataset.name,
+        spec: dataset.spec,
+        trainImages: splits.train.indices.length,
+        searchValidationImages: splits.searchValidation.indices.length,
+        testImages: splits.testCount,
+        fingerprint: dataset.fingerprint,
+      },
+      schedule: config.retrain,
+      augmentation: config.augmentation,
+      testAccuracy: networkAccuracy(network, data, splits.openTest(`final accuracy of ${path}`)),
+      searchValidationAccuracy: networkAccuracy(network, data, splits.searchValidation),
+      energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
+      latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
+      macs: operationTotal(architecture),
+      params: parameterCount(architecture),
+      architecture,
+    };
+    const info = { dataset: dataset.name, classes: dataset.classes, statistics };
+    saveModel(path, network, info);
+    const metadata = {
+      dataset: dataset.name,
+      seed: String(config.seed),
+      testAccuracy: String(result.testAccuracy),
+    };
+    writeFileAtomic(folder.file('model.onnx'), onnxModel(network, info, metadata));
+    writeFileAtomic(folder.file(resultFile), `${JSON.stringify(result, undefined, 1)}\n`);
+    network.dispose();
+    folder.removeCheckpoint(phase);
+    host.send({ type: 'phase', phase, state: 'finished' });
+    return result;
+  } finally {
+    folder.unlock();
+  }
+}
+
+function architectureOf({ config, subject }: TrainRequest, { dataset, shape }: PreparedData): Architecture {
+  if ('family' in subject) {
+    const { name } = familyNamed(subject.family);
+    const families = config.space.families.includes(name) ? config.space.families : [name];
+    const space = createMiniSpace({
+      ...config.space,
+      families,
+      input: shape,
+      classes: dataset.classes.length,
+    });
+    return space.architecture(uniformGenome(space, name));
+  }
+  requireFitting(subject.architecture, dataset, subject.where);
+  return subject.architecture;
+}
+
+/** @throws OptionError when a network for this architecture cannot take these images or has other classes */
+export function requireFitting(
+  architecture: Architecture,
+  dataset: Pick<ImageDataset, 'spec' | 'height' | 'width' | 'channels' | 'classes'>,
+  where: string,
+): void {
+  const { input, classes } = architecture;
+  if (input.channels !== dataset.channels)
+    throw new OptionError(
+      `${where} takes images of ${input.channels} channels, those of ${dataset.spec} have ${dataset.channels}; use other data`,
+    );
+  if (input.height !== dataset.height || input.width !== dataset.width)
+    throw new OptionError(
+      `${where} takes images of ${input.height}x${input.width} pixels, those of ${dataset.spec} are ` +
+        `${dataset.height}x${dataset.width}; scale them by --image-size ${input.height} or use other data`,
+    );
+  if (classes !== dataset.classes.length)
+    throw new OptionError(
+      `${where} tells ${classes} classes apart, ${dataset.spec} has ${dataset.classes.length}; use the data it was made for`,
+    );
+}
