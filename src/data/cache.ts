@@ -128,7 +128,11 @@ export function writeCache(
     renameSync(temporary, path);
     removePredecessors(path);
   } catch {
-    rmSync(temporary, { force: true });
+    try {
+      rmSync(temporary, { force: true });
+    } catch {
+      // Even `force` throws when the path leads through a file; then there is nothing to remove.
+    }
   }
 }
 

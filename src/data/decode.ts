@@ -4,7 +4,7 @@
  * libvips would give each image its own threads; for small images that is all overhead, so it runs one thread an
  * image and we keep as many images in flight as libuv has threads.
  */
-import sharp from 'sharp';
+import sharp, { type OutputInfo } from 'sharp';
 import type { ImageShape } from './dataset.js';
 import type { ImageHeader } from './image-header.js';
 
@@ -59,7 +59,7 @@ export async function decodeImage(
     const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true });
     if (hasShape(info, shape)) return data;
   }
-  const upright = async (resize: boolean): Promise<{ data: Uint8Array; info: sharp.OutputInfo }> => {
+  const upright = async (resize: boolean): Promise<{ data: Uint8Array; info: OutputInfo }> => {
     const image = sharp(bytes).autoOrient();
     if (resize) image.resize(shape.width, shape.height, { fit: 'cover' });
     return image
@@ -75,7 +75,7 @@ export async function decodeImage(
   return data;
 }
 
-function hasShape(info: sharp.OutputInfo, shape: ImageShape): boolean {
+function hasShape(info: OutputInfo, shape: ImageShape): boolean {
   return info.width === shape.width && info.height === shape.height && info.channels === shape.channels;
 }
 

@@ -58,12 +58,10 @@ export function listFolder(root: string): FolderListing {
   const files: TreeFile[] = [];
   const folders: string[] = [];
   const stamps: string[] = [];
-  const visited = new Set<string>();
   let otherCount = 0;
-  const walk = (folder: string, prefix: string): void => {
+  const walk = (folder: string, prefix: string, above: readonly string[]): void => {
     const real = realpathSync(folder);
-    if (visited.has(real)) return;
-    visited.add(real);
+    if (above.includes(real)) return; // a link back up
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = prefix + entry.name;
       const full = join(folder, entry.name);
@@ -73,7 +71,7 @@ export function listFolder(root: string): FolderListing {
       if ((status ?? entry).isDirectory()) {
         if (entry.name.startsWith('.') || entry.name === '__MACOSX') continue;
         folders.push(path);
-        walk(full, `${path}/`);
+        walk(full, `${path}/`, [...above, real]);
       } else if (isImage && status?.isFile()) {
         files.push({ path, read: () => readFile(full) });
         stamps.push(`${path} ${status.size} ${status.mtimeMs}`);
@@ -81,7 +79,7 @@ export function listFolder(root: string): FolderListing {
     }
   };
   try {
-    walk(root, '');
+    walk(root, '', []);
   } catch (error) {
     if (isSystemError(error, 'EACCES', 'EPERM', 'EIO'))
       throw new DataError(`${error.path ?? root}: cannot be read (${error.code})`, { cause: error });
