@@ -5,7 +5,7 @@
  * asks which windows read an input), where the devices walk over windows and scatter.
  */
 import type { ConvGeometry } from '../kernels.js';
-import { type Numbers, type Sums, tabulate } from './support.cases.js';
+import { type AddTerm, type Numbers, type Sums, tabulate } from './support.cases.js';
 import { inputLength, outputLength, weightLength } from './taps.js';
 
 /** What an op makes of one input value and one weight; `magnitude` where the size of the term is not |term|. */
@@ -51,7 +51,7 @@ export function forwardSums(g: ConvGeometry, rule: Rule, x: Numbers, w: Numbers)
             ow * g.stride + v - g.padLeft,
             firstChannel + c,
           );
-          add(...applied(rule, value, w[weightAt(g, u, v, c, o)]!, 1));
+          apply(add, rule, value, w[weightAt(g, u, v, c, o)]!, 1);
         }
       }
     }
@@ -74,7 +74,7 @@ export function inputGradientSums(g: ConvGeometry, rule: Rule, x: Numbers, w: Nu
         for (let o = group * outputsPerGroup; o < (group + 1) * outputsPerGroup; o++) {
           const weight = w[weightAt(g, u, v, channel % inputsPerGroup, o)]!;
           const slope = dy[((n * g.outHeight + oh) * g.outWidth + ow) * g.outChannels + o]!;
-          add(...applied(rule, x[index]!, weight, slope));
+          apply(add, rule, x[index]!, weight, slope);
         }
       }
     }
@@ -92,16 +92,16 @@ export function weightGradientSums(g: ConvGeometry, rule: Rule, x: Numbers, w: N
       for (let oh = 0; oh < g.outHeight; oh++) {
         for (let ow = 0; ow < g.outWidth; ow++) {
           const value = read(g, x, n, oh * g.stride + u - g.padTop, ow * g.stride + v - g.padLeft, channel);
-          add(...applied(rule, value, w[index]!, dy[position++ * g.outChannels + o]!));
+          apply(add, rule, value, w[index]!, dy[position++ * g.outChannels + o]!);
         }
       }
     }
   });
 }
 
-function applied(rule: Rule, x: number, w: number, slope: number): [term: number, magnitude: number] {
+function apply(add: AddTerm, rule: Rule, x: number, w: number, slope: number): void {
   const term = rule.term(x, w);
-  return [slope * term, Math.abs(slope) * (rule.magnitude ? rule.magnitude(x, w) : Math.abs(term))];
+  add(slope * term, Math.abs(slope * (rule.magnitude ? rule.magnitude(x, w) : term)));
 }
 
 function groupOfOutput(g: ConvGeometry, o: number): number {

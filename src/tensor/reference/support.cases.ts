@@ -105,19 +105,19 @@ export function eighths(length: number, ...labels: readonly (string | number)[])
   return Float32Array.from({ length }, () => (random.integer(65) - 32) / 8);
 }
 
-/** Builds one {@link Sums} element after the other; `add` takes a term and, where it is a difference, its size. */
-export function tabulate(
-  length: number,
-  terms: (index: number, add: (term: number, magnitude?: number) => void) => void,
-): Sums {
+/** Takes a term of a sum and, where it is itself a difference, the size of what was subtracted. */
+export type AddTerm = (term: number, magnitude?: number) => void;
+
+/** Builds {@link Sums} one element after the other from their terms. */
+export function tabulate(length: number, terms: (index: number, add: AddTerm) => void): Sums {
   const values = new Float64Array(length);
   const magnitudes = new Float64Array(length);
-  for (let index = 0; index < length; index++) {
-    terms(index, (term, magnitude = Math.abs(term)) => {
-      values[index]! += term;
-      magnitudes[index]! += magnitude;
-    });
-  }
+  let at = 0;
+  const add: AddTerm = (term, magnitude = Math.abs(term)) => {
+    values[at]! += term;
+    magnitudes[at]! += magnitude;
+  };
+  for (; at < length; at++) terms(at, add);
   return { values, magnitudes };
 }
 
