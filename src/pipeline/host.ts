@@ -28,3 +28,6 @@ export interface JobHost {
   /** Polled often; true asks the job to save its state and stop. */
   interrupted(): boolean;
 }
+
+/** A host that says nothing and never stops a job. */
+export const silentHost: JobHost = { send: () => undefined, interrupted: () => false };

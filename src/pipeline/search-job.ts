@@ -43,7 +43,7 @@ import {
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
-import { networkAccuracy, trainNetwork } from './train-network.js';
+import { networkAccuracy, trainNetwork, type CheckpointHooks } from './train-network.js';
 import { weightHistograms } from './weight-histograms.js';
 
 interface Job {
@@ -60,6 +60,7 @@ interface Job {
 }
 
 const supernetPhase = 'supernet';
+const supernetTraining = 'training:supernet';
 const searchPhase = 'search';
 const retrainPhase = (name: string): string => `retrain:${name}`;
 
@@ -164,20 +165,26 @@ function runPhases(job: Job, saved: RunState | undefined, options: { readonly co
 
 type RunStateDraft = Omit<RunState, 'format' | 'version'>;
 
-function trainSupernetPhase({ config, space, data, folder, identity, host }: Job): void {
+function trainSupernetPhase(job: Job): void {
+  const { config, space, data, folder, identity, host } = job;
   const supernet = trainSupernet(
     config,
     space,
     data,
-    {
-      resumeFrom: folder.readCheckpoint('training:supernet', identity),
-      onCheckpoint: (checkpoint) => folder.writeCheckpoint('training:supernet', identity, checkpoint),
-    },
+    checkpointsOf(job, supernetTraining),
     logged(folder, host),
   );
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
-  folder.removeCheckpoint('training:supernet');
+  folder.removeCheckpoint(supernetTraining);
   supernet.dispose();
+}
+
+function checkpointsOf({ config, folder, identity }: Job, phase: string): CheckpointHooks {
+  return {
+    everySeconds: config.checkpointSeconds,
+    resumeFrom: folder.readCheckpoint(phase, identity),
+    save: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+  };
 }
 
 function searchPhaseOf(
@@ -240,7 +247,7 @@ function networksToRetrain(
 }
 
 function retrain(job: Job, name: string, architecture: Architecture): NetworkResult {
-  const { config, data, folder, identity, host, profiles, profile, budget } = job;
+  const { config, data, folder, host, profiles, profile, budget } = job;
   const phase = retrainPhase(name);
   const started = performance.now();
   const network = trainNetwork(
@@ -251,9 +258,7 @@ function retrain(job: Job, name: string, architecture: Architecture): NetworkRes
       schedule: scheduleOf(config.retrain),
       augmentation: config.augmentation,
       seed: config.seed,
-      checkpointSeconds: config.checkpointSeconds,
-      resumeFrom: folder.readCheckpoint(phase, identity),
-      onCheckpoint: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+      checkpoints: checkpointsOf(job, phase),
     },
     logged(folder, host),
   );

@@ -21,17 +21,14 @@ import type { TrainingCheckpoint } from '../training/train.js';
 import { scheduleOf, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { drawSubset, evaluationBatches, heldBatches, type PreparedData } from './prepared-data.js';
-import { evaluationBatchSize, trainOn } from './train-network.js';
+import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-network.js';
 
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
 export function trainSupernet(
   config: RunConfig,
   space: MiniSpace,
   data: PreparedData,
-  checkpoints: {
-    readonly resumeFrom: TrainingCheckpoint | undefined;
-    readonly onCheckpoint: (checkpoint: TrainingCheckpoint) => void;
-  },
+  checkpoints: CheckpointHooks,
   host: JobHost,
 ): Supernet {
   const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
@@ -44,7 +41,7 @@ export function trainSupernet(
         supernet.forward(images, fairGenome(space.positions, config.seed, step), Mode.Training),
       gradientScale: (parameter) => supernet.gradientScale(parameter),
     },
-    { ...checkpoints, augmentation: config.augmentation, checkpointSeconds: config.checkpointSeconds },
+    { augmentation: config.augmentation, checkpoints },
     { seed: config.seed, label: 'supernet', data, schedule: scheduleOf(config.supernet) },
     host,
   );

@@ -9,7 +9,7 @@ import { accuracyOf } from '../training/evaluate.js';
 import type { Schedule } from '../training/schedule.js';
 import { train, type TrainingCheckpoint, type Trainee } from '../training/train.js';
 import type { RunConfig } from './config.js';
-import type { JobHost } from './host.js';
+import { silentHost, type JobHost } from './host.js';
 import { evaluationBatches, openTrainingBatches, type PreparedData } from './prepared-data.js';
 import type { ImageSubset } from '../data/split.js';
 
@@ -23,13 +23,18 @@ export interface TrainingJob {
   readonly schedule: Schedule;
   readonly augmentation: RunConfig['augmentation'];
   readonly seed: number;
-  readonly checkpointSeconds: number;
-  readonly resumeFrom?: TrainingCheckpoint | undefined;
-  readonly onCheckpoint: (checkpoint: TrainingCheckpoint) => void;
+  readonly checkpoints?: CheckpointHooks;
+}
+
+/** Where a training saves itself and goes on from. */
+export interface CheckpointHooks {
+  readonly everySeconds: number;
+  readonly resumeFrom: TrainingCheckpoint | undefined;
+  readonly save: (checkpoint: TrainingCheckpoint) => void;
 }
 
 /** Trains to the end and returns the network, ready for evaluation. @throws DivergenceError, Interrupted */
-export function trainNetwork(job: TrainingJob, host: JobHost): Network {
+export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Network {
   const { data, schedule, seed, architecture } = job;
   const network = new Network(architecture, Random.stream(seed, 'weights', job.name));
   const trainee: Trainee = {
@@ -46,7 +51,7 @@ export function trainNetwork(job: TrainingJob, host: JobHost): Network {
 /** Runs the training loop of anything trainable over the training split. */
 export function trainOn(
   trainee: Trainee,
-  job: Pick<TrainingJob, 'augmentation' | 'checkpointSeconds' | 'resumeFrom' | 'onCheckpoint'>,
+  job: Pick<TrainingJob, 'augmentation' | 'checkpoints'>,
   on: {
     readonly seed: number;
     readonly label: string;
@@ -68,9 +73,9 @@ export function trainOn(
         augmentation: job.augmentation,
         start,
       }),
-    ...(job.resumeFrom && { resumeFrom: job.resumeFrom }),
-    onCheckpoint: job.onCheckpoint,
-    checkpointSeconds: job.checkpointSeconds,
+    ...(job.checkpoints?.resumeFrom && { resumeFrom: job.checkpoints.resumeFrom }),
+    onCheckpoint: (checkpoint) => job.checkpoints?.save(checkpoint),
+    checkpointSeconds: job.checkpoints?.everySeconds ?? Infinity,
     onProgress: (progress) => host.send({ type: 'training', ...progress }),
     interrupted: () => host.interrupted(),
   });
