@@ -1,0 +1,86 @@
+/**
+ * @file From a run folder to its `report.html`.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { FileError, messageOf } from '../base/errors.js';
+import { readJson, writeFileAtomic } from '../base/files.js';
+import { listFamilies } from '../operators/registry.js';
+import type { RunResult } from '../pipeline/result.js';
+import type { Architecture } from '../spaces/architecture.js';
+import { createMiniSpace, type MiniSpaceOptions } from '../spaces/mini/space.js';
+import { type ReportOptions, renderReport } from './page.js';
+import { type EventLog, parseEvents, parseResult } from './schema.js';
+
+export const resultFile = 'result.json';
+export const eventsFile = 'events.jsonl';
+export const reportFile = 'report.html';
+
+/**
+ * Writes `report.html` into the run folder from `result.json` and `events.jsonl` and returns its path. A missing
+ * `result.json` means a run that is not finished: the report then shows what the events hold. `options` may say what
+ * the caller knows of such a run (its header, its search space).
+ * @throws FileError when neither file is there, or `result.json` is damaged or of another version;
+ * OutputError when the folder cannot be written.
+ */
+export function writeReport(runFolder: string, options: ReportOptions = {}): string {
+  const result = readResult(join(runFolder, resultFile));
+  const log = readEvents(join(runFolder, eventsFile));
+  if (result === undefined && log === undefined)
+    throw new FileError(
+      `${runFolder}: neither ${resultFile} nor ${eventsFile} is here; name the folder of a run, for example runs/NAME`,
+    );
+  const architectureOf = options.architectureOf ?? (result && architectureResolver(result));
+  const page = renderReport(result, log?.events ?? [], listFamilies(), {
+    header: options.header ?? { name: basename(resolve(runFolder)) },
+    ...(architectureOf !== undefined && { architectureOf }),
+    remarks: [...(options.remarks ?? []), ...logRemarks(log)],
+  });
+  const path = join(runFolder, reportFile);
+  writeFileAtomic(path, page);
+  return path;
+}
+
+function readResult(path: string): RunResult | undefined {
+  return existsSync(path) ? parseResult(readJson(path), path) : undefined;
+}
+
+function readEvents(path: string): EventLog | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    return parseEvents(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new FileError(`${path}: not readable (${messageOf(error)})`, { cause: error });
+  }
+}
+
+function logRemarks(log: EventLog | undefined): readonly string[] {
+  if (log === undefined)
+    return [`${eventsFile} is missing: trajectory, candidates and training curves are not shown`];
+  const remarks: string[] = [];
+  if (log.unreadable > 0)
+    remarks.push(
+      `${log.unreadable} unreadable ${log.unreadable === 1 ? 'line' : 'lines'} of ${eventsFile} left out`,
+    );
+  if (log.torn) remarks.push(`the last line of ${eventsFile} is incomplete and left out`);
+  return remarks;
+}
+
+/**
+ * The search space of the run, built anew from the identity that its architectures carry (the space's name and its
+ * options as JSON). Undefined unless the space built so has that very identity; candidates are then shown by genome.
+ */
+function architectureResolver(result: RunResult): ((genome: readonly number[]) => Architecture) | undefined {
+  const example = result.networks
+    .map(({ architecture }) => architecture)
+    .find(({ genome }) => genome !== null);
+  const prefix = 'mini ';
+  if (example === undefined || !example.space.startsWith(prefix)) return undefined;
+  try {
+    const options = JSON.parse(example.space.slice(prefix.length)) as MiniSpaceOptions;
+    const space = createMiniSpace({ ...options, input: example.input, classes: example.classes });
+    return space.identity === example.space ? (genome) => space.architecture(genome) : undefined;
+  } catch {
+    return undefined;
+  }
+}
