@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
+import type { Genome } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
 import { meets } from './costs.js';
 import { feasibleSampler, keyOf } from './sampling.js';
@@ -44,5 +45,35 @@ describe('sampling within a budget', () => {
     const drawn = Array.from({ length: 60 }, () => sampler.sampleWithin(random));
     expect(drawn.every((genome) => meets(costOf(genome), budget))).toBe(true);
     expect(new Set(drawn.map(keyOf)).size).toBeGreaterThan(30);
+  });
+
+  it('finds every genome that fits in a space too large to list', () => {
+    const counts = Array.from({ length: 10 }, () => 6);
+    const costOf = additiveCosts(counts, 9);
+    const space = toySpace(counts);
+    const zeros = counts.map(() => 0);
+    const energyOf = (genome: Genome): number => costOf(genome).energyMj;
+    const extra = counts.map((count, position) => {
+      const energies = Array.from({ length: count }, (_, gene) => energyOf(zeros.with(position, gene)));
+      return energies.map((energy) => energy - Math.min(...energies));
+    });
+    const cheapest = extra.map((options) => options.indexOf(0));
+    const slack = 0.15;
+    const budget = { energyMj: energyOf(cheapest) + slack };
+    // Counted independently: how often the extra energies over the cheapest option stay within the slack.
+    const countFrom = (position: number, left: number): number =>
+      position === counts.length
+        ? 1
+        : extra[position]!.reduce(
+            (sum, more) => sum + (more <= left ? countFrom(position + 1, left - more) : 0),
+            0,
+          );
+    const fitting = countFrom(0, slack);
+    expect(fitting).toBeGreaterThan(50);
+
+    const sampler = feasibleSampler(space, costOf, budget);
+    const seen = new Set<string>();
+    for (let i = 0; sampler.fresh(1, seen, [], Random.stream(i)).length === 1; i++);
+    expect(seen.size).toBe(fitting);
   });
 });

@@ -59,7 +59,7 @@ export function strategyCases(name: string, create: CreateStrategy): void {
       expect(await genomes(43)).not.toEqual(await genomes(42));
     });
 
-    it('ends as if undisturbed when it goes on from any generation, read from a file by another process', async () => {
+    it('ends as if undisturbed when it goes on from any generation, read back from JSON by a fresh strategy', async () => {
       const strategy = create(problem, options);
       const states: SearchState[] = [strategy.start()];
       const final = await runSearch(strategy, states[0]!, evaluate, {
