@@ -31,8 +31,7 @@ export async function runOnnx(bytes: Uint8Array, inputs: Inputs): Promise<Map<st
 }
 
 /**
- * Shortest run in milliseconds among those that fit in `durationMs`, at least one. Loading the model is not counted;
- * the first seconds of a process are slower, until the engine has optimised the WebAssembly code.
+ * Shortest run in milliseconds among those that fit in `durationMs`, at least one. Loading the model is not counted.
  */
 export async function timeOnnx(bytes: Uint8Array, inputs: Inputs, durationMs: number): Promise<number> {
   return withSession(bytes, inputs, async (run) => {

@@ -1,6 +1,7 @@
 /**
  * @file Prints the time of one exported L1 layer in ONNX Runtime Web (one thread) beside a Conv of the same geometry:
- * `npx tsx src/operators/add/onnx-bench.cases.ts`.
+ * `node --no-liftoff --import tsx src/operators/add/onnx-bench.cases.ts`. Without the flag the first layers may be
+ * timed in V8's unoptimised WebAssembly code, ten times slower.
  */
 import { normalTensor } from '../../nn/onnx/random.cases.js';
 import { encodeOnnx } from '../../nn/onnx/encode.js';

@@ -12,10 +12,10 @@
  * 190 MB with a Conv instead, for 3x3 layers; `onnx-bench.cases.ts` prints the first row again:
  *
  *                                             28x28x16      28x28x16, batch 32   56x56x64
- *     this Scan over taps                     1.1           29 (269 MB)           48 (248 MB)
- *     broadcast Sub, Abs, ReduceSum           1.5           47 (721 MB)           76 (1170 MB)
- *     broadcast Sub, ReduceL1                 8.6           80 (490 MB)          127 (708 MB)
- *     Scan over output channels, ReduceSum    2.3           45 (288 MB)          132 (229 MB)
+ *     this Scan over taps                     1.0           29 (269 MB)           48 (248 MB)
+ *     broadcast Sub, Abs, ReduceSum           0.8           47 (721 MB)           76 (1170 MB)
+ *     broadcast Sub, ReduceL1                 2.2           80 (490 MB)          121 (708 MB)
+ *     Scan over output channels, ReduceSum    1.3           45 (288 MB)          132 (229 MB)
  */
 import { OnnxGraph, ReferenceType, functionDomain, type OnnxFunction } from '../../nn/onnx/graph.js';
 import { filterAttributes, filterInitializer } from '../../nn/onnx/layers.js';
