@@ -187,6 +187,7 @@ function drawColumns(view: RunView, groups: readonly Group[], alternative: strin
     const toY = headerHeight + heightOf(groups[column + 1]?.nodes[0] ?? last) / 2;
     const middle = (fromX + nextX) / 2;
     return [
+      stageTitle(group, x + nodeWidth / 2, 0, 'middle'),
       drawn.content,
       column + 1 < groups.length &&
         html`<path
@@ -202,20 +203,25 @@ function drawOneColumn(view: RunView, groups: readonly Group[], alternative: str
   const nodeWidth = 290;
   const x = (narrowWidth - nodeWidth) / 2;
   const total = totalEnergy(groups);
+  const bands: Content[] = [];
   const pieces: Content[] = [];
   let y = 0;
   groups.forEach((group, at) => {
     const height = heightOfGroup(group);
     if (at % 2 === 0)
-      pieces.push(
+      bands.push(
         html`<rect class="stage" x="0" y="${y}" width="${narrowWidth}" height="${height - 4}" rx="8" />`,
       );
     const drawn = drawGroup(view, group, x, y, nodeWidth, total);
-    pieces.push(drawn.content);
+    pieces.push(stageTitle(group, x, y, 'start'), drawn.content);
     y += height + 4;
     if (at + 1 < groups.length) pieces.push(flowDown(x + nodeWidth / 2, drawn.bottom, y + headerHeight));
   });
-  return svg(narrowWidth, y, alternative, pieces);
+  return svg(narrowWidth, y, alternative, [bands, pieces]);
+}
+
+function stageTitle({ title }: Group, x: number, y: number, anchor: 'start' | 'middle'): Markup {
+  return html`<text class="stage-title" x="${px(x)}" y="${y + 20}" text-anchor="${anchor}">${title}</text>`;
 }
 
 function totalEnergy(groups: readonly Group[]): number {
@@ -230,11 +236,7 @@ function drawGroup(
   width: number,
   total: number,
 ): { readonly content: Content; readonly bottom: number } {
-  const pieces: Content[] = [
-    html`<text class="stage-title" x="${px(x + width / 2)}" y="${y + 20}" text-anchor="middle"
-      >${group.title}</text
-    >`,
-  ];
+  const pieces: Content[] = [];
   let top = y + headerHeight;
   group.nodes.forEach((node, at) => {
     if (at > 0) pieces.push(flowDown(x + width / 2, top - gap, top));

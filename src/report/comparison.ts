@@ -148,17 +148,17 @@ export function comparisonSection(view: RunView): Markup {
     <table aria-labelledby="networks-title">
       <thead>
         <tr>
-          ${head('Network', '', false)}${head('Within budget', '', false)}${head('Test accuracy', '95 % interval')}${profiles.map(
+          ${head('Network', '', false)}${head('Test accuracy', '95 % interval')}${head('Budget', '', false)}${profiles.map(
             (profile, at) => head('Energy', `${profile}${at === 0 ? ' *' : ''}`),
-          )}${profiles.map((profile) => head('Latency', profile))}${head('Operations')}${head('Parameters')}${head('Training')}
+          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${head('Training')}
         </tr>
       </thead>
       <tbody>
         ${view.networks.map((style) => {
           const { network } = style;
-          return html`<tr${network.name === foundName && html` class="found"`}><th scope="row">${networkSwatch(style)} ${network.name}</th><td>${
-            result.budget.length === 0 ? 'no budget' : network.withinBudget ? '✓ yes' : '✗ no'
-          }</td>${cell(percent(network.testAccuracy), intervalOf(network, result))}${profiles.map((profile) =>
+          return html`<tr${network.name === foundName && html` class="found"`}><th scope="row">${networkSwatch(style)} ${network.name}</th>${cell(percent(network.testAccuracy), intervalOf(network, result))}<td>${
+            result.budget.length === 0 ? 'none' : network.withinBudget ? '✓ kept' : '✗ over'
+          }</td>${profiles.map((profile) =>
             cell(
               withUnit(network.energyMj[profile] ?? Number.NaN, unitOf(profile)),
               relative(network, reference, profile),
@@ -173,8 +173,9 @@ export function comparisonSection(view: RunView): Markup {
   return figure({
     body: table,
     caption: html`Every network is trained from scratch under the same schedule and the test set is read once
-    for each. Costs are per inference at batch 1, energy with its change against
-    ${referenceName}.${result.budget.length > 0 && ' * The budget is measured under this profile.'}`,
+    for each. Costs are per inference at batch 1, energy with its change against ${referenceName}; operations
+    are multiply-, shift- or
+    add-accumulates.${result.budget.length > 0 && ' * The budget is measured under this profile.'}`,
     provenance: view.provenance,
   });
 }

@@ -188,10 +188,10 @@ function drawBars(
   pitch: number,
   alternative: string,
 ): Markup {
-  const width = 720;
+  const width = 600;
   const longest = Math.max(4, ...bars.map(({ name }) => name.length));
   const left = Math.min(230, 22 + longest * 6.8);
-  const frame = frameOf(width, bars.length * pitch + 58, { left, right: 74, top: 6, bottom: 52 });
+  const frame = frameOf(width, bars.length * pitch + 58, { left, right: 62, top: 6, bottom: 52 });
   const x = horizontal(frame, [0, most > 0 ? most * unit.factor : 1]);
   const top = (at: number): number => frame.top + at * pitch + 2;
   const thickness = pitch - 4;
