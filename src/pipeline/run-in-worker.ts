@@ -89,7 +89,9 @@ export function runInWorker<K extends keyof Jobs>(
       else reject(revivedError(report.error));
     });
     worker.on('error', reject);
-    worker.on('exit', (code) => reject(new Error(`the ${kind} job's thread ended early (exit code ${code})`)));
+    worker.on('exit', (code) =>
+      reject(new Error(`the ${kind} job's thread ended early (exit code ${code})`)),
+    );
   });
   return {
     done,

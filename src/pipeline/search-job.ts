@@ -111,7 +111,7 @@ function referenceGenome(space: MiniSpace): readonly number[] {
 }
 
 function identityOf(config: RunConfig, data: PreparedData, space: MiniSpace): string {
-  const { name: _name, out: _out, checkpointSeconds: _seconds, ...matters } = config;
+  const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
   return createHash('sha256')
     .update(JSON.stringify([matters, data.dataset.fingerprint, space.identity]))
     .digest('hex');

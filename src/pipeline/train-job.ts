@@ -33,8 +33,7 @@ export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
 
 /** What is trained: a given architecture, or the macro-architecture of the space in one family. */
 export type TrainSubject =
-  | { readonly architecture: Architecture; readonly where: string }
-  | { readonly family: string };
+  { readonly architecture: Architecture; readonly where: string } | { readonly family: string };
 
 export type TrainRequest = {
   readonly config: TrainConfig;
@@ -113,7 +112,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   try {
     const kept = { format: 'shiftaddnas-train-config', config, architecture };
     if (!resume) writeFileAtomic(folder.file(requestFile), `${JSON.stringify(kept, undefined, 1)}\n`);
-    const { name: _name, out: _out, checkpointSeconds: _seconds, ...matters } = config;
+    const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
     const identity = createHash('sha256')
       .update(JSON.stringify([matters, data.dataset.fingerprint, architecture]))
       .digest('hex');
@@ -128,9 +127,11 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
         schedule: scheduleOf(config.retrain),
         augmentation: config.augmentation,
         seed: config.seed,
-        checkpointSeconds: config.checkpointSeconds,
-        resumeFrom,
-        onCheckpoint: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+        checkpoints: {
+          everySeconds: config.checkpointSeconds,
+          resumeFrom,
+          save: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+        },
       },
       host,
     );

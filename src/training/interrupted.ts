@@ -4,7 +4,7 @@
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   readonly code = 'INTERRUPTED';
-  constructor(phase: string) {
+  constructor(readonly phase: string) {
     super(`${phase}: stopped on request, everything is saved`);
   }
 }

@@ -96,10 +96,14 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   const reportEvery = Math.ceil(steps / progressReports);
   let window = { started: performance.now(), images: 0, lossSum: 0, correct: 0, steps: 0 };
   let savedAt = performance.now();
+  const saveFinite = (): void => {
+    const checkpoint = checkpointOf(trainee, optimiser, step);
+    if (allFinite(checkpoint.tensors)) options.onCheckpoint(checkpoint);
+  };
   try {
     while (step < steps) {
       if (options.interrupted()) {
-        options.onCheckpoint(checkpointOf(trainee, optimiser, step));
+        saveFinite();
         throw new Interrupted(trainee.name);
       }
       const rate = learningRate(schedule, step, steps);
@@ -127,8 +131,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
         window = { started: now, images: 0, lossSum: 0, correct: 0, steps: 0 };
       }
       if (now - savedAt > options.checkpointSeconds * 1000 && step < steps) {
-        const checkpoint = checkpointOf(trainee, optimiser, step);
-        if (allFinite(checkpoint.tensors)) options.onCheckpoint(checkpoint);
+        saveFinite();
         savedAt = performance.now();
       }
     }

@@ -1,0 +1,129 @@
+/**
+ * @file `shiftaddnas search`: the main job.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { FileError, OptionError } from '../../base/errors.js';
+import { readJson } from '../../base/files.js';
+import { datasetUsages } from '../../data/load-dataset.js';
+import { checkConfig, runConfigSchema, type RunConfig } from '../../pipeline/config.js';
+import type { NetworkResult, RunResult } from '../../pipeline/result.js';
+import { writeReport } from '../../report/write.js';
+import { describeBudget } from '../../search/budget.js';
+import { duration } from '../format.js';
+import { superviseJob } from '../job.js';
+import {
+  addConfigOptions,
+  examples,
+  freshFolder,
+  gatherConfig,
+  list,
+  quoted,
+  sourceOf,
+  typedCommand,
+  type ConfigFlags,
+} from '../options.js';
+import { createProgressView } from '../progress.js';
+import { architecturePicture, comparisonTable } from '../tables.js';
+
+interface SearchFlags extends ConfigFlags {
+  readonly budget?: string;
+  readonly profile?: string;
+  readonly name?: string;
+  readonly out?: string;
+  readonly families?: readonly string[];
+  readonly resume?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export function addSearchCommand(program: Command): void {
+  const command = program
+    .command('search')
+    .description(
+      'Train a supernet, search it within a budget, retrain the winner and its rivals, and compare.',
+    );
+  addConfigOptions(command, datasetUsages)
+    .option(
+      '--budget <limits>',
+      'energy=0.4mJ,latency=2ms,macs=20M,params=150k, or energy=50% of the all-conv network',
+    )
+    .option('--profile <name|file>', 'cost profile of the budget (default fair)')
+    .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
+    .option('--name <name>', 'name of the run folder (default: the data set and the time)')
+    .option('--out <folder>', 'where run folders stand (default runs)')
+    .option('--resume <run folder>', 'go on with a run that was stopped or killed')
+    .option('--json', 'print the result as one JSON object, and nothing else, on stdout')
+    .option('--quiet', 'no progress')
+    .addHelpText(
+      'after',
+      examples(
+        'shiftaddnas search --preset mnist-quick',
+        'shiftaddnas search --preset mnist-quick --data idx:./fashion --budget energy=40%,params=100k --seed 2',
+        'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
+        'shiftaddnas search --resume runs/cifar',
+      ),
+    )
+    .action((flags: SearchFlags) => search(flags));
+}
+
+async function search(flags: SearchFlags): Promise<void> {
+  const resume = flags.resume !== undefined;
+  const config = flags.resume === undefined ? configOf(flags) : resumedConfig(flags, flags.resume);
+  const path =
+    flags.resume ??
+    (config.name === undefined ? freshFolder(config.out, config.data) : join(config.out, config.name));
+  const view = createProgressView(flags);
+  const request = { config, path, resume, command: typedCommand() };
+  const resumeCommand = `shiftaddnas search --resume ${quoted(path)}`;
+  const result = await superviseJob('search', request, view, resumeCommand);
+  const report = writeReport(path);
+  console.log(flags.json ? JSON.stringify(result) : summary(result, path, report));
+}
+
+function configOf(flags: SearchFlags): RunConfig {
+  if (flags.preset === undefined && flags.config === undefined && flags.data === undefined)
+    throw new OptionError(
+      'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
+    );
+  const { budget, profile, name, out, families } = flags;
+  const space = families === undefined ? {} : { space: { families } };
+  return checkConfig(
+    runConfigSchema,
+    gatherConfig(flags, { budget, profile, name, out }, space),
+    sourceOf(flags),
+  );
+}
+
+const allowedWithResume = ['resume', 'json', 'quiet'];
+
+function resumedConfig(flags: SearchFlags, folder: string): RunConfig {
+  const changing = Object.keys(flags).find((flag) => !allowedWithResume.includes(flag));
+  if (changing !== undefined)
+    throw new OptionError(
+      `--resume goes on with the run's own configuration, so --${changing.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} cannot be given with it; start a new run to change it`,
+    );
+  const path = join(folder, 'config.json');
+  if (!existsSync(path))
+    throw new FileError(`${folder}: not the folder of a run (no config.json); name one such as runs/NAME`);
+  return checkConfig(runConfigSchema, readJson(path), path);
+}
+
+function summary(result: RunResult, path: string, report: string): string {
+  const { dataset, seed, profile, budget, seconds } = result;
+  const hybrid = result.networks[0] as NetworkResult;
+  const limits = describeBudget(Object.fromEntries(budget.map(({ quantity, limit }) => [quantity, limit])));
+  return [
+    '',
+    `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}; ${result.search.evaluated} networks judged in ${duration(seconds)}`,
+    '',
+    architecturePicture(hybrid.architecture),
+    '',
+    comparisonTable(result),
+    '',
+    `report        ${report}`,
+    `model         ${join(path, 'model.onnx')}, ${join(path, 'model.safetensors')}, ${join(path, 'architecture.json')}`,
+    `all figures   ${join(path, 'result.json')}`,
+  ].join('\n');
+}

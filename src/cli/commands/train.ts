@@ -1,0 +1,141 @@
+/**
+ * @file `shiftaddnas train`: one architecture from scratch.
+ */
+import type { Command } from 'commander';
+import { OptionError } from '../../base/errors.js';
+import { readJson } from '../../base/files.js';
+import { datasetUsages } from '../../data/load-dataset.js';
+import { familyNamed } from '../../operators/registry.js';
+import { checkConfig } from '../../pipeline/config.js';
+import {
+  readTrainRequest,
+  trainConfigSchema,
+  type TrainConfig,
+  type TrainResult,
+  type TrainSubject,
+} from '../../pipeline/train-job.js';
+import { parseArchitecture } from '../../spaces/parse.js';
+import { duration, percent } from '../format.js';
+import { superviseJob } from '../job.js';
+import {
+  addConfigOptions,
+  examples,
+  freshFolder,
+  gatherConfig,
+  positiveNumber,
+  quoted,
+  sourceOf,
+  typedCommand,
+  wholeNumber,
+  type ConfigFlags,
+} from '../options.js';
+import { createProgressView } from '../progress.js';
+import { architecturePicture, costLines } from '../tables.js';
+
+interface TrainFlags extends ConfigFlags {
+  readonly architecture?: string;
+  readonly family?: string;
+  readonly epochs?: number;
+  readonly batchSize?: number;
+  readonly learningRate?: number;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Where neither flags nor a file say otherwise. */
+const defaultSchedule = { epochs: 10, batchSize: 128 };
+
+export function addTrainCommand(program: Command): void {
+  const command = program
+    .command('train')
+    .description('Train one architecture from scratch and write the model.')
+    .option('--architecture <file>', 'architecture.json of a run or of your own')
+    .option('--family <name>', 'instead: the macro-architecture of the space in one operator family');
+  addConfigOptions(command, datasetUsages)
+    .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
+    .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
+    .option('--learning-rate <number>', 'peak learning rate (default 0.1)', positiveNumber)
+    .option('--out <folder>', 'folder for the model (default: below runs, by data set and time)')
+    .option('--resume <folder>', 'go on with a training that was stopped or killed')
+    .option('--json', 'print the result as one JSON object, and nothing else, on stdout')
+    .option('--quiet', 'no progress')
+    .addHelpText(
+      'after',
+      `\nThe configuration file is that of a search; its section 'retrain' is the schedule.\n${examples(
+        'shiftaddnas train --family add --data mnist --epochs 5 --out models/all-add',
+        'shiftaddnas train --architecture runs/NAME/architecture.json --data mnist --seed 7',
+        'shiftaddnas train --resume models/all-add',
+      )}`,
+    )
+    .action((flags: TrainFlags) => train(flags));
+}
+
+async function train(flags: TrainFlags): Promise<void> {
+  const resume = flags.resume !== undefined;
+  const { config, subject } =
+    flags.resume === undefined ? requestOf(flags) : resumedRequest(flags, flags.resume);
+  const path = flags.resume ?? flags.out ?? freshFolder(config.out, config.data, 'train-');
+  const view = createProgressView(flags);
+  const request = { config, subject, path, resume, command: typedCommand() };
+  const result = await superviseJob('train', request, view, `shiftaddnas train --resume ${quoted(path)}`);
+  console.log(flags.json ? JSON.stringify(result) : summary(result, path));
+}
+
+function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly subject: TrainSubject } {
+  const { architecture, family } = flags;
+  if ((architecture === undefined) === (family === undefined))
+    throw new OptionError(
+      'train needs either --architecture FILE (an architecture.json) or --family NAME, for example --family conv',
+    );
+  const { epochs, batchSize, learningRate: peakLearningRate } = flags;
+  const given = gatherConfig(flags);
+  if (given['data'] === undefined)
+    throw new OptionError(
+      'train needs data: give --data SPEC, for example --data mnist, or a file by --config',
+    );
+  const values = {
+    ...given,
+    retrain: merged(defaultSchedule, given['retrain'], { epochs, batchSize, peakLearningRate }),
+  };
+  const config = checkConfig(trainConfigSchema, values, sourceOf(flags));
+  if (architecture !== undefined)
+    return {
+      config,
+      subject: { architecture: parseArchitecture(readJson(architecture), architecture), where: architecture },
+    };
+  return { config, subject: { family: familyNamed(family as string).name } };
+}
+
+/** Later values win; a section that is no section is left for the schema to complain about. */
+function merged(first: object, second: unknown, third: object): unknown {
+  if (second !== undefined && (typeof second !== 'object' || second === null)) return second;
+  const given = Object.entries(third).filter(([, value]) => value !== undefined);
+  return { ...first, ...second, ...Object.fromEntries(given) };
+}
+
+const allowedWithResume = ['resume', 'json', 'quiet'];
+
+function resumedRequest(flags: TrainFlags, folder: string): ReturnType<typeof readTrainRequest> {
+  const changing = Object.keys(flags).find((flag) => !allowedWithResume.includes(flag));
+  if (changing !== undefined)
+    throw new OptionError(
+      `--resume goes on with the training's own options, so '${changing}' cannot be given with it; start a new training to change it`,
+    );
+  return readTrainRequest(folder);
+}
+
+function summary(result: TrainResult, path: string): string {
+  const { dataset, seed, seconds, testAccuracy, searchValidationAccuracy } = result;
+  return [
+    '',
+    architecturePicture(result.architecture),
+    '',
+    `${dataset.name}, seed ${seed}, trained in ${duration(seconds)}`,
+    `test accuracy ${percent(testAccuracy)}, on search-validation ${percent(searchValidationAccuracy)}`,
+    costLines(result),
+    '',
+    `model  ${path}`,
+  ].join('\n');
+}

@@ -1,0 +1,53 @@
+/**
+ * @file All commands put together, and how commander's own complaints look: one line, with a hint.
+ */
+import { Command } from 'commander';
+import { packageVersion } from '../pipeline/machine.js';
+import { addDataCommands } from './commands/data.js';
+import { addEvaluateCommand } from './commands/evaluate.js';
+import { addHardwareCommands } from './commands/hw.js';
+import { addReportCommand } from './commands/report.js';
+import { addSearchCommand } from './commands/search.js';
+import { addTrainCommand } from './commands/train.js';
+import { examples } from './options.js';
+
+export function createProgram(): Command {
+  const program = new Command('shiftaddnas');
+  program
+    .description(
+      'Finds the most accurate network within an energy, latency or size budget,\nfrom layers that multiply, shift or add.',
+    )
+    .version(packageVersion())
+    .exitOverride()
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      examples(
+        'shiftaddnas search --preset mnist-quick',
+        'shiftaddnas search --data folder:./flowers --budget energy=50% --config my.yaml',
+        'shiftaddnas hw estimate --architecture runs/NAME/architecture.json',
+      ),
+    );
+  addSearchCommand(program);
+  addTrainCommand(program);
+  addEvaluateCommand(program);
+  addHardwareCommands(program);
+  addReportCommand(program);
+  addDataCommands(program);
+  complainInOneLine(program, program.name());
+  return program;
+}
+
+/** Commander puts its suggestion on a second line; here all stands on one, and the help that fits is named. */
+function complainInOneLine(command: Command, path: string): void {
+  command.configureOutput({
+    outputError: (text, write) =>
+      write(
+        `${text
+          .trim()
+          .replace(/\.?\s*\n\s*/g, ' ')
+          .replace(/\.$/, '')}; see '${path} --help'\n`,
+      ),
+  });
+  for (const child of command.commands) complainInOneLine(child, `${path} ${child.name()}`);
+}

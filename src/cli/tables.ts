@@ -1,0 +1,121 @@
+/**
+ * @file Tables and the picture of an architecture on the terminal. Every figure stands beside its unit and profile.
+ */
+import Table from 'cli-table3';
+import type { NetworkCost } from '../hardware/index.js';
+import { familyNamed } from '../operators/registry.js';
+import type { RunResult } from '../pipeline/result.js';
+import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
+import { count, percent, significant } from './format.js';
+
+/** A table of right-aligned figures behind a left-aligned first column. */
+export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = new Table({
+    head: [...head],
+    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of rows) table.push([...row]);
+  return table.toString();
+}
+
+/** All networks of a run, each trained under the same schedule. */
+export function comparisonTable(result: RunResult): string {
+  const { networks, profile, profiles } = result;
+  return textTable(
+    [
+      'network',
+      'test\naccuracy',
+      ...profiles.map((name) => `energy mJ\n${name}`),
+      `latency ms\n${profile}`,
+      'operations',
+      'parameters',
+      'in\nbudget',
+    ],
+    networks.map((network) => [
+      network.name,
+      percent(network.testAccuracy),
+      ...profiles.map((name) => significant(network.energyMj[name] as number)),
+      significant(network.latencyMs[profile] as number),
+      count(network.macs),
+      count(network.params),
+      network.withinBudget ? 'yes' : 'no',
+    ]),
+  );
+}
+
+/** One line per stage: `stage 1   32 channels, 7x7   [conv 32] [add 16]`. */
+export function architecturePicture(architecture: Architecture): string {
+  const { input, stem, blocks, classes } = architecture;
+  const stages = new Map<number, BlockDescription[]>();
+  for (const block of blocks) stages.set(block.stage, [...(stages.get(block.stage) ?? []), block]);
+  const lines = [
+    ['input', `${input.height}x${input.width}x${input.channels}`, ''],
+    ['stem', `${stem.channels} channels`, stem.stride === 1 ? '[conv]' : `[conv /${stem.stride}]`],
+    ...[...stages].map(([stage, members]) => [
+      `stage ${stage}`,
+      `${members[0]?.outChannels ?? 0} channels`,
+      members.map(blockPicture).join(' '),
+    ]),
+    ['classifier', `${classes} classes`, '[linear]'],
+  ] as const;
+  return lines
+    .map(([name, size, picture]) => `${name.padEnd(11)} ${size.padEnd(13)} ${picture}`.trimEnd())
+    .join('\n');
+}
+
+function blockPicture({ kind, family, midChannels, stride }: BlockDescription): string {
+  if (kind === BlockKind.Skip || family === undefined) return '[skip]';
+  return `[${familyNamed(family).shortName} ${midChannels}${stride === 1 ? '' : ` /${stride}`}]`;
+}
+
+/** Layer by layer, with the energy by memory level, and the totals below. */
+export function layerTable(
+  cost: Pick<NetworkCost, 'layers' | 'operations' | 'energyMj' | 'latencyMs' | 'byLevel'>,
+): string {
+  const row = (
+    name: string,
+    primitive: string,
+    { operations, energyMj, latencyMs, byLevel }: Omit<typeof cost, 'layers'>,
+  ): string[] => [
+    name,
+    primitive,
+    count(operations),
+    significant(energyMj),
+    significant(latencyMs),
+    ...[byLevel.computeMj, byLevel.dramMj, byLevel.globalBufferMj, byLevel.nocMj, byLevel.registerFileMj].map(
+      significant,
+    ),
+  ];
+  return textTable(
+    [
+      'layer',
+      'primitive',
+      'operations',
+      'energy mJ',
+      'latency ms',
+      'compute',
+      'DRAM',
+      'buffer',
+      'NoC',
+      'registers',
+    ],
+    [...cost.layers.map((layer) => row(layer.name, layer.primitive, layer)), row('total', '', cost)],
+  );
+}
+
+/** Energy and latency of one network under each profile. */
+export function costLines(costs: {
+  readonly energyMj: Readonly<Record<string, number>>;
+  readonly latencyMs: Readonly<Record<string, number>>;
+  readonly macs: number;
+  readonly params: number;
+}): string {
+  return [
+    `operations ${count(costs.macs)}, parameters ${count(costs.params)}`,
+    ...Object.entries(costs.energyMj).map(
+      ([profile, energyMj]) =>
+        `under ${profile}: energy ${significant(energyMj)} mJ, latency ${significant(costs.latencyMs[profile] as number)} ms`,
+    ),
+  ].join('\n');
+}
