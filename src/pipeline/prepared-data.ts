@@ -3,7 +3,7 @@
  */
 import { Random } from '../base/random.js';
 import { channelStatistics, type Augmentation, type ChannelStatistics } from '../data/augment.js';
-import type { ImageDataset, ImageShape, LoadProgress } from '../data/dataset.js';
+import type { ImageDataset, ImageShape, LoadOptions } from '../data/dataset.js';
 import { loadDataset } from '../data/load-dataset.js';
 import { batchesOf } from '../data/batches.js';
 import { openLoader } from '../data/loader.js';
@@ -25,7 +25,7 @@ export interface PreparedData {
 /** Loads, splits and measures. @throws DataError, OptionError */
 export async function prepareData(
   settings: DataSettings,
-  hooks: { readonly onNotice: (line: string) => void; readonly onProgress: (progress: LoadProgress) => void },
+  hooks: Pick<LoadOptions, 'onNotice' | 'onProgress'> = {},
 ): Promise<PreparedData> {
   const dataset = await loadDataset(settings.data, {
     ...(settings.imageSize !== undefined && { imageSize: settings.imageSize }),
