@@ -10,12 +10,6 @@ typedef struct {
   float *to;
 } depthwise;
 
-/* Taps t of [0, kernel) for which (at + t) lies in [0, extent). */
-INLINE void tap_range(long at, long kernel, long extent, long *first, long *last) {
-  *first = max_long(0, min_long(kernel, -at));
-  *last = max_long(*first, min_long(kernel, extent - at));
-}
-
 static void depthwise_forward_rows(void *context, long first, long last) {
   const depthwise *c = context;
   const sa_geometry *g = c->g;

@@ -108,20 +108,25 @@ static int sum_of_squares(long length, const float *x, double *sum) {
 
 /* log2 rounds at the geometric middle of two powers, sqrt(2) 2^k, which no float hits: the largest mantissa below
  * sqrt(2) is 0x3504f3. Everything is done on the bits. */
+INLINE I choose(I mask, I yes, I no) { return (mask & yes) | (~mask & no); }
+
 static void power_pieces(void *context, long first, long last) {
   const stream *c = context;
-  for (long i = first * PIECE; i < min_long(last * PIECE, c->length); i++) {
-    uint32_t bits;
-    memcpy(&bits, c->a + i, sizeof bits);
-    const uint32_t sign = bits & 0x80000000u, magnitude = bits & 0x7fffffffu;
-    int exponent = (int)(magnitude >> 23) - 127 + ((magnitude & 0x7fffff) > 0x3504f3);
-    exponent = exponent < c->low || magnitude < 0x800000u ? c->low : exponent > c->high ? c->high : exponent;
-    uint32_t power = exponent >= -126 ? (uint32_t)(exponent + 127) << 23
-                     : exponent >= -149 ? 1u << (exponent + 149)
-                                        : 0u;
-    if (magnitude > 0x7f800000u) power = magnitude;
-    bits = magnitude == 0 ? bits : sign | power;
-    memcpy(c->to + i, &bits, sizeof bits);
+  const int low = c->low, high = c->high;
+  EACH_VECTOR(c, first, last, i, lanes) {
+    const I bits = (I)v_load_up_to(c->a + i, lanes), magnitude = bits & 0x7fffffff;
+    I exponent = (magnitude >> 23) - 127 - ((magnitude & 0x7fffff) > 0x3504f3); /* a true comparison is -1 */
+    exponent = choose((exponent < low) | (magnitude < 0x800000), (I){0} + low, exponent);
+    exponent = choose(exponent > high, (I){0} + high, exponent);
+    I power = (exponent + 127) << 23;
+    if (low < -126) { /* powers below the normal range */
+      const I shift = choose(exponent < -149, (I){0}, exponent + 149);
+      const I tiny = choose(exponent < -149, (I){0}, ((I){0} + 1) << (shift & 31));
+      power = choose(exponent < -126, tiny, power);
+    }
+    power = choose(magnitude > 0x7f800000, magnitude, power);
+    power = choose(magnitude == 0, magnitude, power);
+    v_store_up_to(c->to + i, (V)(power | (bits & (I)v_set(-0.0f))), lanes);
   }
 }
 

@@ -140,6 +140,43 @@ INLINE V v_add_abs(V d, V one, V acc) {
 #endif
 }
 
+/* `fold` adjacent floats (2 or 4) repeated over the vector, in one load. */
+INLINE V v_set_group(const float *p, const int fold) {
+#if WIDTH == 4
+  if (fold == 4) return v_load(p);
+#if defined(SA_SSE4)
+  double pair;
+  memcpy(&pair, p, sizeof pair);
+  return _mm_castpd_ps(_mm_set1_pd(pair));
+#else
+  return (V){p[0], p[1], p[0], p[1]};
+#endif
+#elif WIDTH == 8
+  if (fold == 4) return _mm256_broadcast_ps((const __m128 *)p);
+  double pair;
+  memcpy(&pair, p, sizeof pair);
+  return _mm256_castpd_ps(_mm256_set1_pd(pair));
+#else
+  if (fold == 4) return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+  double pair;
+  memcpy(&pair, p, sizeof pair);
+  return _mm512_castpd_ps(_mm512_set1_pd(pair));
+#endif
+}
+
+/* Sums of adjacent pairs: a0+a1, a2+a3, ..., b0+b1, ... */
+INLINE V v_add_pairs(V a, V b) {
+#if defined(SA_AVX512)
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_permutex2var_ps(a, even, b) + _mm512_permutex2var_ps(a, odd, b);
+#elif defined(SA_AVX2)
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_hadd_ps(a, b)), 0xd8));
+#else
+  return (V){a[0] + a[1], a[2] + a[3], b[0] + b[1], b[2] + b[3]};
+#endif
+}
+
 INLINE V v_load_up_to(const float *p, long n) { return n >= WIDTH ? v_load(p) : v_load_part(p, n); }
 INLINE void v_store_up_to(float *p, V v, long n) {
   if (n >= WIDTH)

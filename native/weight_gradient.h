@@ -10,7 +10,7 @@
  * x = 0), so it costs one extra pass over dy.
  */
 
-enum { MAX_CHUNKS = 32, MAX_PARTIAL = 1 << 22, CACHED_FLOATS = 1 << 14, PANEL_PIXELS = 64, PANEL_LENGTH = 128 };
+enum { MAX_CHUNKS = 32, MAX_PARTIAL = 1 << 22, CACHED_FLOATS = 1 << 14 };
 
 INLINE int is_depthwise(const sa_geometry *g) {
   return g->groups > 1 && g->groups == g->in_channels && g->groups == g->out_channels;
@@ -72,6 +72,8 @@ INLINE void gradient_body(const int CB, const int NV, const int part, const grad
 GRADIENT_KERNEL(8, 2, 0)
 GRADIENT_KERNEL(16, 1, 0)
 GRADIENT_KERNEL(16, 1, 1)
+GRADIENT_KERNEL(9, 1, 0)
+GRADIENT_KERNEL(9, 1, 1)
 #else
 GRADIENT_KERNEL(6, 2, 0)
 GRADIENT_KERNEL(8, 1, 0)
@@ -81,6 +83,9 @@ GRADIENT_KERNEL(4, 2, 0)
 GRADIENT_KERNEL(2, 2, 0)
 GRADIENT_KERNEL(1, 2, 0)
 GRADIENT_KERNEL(4, 1, 0)
+GRADIENT_KERNEL(3, 1, 0)
+GRADIENT_KERNEL(3, 1, 1)
+GRADIENT_KERNEL(3, 2, 0)
 GRADIENT_KERNEL(2, 1, 0)
 GRADIENT_KERNEL(1, 1, 0)
 GRADIENT_KERNEL(4, 1, 1)
@@ -93,21 +98,21 @@ typedef struct {
 } gradient_kernel;
 #if WIDTH == 16
 static const gradient_kernel gradient_pair[] = {
-    {8, gradient_8_2_0}, {4, gradient_4_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
+    {8, gradient_8_2_0}, {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
 static const gradient_kernel gradient_single[] = {
-    {16, gradient_16_1_0}, {4, gradient_4_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
+    {16, gradient_16_1_0}, {9, gradient_9_1_0}, {4, gradient_4_1_0}, {3, gradient_3_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
 static const gradient_kernel gradient_part[] = {
-    {16, gradient_16_1_1}, {4, gradient_4_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
+    {16, gradient_16_1_1}, {9, gradient_9_1_1}, {4, gradient_4_1_1}, {3, gradient_3_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
 #else
 static const gradient_kernel gradient_pair[] = {
-    {6, gradient_6_2_0}, {4, gradient_4_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
+    {6, gradient_6_2_0}, {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
 static const gradient_kernel gradient_single[] = {
-    {8, gradient_8_1_0}, {4, gradient_4_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
+    {8, gradient_8_1_0}, {4, gradient_4_1_0}, {3, gradient_3_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
 static const gradient_kernel gradient_part[] = {
-    {8, gradient_8_1_1}, {4, gradient_4_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
+    {8, gradient_8_1_1}, {4, gradient_4_1_1}, {3, gradient_3_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
 #endif
 
-/* All of [rows][columns] of one tap (or panel); job holds the pixels, `to` points at the tap's first weight. */
+/* All of [rows][columns] of one tap (or several adjacent ones); job holds the pixels, `to` points at the tap's first weight. */
 static void gradient_tap(gradient_job job, long rows, long columns) {
   const float *x = job.x, *dy = job.dy;
   float *to = job.to;
@@ -135,10 +140,16 @@ typedef struct {
   long chunks, weights; /* floats of dw */
   long images; /* that pass under all taps together */
   int by_tap; /* chunks are few: taps are tasks of their own */
-  int panel;
+  int wide; /* take the taps of a kernel row together */
   const float *w; /* L1: subtract w * sums[o] */
   const float *sums;
 } gradient_plan;
+
+/* Taps t of [0, kernel) for which at + t lies in [0, extent). */
+INLINE void tap_range(long at, long kernel, long extent, long *first, long *last) {
+  *first = max_long(0, min_long(kernel, -at));
+  *last = max_long(*first, min_long(kernel, extent - at));
+}
 
 /* Output positions o for which o * stride - pad + tap lies in [0, extent). */
 INLINE void valid_range(long tap, long stride, long pad, long extent, long outputs, long *first, long *last) {
@@ -148,13 +159,14 @@ INLINE void valid_range(long tap, long stride, long pad, long extent, long outpu
   if (*first > *last) *first = *last;
 }
 
-static void gradient_one_tap(const gradient_plan *c, long image, long images, long tap, float *to) {
+/* Adds the gradient of taps (u, v0 .. v1 - 1) over output columns [w0, w1), for all of which those taps lie inside. With
+ * several taps the group must be the only one: their x values are then adjacent, and so are their weights. */
+static void gradient_of_taps(const gradient_plan *c, long image, long images, long u, long v0, long v1, long w0, long w1,
+                             float *to) {
   const sa_geometry *g = c->g;
-  const long u = tap / g->kernel_width, v = tap % g->kernel_width;
   const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
-  long h0, h1, w0, w1;
+  long h0, h1;
   valid_range(u, g->stride, g->pad_top, g->in_height, g->out_height, &h0, &h1);
-  valid_range(v, g->stride, g->pad_left, g->in_width, g->out_width, &w0, &w1);
   if (h0 >= h1 || w0 >= w1) return;
   gradient_job job = {
       .images = images,
@@ -169,51 +181,37 @@ static void gradient_one_tap(const gradient_plan *c, long image, long images, lo
       .to_stride = g->out_channels,
   };
   const float *x = c->x + image * job.x_image +
-                   ((h0 * g->stride - g->pad_top + u) * g->in_width + w0 * g->stride - g->pad_left + v) *
+                   ((h0 * g->stride - g->pad_top + u) * g->in_width + w0 * g->stride - g->pad_left + v0) *
                        g->in_channels;
   const float *dy = c->dy + image * job.dy_image + (h0 * g->out_width + w0) * g->out_channels;
   for (long group = 0; group < g->groups; group++) {
     job.x = x + group * in_group;
     job.dy = dy + group * out_group;
-    job.to = to + tap * in_group * g->out_channels + group * out_group;
-    gradient_tap(job, in_group, out_group);
+    job.to = to + (u * g->kernel_width + v0) * in_group * g->out_channels + group * out_group;
+    gradient_tap(job, (v1 - v0) * in_group, out_group);
   }
 }
 
-/* Few input channels: the patches of a run of pixels are gathered, taps and channels together are the rows. */
-static void gradient_panels(const gradient_plan *c, long first_image, long images, float *to) {
+static void gradient_one_tap(const gradient_plan *c, long image, long images, long tap, float *to) {
   const sa_geometry *g = c->g;
-  const long channels = g->in_channels, length = (long)g->kernel_height * g->kernel_width * channels;
-  const long out_pixels = (long)g->out_height * g->out_width;
-  float panel[PANEL_PIXELS * PANEL_LENGTH] ALIGNED;
-  for (long n = first_image; n < first_image + images; n++) {
-    const float *x = c->x + n * g->in_height * g->in_width * channels;
-    for (long first = 0; first < out_pixels; first += PANEL_PIXELS) {
-      const long pixels = min_long(PANEL_PIXELS, out_pixels - first);
-      float *at = panel;
-      for (long p = first; p < first + pixels; p++) {
-        const long h = p / g->out_width * g->stride - g->pad_top, w = p % g->out_width * g->stride - g->pad_left;
-        for (long u = 0; u < g->kernel_height; u++) {
-          for (long v = 0; v < g->kernel_width; v++) {
-            const int inside = h + u >= 0 && h + u < g->in_height && w + v >= 0 && w + v < g->in_width;
-            const float *from = x + ((h + u) * g->in_width + w + v) * channels;
-            for (long k = 0; k < channels; k++) *at++ = inside ? from[k] : 0.0f;
-          }
-        }
-      }
-      const gradient_job job = {
-          .images = 1,
-          .rows = 1,
-          .columns = pixels,
-          .x = panel,
-          .x_column = length,
-          .dy = c->dy + (n * out_pixels + first) * g->out_channels,
-          .dy_column = g->out_channels,
-          .to = to,
-          .to_stride = g->out_channels,
-      };
-      gradient_tap(job, length, g->out_channels);
+  const long u = tap / g->kernel_width, v = tap % g->kernel_width;
+  long w0, w1;
+  valid_range(v, g->stride, g->pad_left, g->in_width, g->out_width, &w0, &w1);
+  gradient_of_taps(c, image, images, u, v, v + 1, w0, w1, to);
+}
+
+/* Few input channels: the taps of one kernel row together, over each run of columns that has the same taps inside. */
+static void gradient_wide_taps(const gradient_plan *c, long image, long images, float *to) {
+  const sa_geometry *g = c->g;
+  for (long w0 = 0, w1; w0 < g->out_width; w0 = w1) {
+    long v0, v1, next0, next1;
+    tap_range(w0 * g->stride - g->pad_left, g->kernel_width, g->in_width, &v0, &v1);
+    for (w1 = w0 + 1; w1 < g->out_width; w1++) {
+      tap_range(w1 * g->stride - g->pad_left, g->kernel_width, g->in_width, &next0, &next1);
+      if (next0 != v0 || next1 != v1) break;
     }
+    if (v0 < v1)
+      for (long u = 0; u < g->kernel_height; u++) gradient_of_taps(c, image, images, u, v0, v1, w0, w1, to);
   }
 }
 
@@ -232,8 +230,8 @@ static void gradient_chunks(void *context, long first, long last) {
     const long image1 = g->batch * (chunk + 1) / c->chunks;
     for (long image = g->batch * chunk / c->chunks; image < image1; image += c->images) {
       const long images = min_long(c->images, image1 - image);
-      if (c->panel)
-        gradient_panels(c, image, images, to);
+      if (c->wide)
+        gradient_wide_taps(c, image, images, to);
       else
         for (long tap = tap0; tap < tap1; tap++) {
           if (is_depthwise(g))
@@ -290,8 +288,8 @@ static int weight_gradient(const sa_geometry *geometry, const float *x, const fl
   const long image_floats = (long)g->in_height * g->in_width * g->in_channels +
                             (long)g->out_height * g->out_width * g->out_channels;
   c.images = max_long(1, CACHED_FLOATS / max_long(1, image_floats));
-  c.panel = g->groups == 1 && g->in_channels < 16 && taps > 1 && taps * g->in_channels <= PANEL_LENGTH;
-  c.by_tap = !c.panel && c.chunks < 16;
+  c.wide = g->groups == 1 && g->in_channels < 16 && g->kernel_width > 1;
+  c.by_tap = !c.wide && c.chunks < 16;
   if (c.chunks > 1) {
     c.partial = sa_scratch(SA_SLOT_PARTIAL, (size_t)(c.chunks * c.weights) * sizeof(float));
     if (!c.partial) return SA_NO_MEMORY;

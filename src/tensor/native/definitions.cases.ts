@@ -1,0 +1,174 @@
+/**
+ * @file Layers of odd shapes and the definitions of the convolution-like ops in plain double loops, to check the native
+ * device on any instruction set, in a test or in a child process of one.
+ */
+import { Random } from '../../base/random.js';
+import type { ConvGeometry, Kernels } from '../kernels.js';
+
+/** A 3x3 layer of 16 channels on 9x11 maps, with changes. */
+export function geometry(changes: Partial<ConvGeometry>): ConvGeometry {
+  return {
+    batch: 5,
+    inHeight: 9,
+    inWidth: 11,
+    inChannels: 16,
+    outHeight: 9,
+    outWidth: 11,
+    outChannels: 16,
+    kernelHeight: 3,
+    kernelWidth: 3,
+    stride: 1,
+    padTop: 1,
+    padLeft: 1,
+    groups: 1,
+    ...changes,
+  };
+}
+
+/** Odd sizes, channels, strides, groups and paddings. */
+export const geometries: readonly (readonly [string, ConvGeometry])[] = [
+  [
+    '3 to 17 channels, stride 2',
+    geometry({ inChannels: 3, outChannels: 17, stride: 2, outHeight: 5, outWidth: 6 }),
+  ],
+  ['1 to 5 channels', geometry({ inChannels: 1, outChannels: 5 })],
+  ['16 to 8 channels', geometry({ outChannels: 8 })],
+  ['8 to 48 channels', geometry({ inChannels: 8, outChannels: 48 })],
+  ['40 to 33 channels', geometry({ batch: 3, inChannels: 40, outChannels: 33 })],
+  [
+    '1x1 stride 2',
+    geometry({
+      kernelHeight: 1,
+      kernelWidth: 1,
+      padTop: 0,
+      padLeft: 0,
+      stride: 2,
+      outHeight: 5,
+      outWidth: 6,
+    }),
+  ],
+  [
+    'a linear layer',
+    geometry({
+      batch: 70,
+      inHeight: 1,
+      inWidth: 1,
+      inChannels: 64,
+      outHeight: 1,
+      outWidth: 1,
+      outChannels: 10,
+      kernelHeight: 1,
+      kernelWidth: 1,
+      padTop: 0,
+      padLeft: 0,
+    }),
+  ],
+  ['three groups', geometry({ inChannels: 12, outChannels: 15, groups: 3 })],
+  [
+    'depth-wise, stride 2',
+    geometry({ inChannels: 19, outChannels: 19, groups: 19, stride: 2, outHeight: 5, outWidth: 6 }),
+  ],
+  [
+    'more taps than one go, padded unevenly',
+    geometry({
+      batch: 2,
+      inChannels: 5,
+      outChannels: 17,
+      kernelHeight: 9,
+      kernelWidth: 8,
+      padTop: 7,
+      padLeft: 2,
+      outHeight: 8,
+      outWidth: 6,
+    }),
+  ],
+  [
+    'stride beyond the kernel',
+    geometry({ inChannels: 5, outChannels: 3, stride: 4, padTop: 0, padLeft: 0, outHeight: 2, outWidth: 3 }),
+  ],
+];
+
+/** Reproducible values between -1 and 1 in a buffer of the device. */
+export function values(kernels: Kernels, length: number, label: string): Float32Array {
+  const random = Random.stream(7, label);
+  const buffer = kernels.allocate(length);
+  for (let i = 0; i < length; i++) buffer[i] = 2 * random.uniform() - 1;
+  return buffer;
+}
+
+/** All six convolution-like ops of one layer. */
+export function convolutionResults(kernels: Kernels, g: ConvGeometry): Record<string, Float32Array> {
+  const x = values(kernels, g.batch * g.inHeight * g.inWidth * g.inChannels, 'x');
+  const w = values(kernels, g.kernelHeight * g.kernelWidth * (g.inChannels / g.groups) * g.outChannels, 'w');
+  const dy = values(kernels, g.batch * g.outHeight * g.outWidth * g.outChannels, 'dy');
+  const into = (like: Float32Array, run: (out: Float32Array) => void): Float32Array => {
+    const out = kernels.allocate(like.length).fill(NaN);
+    run(out);
+    return out;
+  };
+  return {
+    y: into(dy, (out) => kernels.conv2dForward(g, x, w, out)),
+    dx: into(x, (out) => kernels.conv2dInputGradient(g, dy, w, out)),
+    dw: into(w, (out) => kernels.conv2dWeightGradient(g, x, dy, out)),
+    l1: into(dy, (out) => kernels.l1Forward(g, x, w, out)),
+    l1dx: into(x, (out) => kernels.l1InputGradient(g, x, w, dy, out)),
+    l1dw: into(w, (out) => kernels.l1WeightGradient(g, x, w, dy, out)),
+  };
+}
+
+/** The definitions, tap by tap, in double. */
+function definitions(kernels: Kernels, g: ConvGeometry): Record<string, Float64Array> {
+  const inGroup = g.inChannels / g.groups;
+  const outGroup = g.outChannels / g.groups;
+  const x = values(kernels, g.batch * g.inHeight * g.inWidth * g.inChannels, 'x');
+  const w = values(kernels, g.kernelHeight * g.kernelWidth * inGroup * g.outChannels, 'w');
+  const dy = values(kernels, g.batch * g.outHeight * g.outWidth * g.outChannels, 'dy');
+  const like = (other: Float32Array): Float64Array => new Float64Array(other.length);
+  const [y, dx, dw, l1, l1dx, l1dw] = [like(dy), like(x), like(w), like(dy), like(x), like(w)];
+  for (let n = 0; n < g.batch; n++)
+    for (let h = 0; h < g.outHeight; h++)
+      for (let v = 0; v < g.outWidth; v++)
+        for (let o = 0; o < g.outChannels; o++) {
+          const out = ((n * g.outHeight + h) * g.outWidth + v) * g.outChannels + o;
+          const slope = dy[out]!;
+          for (let a = 0; a < g.kernelHeight; a++)
+            for (let b = 0; b < g.kernelWidth; b++)
+              for (let c = 0; c < inGroup; c++) {
+                const [ih, iw] = [h * g.stride - g.padTop + a, v * g.stride - g.padLeft + b];
+                const inside = ih >= 0 && ih < g.inHeight && iw >= 0 && iw < g.inWidth;
+                const channel = Math.floor(o / outGroup) * inGroup + c;
+                const at = ((n * g.inHeight + ih) * g.inWidth + iw) * g.inChannels + channel;
+                const value = inside ? x[at]! : 0;
+                const tap = ((a * g.kernelWidth + b) * inGroup + c) * g.outChannels + o;
+                const weight = w[tap]!;
+                y[out]! += value * weight;
+                l1[out]! -= Math.abs(value - weight);
+                dw[tap]! += slope * value;
+                l1dw[tap]! += slope * (value - weight);
+                if (!inside) continue;
+                dx[at]! += slope * weight;
+                l1dx[at]! += slope * Math.max(-1, Math.min(1, weight - value));
+              }
+        }
+  return { y, dx, dw, l1, l1dx, l1dw };
+}
+
+function largestError(actual: Float32Array, expected: Float64Array): number {
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    if (!(error <= worst)) worst = error; // a NaN counts as worst
+  }
+  return worst;
+}
+
+/** Throws when an op of some layer is further from its definition than rounding explains. */
+export function checkDefinitions(kernels: Kernels): void {
+  for (const [name, g] of geometries) {
+    const [actual, expected] = [convolutionResults(kernels, g), definitions(kernels, g)];
+    for (const [op, exact] of Object.entries(expected)) {
+      const error = largestError(actual[op]!, exact);
+      if (!(error < 3e-5)) throw new Error(`${op} of ${name} is off by ${error}`);
+    }
+  }
+}
