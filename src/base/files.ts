@@ -29,7 +29,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
     const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
     const file = openSync(temporary, 'w');
     try {
-      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at);
+      writeWhole(file, bytes);
       fsyncSync(file);
     } finally {
       closeSync(file);
@@ -37,9 +37,23 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
     renameSync(temporary, path);
     syncFolder(folder);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw outputError(path, error);
   }
+}
+
+/** Cleaning up after a failure must not hide the failure. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Where nothing could be written there is nothing to remove.
+  }
+}
+
+/** One call may write less than it was given (a nearly full disk). */
+function writeWhole(file: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at);
 }
 
 /** Appends one line to an append-only log and syncs it. @throws OutputError as {@link writeFileAtomic}. */
@@ -48,7 +62,7 @@ export function appendLine(path: string, line: string): void {
     mkdirSync(dirname(path), { recursive: true });
     const file = openSync(path, 'a');
     try {
-      writeSync(file, `${line}\n`);
+      writeWhole(file, Buffer.from(`${line}\n`, 'utf8'));
       fsyncSync(file);
     } finally {
       closeSync(file);

@@ -62,8 +62,10 @@ export class Random {
     return this.uint32() / 4294967296;
   }
 
-  /** Uniform integer in [0, bound), unbiased (rejection). */
+  /** Uniform integer in [0, bound), unbiased (rejection). @throws RangeError unless bound is 1 .. 2^32 */
   integer(bound: number): number {
+    if (!(Number.isInteger(bound) && bound >= 1 && bound <= 4294967296))
+      throw new RangeError(`cannot draw one of ${bound} integers`);
     const limit = 4294967296 - (4294967296 % bound);
     for (;;) {
       const draw = this.uint32();

@@ -2,6 +2,7 @@
  * @file Batch normalisation with running statistics, fused with the ReLU that often follows.
  */
 import { batchNorm, batchNormInference } from '../tensor/ops/normalisation.js';
+import { at } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Mode, type Module, type Parameter, type StateBuffer } from './module.js';
 import { lowerBatchNorm, lowerRelu } from './onnx/layers.js';
@@ -41,6 +42,10 @@ export class BatchNorm implements Module {
   }
 
   forward(x: Tensor, mode: Mode): Tensor {
+    return at(this.name, () => this.#normalise(x, mode));
+  }
+
+  #normalise(x: Tensor, mode: Mode): Tensor {
     if (mode === Mode.Evaluation)
       return batchNormInference(
         x,

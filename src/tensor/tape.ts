@@ -21,7 +21,7 @@ interface Entry {
 let recording: Tape | undefined;
 const places: string[] = [];
 
-/** Runs `work` with ops labelled by `place`, so that a failure can name the layer where it began. */
+/** Runs `work` with ops labelled by `place`, a full path, so that a failure can name the layer where it began; the innermost wins. */
 export function at<T>(place: string, work: () => T): T {
   places.push(place);
   try {
@@ -50,7 +50,7 @@ export function record(
   const tracked = recording !== undefined && inputs.some((input) => input.requiresGradient);
   const output = Tensor.temporary(shape, tracked);
   compute(output.data);
-  if (tracked) recording?.append({ op, place: places.join('.'), output, backward });
+  if (tracked) recording?.append({ op, place: places.at(-1) ?? '', output, backward });
   return output;
 }
 
@@ -128,13 +128,17 @@ export class Tape implements Scope {
 
 /**
  * Runs `work` and gives back every temporary it made but the tensor it returns, which moves to the enclosing scope.
- * While a tape records it only runs `work`: the tape needs the temporaries.
+ * When `work` throws, it gives all of them back. While a tape records it only runs `work`: the tape needs the temporaries.
  */
 export function tidy(work: () => Tensor): Tensor {
   if (recording !== undefined) return work();
   const owned = new Set<{ dispose(): void }>();
-  const result = inScope({ add: (temporary) => owned.add(temporary) }, work);
-  for (const temporary of owned) if (temporary !== result) temporary.dispose();
-  if (owned.has(result)) currentScope()?.add(result);
-  return result;
+  let result: Tensor | undefined;
+  try {
+    result = inScope({ add: (temporary) => owned.add(temporary) }, work);
+    if (owned.has(result)) currentScope()?.add(result);
+    return result;
+  } finally {
+    for (const temporary of owned) if (temporary !== result) temporary.dispose();
+  }
 }

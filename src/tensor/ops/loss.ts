@@ -46,10 +46,10 @@ export function countCorrect(logits: Tensor, labels: Int32Array): number {
   const classes = logits.size / labels.length;
   let correct = 0;
   for (let n = 0; n < labels.length; n++) {
+    const row = logits.data.subarray(n * classes, (n + 1) * classes);
     let best = 0;
-    for (let c = 1; c < classes; c++)
-      if ((logits.data[n * classes + c] as number) > (logits.data[n * classes + best] as number)) best = c;
-    if (best === labels[n] && !Number.isNaN(logits.data[n * classes + best])) correct++;
+    for (let c = 1; c < classes; c++) if ((row[c] as number) > (row[best] as number)) best = c;
+    if (best === labels[n] && !row.some(Number.isNaN)) correct++;
   }
   return correct;
 }

@@ -1,0 +1,248 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { ShapeError } from '../base/errors.js';
+import { conv2d, l1Conv2d } from './ops/convolution.js';
+import { add, addBias, relu } from './ops/elementwise.js';
+import { softmaxCrossEntropy } from './ops/loss.js';
+import { batchNorm } from './ops/normalisation.js';
+import { globalAveragePool } from './ops/pooling.js';
+import { sliceWeights } from './ops/slice.js';
+import { poolUsage, release, sizeClass, take } from './pool.js';
+import { currentScope } from './scope.js';
+import { isRecording, Tape, tidy } from './tape.js';
+import { Tensor } from './tensor.js';
+
+const ones = (...shape: number[]): Tensor =>
+  Tensor.view(shape, new Float32Array(shape.reduce((product, extent) => product * extent, 1)).fill(1));
+
+let baseline: number;
+beforeEach(() => {
+  baseline = poolUsage().usedBytes;
+});
+afterEach(() => {
+  expect(poolUsage().usedBytes).toBe(baseline);
+  expect(currentScope()).toBeUndefined();
+  expect(isRecording()).toBe(false);
+});
+
+describe('the pool', () => {
+  it('has classes that hold the length and waste at most a quarter of themselves', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1 << 26 }), (length) => {
+        const size = sizeClass(length);
+        expect(size).toBeGreaterThanOrEqual(length);
+        expect(size % 16).toBe(0);
+        expect(sizeClass(size)).toBe(size);
+        if (length > 64) expect(size - length).toBeLessThan(size / 4);
+      }),
+    );
+  });
+
+  it('never hands out memory that is in use', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -8, max: 300 }), { maxLength: 60 }), (moves) => {
+        const held: { buffer: Float32Array; mark: number }[] = [];
+        moves.forEach((move, mark) => {
+          if (move > 0) {
+            const buffer = take(move);
+            expect(buffer.length).toBe(move);
+            held.push({ buffer: buffer.fill(mark), mark });
+          } else if (held.length > 0) release(held.splice(-move % held.length, 1)[0]!.buffer);
+          for (const { buffer, mark } of held) expect(buffer.every((value) => value === mark)).toBe(true);
+        });
+        for (const { buffer } of held) release(buffer);
+        expect(poolUsage().usedBytes).toBe(baseline);
+      }),
+    );
+  });
+});
+
+describe('a tape', () => {
+  const images = ones(4, 6, 6, 2);
+  const labels = Int32Array.of(0, 1, 2, 0);
+  const parameters = (): Tensor[] => [
+    Tensor.persistent(
+      [3, 3, 2, 5],
+      Float32Array.from({ length: 90 }, (_, i) => Math.sin(i)),
+      true,
+    ),
+    Tensor.persistent([5], new Float32Array(5).fill(1), true),
+    Tensor.persistent([5], new Float32Array(5), true),
+    Tensor.persistent(
+      [1, 1, 5, 3],
+      Float32Array.from({ length: 15 }, (_, i) => Math.cos(i)),
+      true,
+    ),
+  ];
+  const forward = ([w, gamma, beta, linear]: readonly Tensor[]): Tensor =>
+    tidy(() => {
+      const y = tidy(() => batchNorm(l1Conv2d(images, w!), gamma!, beta!, { epsilon: 1e-5, relu: true }));
+      return softmaxCrossEntropy(conv2d(globalAveragePool(add(y, relu(y))), linear!), labels);
+    });
+
+  it('gives everything but leaf gradients back after backward, and needs no more memory after the first step', () => {
+    const leaves = parameters();
+    const held = poolUsage().usedBytes;
+    let allocated = 0;
+    for (let step = 0; step < 50; step++) {
+      const { value, tape } = Tape.record(() => forward(leaves));
+      tape.backward(value);
+      expect(value.disposed).toBe(true);
+      for (const leaf of leaves) leaf.dropGradient();
+      expect(poolUsage().usedBytes).toBe(held);
+      if (step === 0) allocated = poolUsage().allocatedBytes;
+    }
+    expect(poolUsage().allocatedBytes).toBe(allocated);
+    for (const leaf of leaves) leaf.dispose();
+  });
+
+  it('gives everything back when it is disposed of instead, and when it is disposed of again', () => {
+    const leaves = parameters();
+    const held = poolUsage().usedBytes;
+    const { tape } = Tape.record(() => forward(leaves));
+    expect(poolUsage().usedBytes).toBeGreaterThan(held);
+    tape.dispose();
+    tape.dispose();
+    expect(poolUsage().usedBytes).toBe(held);
+    for (const leaf of leaves) leaf.dispose();
+  });
+
+  it('gives everything back when the forward pass throws, and the next tape works', () => {
+    const leaves = parameters();
+    const held = poolUsage().usedBytes;
+    expect(() =>
+      Tape.record(() => {
+        forward(leaves);
+        throw new Error('in the middle');
+      }),
+    ).toThrow('in the middle');
+    expect(poolUsage().usedBytes).toBe(held);
+    const { value, tape } = Tape.record(() => forward(leaves));
+    tape.backward(value);
+    expect(leaves.every(({ gradient }) => gradient !== undefined)).toBe(true);
+    for (const leaf of leaves) leaf.dispose();
+  });
+
+  it('refuses to nest, and gives back what the outer one held', () => {
+    expect(() =>
+      Tape.record(() => {
+        relu(images);
+        return Tape.record(() => relu(images));
+      }),
+    ).toThrow('tapes do not nest');
+  });
+
+  it('refuses a second backward pass', () => {
+    const leaves = parameters();
+    const { value, tape } = Tape.record(() => forward(leaves));
+    tape.backward(value);
+    expect(() => tape.backward(value)).toThrow('after it was disposed of');
+    for (const leaf of leaves) leaf.dispose();
+  });
+
+  it('handles an input used twice and outputs nobody used', () => {
+    const w = Tensor.persistent([1, 1, 2, 2], [1, 2, 3, 4], true);
+    const { value, tape } = Tape.record(() => {
+      relu(conv2d(images, w));
+      const y = conv2d(ones(1, 1, 1, 2), w);
+      return add(y, y);
+    });
+    expect([...value.data]).toEqual([8, 12]);
+    tape.backward(value);
+    expect([...w.gradient!]).toEqual([2, 2, 2, 2]);
+    w.dispose();
+  });
+});
+
+describe('tidy', () => {
+  const x = ones(1, 2, 2, 1);
+  it('keeps the result alone, through any nesting', () => {
+    let inner: Tensor | undefined;
+    const result = tidy(() => {
+      const kept = tidy(() => {
+        inner = relu(x);
+        return add(
+          inner,
+          tidy(() => relu(relu(x))),
+        );
+      });
+      expect(inner!.disposed).toBe(true);
+      expect(kept.disposed).toBe(false);
+      return relu(kept);
+    });
+    expect([...result.data]).toEqual([2, 2, 2, 2]);
+    expect(poolUsage().usedBytes).toBe(baseline + 4 * sizeClass(4));
+    result.dispose();
+    expect(() => result.data).toThrow('use of a tensor after it was disposed of');
+    expect(() => tidy(() => relu(result))).toThrow('use of a tensor after it was disposed of');
+    result.dispose();
+  });
+
+  it('leaves a result alone that was made outside', () => {
+    expect(tidy(() => x)).toBe(x);
+    expect(x.disposed).toBe(false);
+    const outside = relu(x);
+    tidy(() => tidy(() => outside));
+    expect(outside.disposed).toBe(false);
+    outside.dispose();
+  });
+
+  it('gives everything back when the work throws', () => {
+    expect(() =>
+      tidy(() => {
+        tidy(() => relu(relu(x)));
+        throw new Error('in the middle');
+      }),
+    ).toThrow('in the middle');
+  });
+});
+
+describe('shape errors', () => {
+  it.each([
+    ['conv2d', () => conv2d(ones(1, 4, 4, 3), ones(3, 3, 2, 5)), '[1, 4, 4, 3]', '[3, 3, 2, 5]'],
+    ['conv2d', () => conv2d(ones(4, 4, 3), ones(3, 3, 3, 5)), '[4, 4, 3]', '[3, 3, 3, 5]'],
+    ['conv2d', () => conv2d(ones(1, 2, 2, 3), ones(3, 3, 3, 5)), '[1, 2, 2, 3]', '[3, 3, 3, 5]'],
+    ['conv2d', () => conv2d(ones(0, 4, 4, 3), ones(3, 3, 3, 5)), '[0, 4, 4, 3]', '[3, 3, 3, 5]'],
+    [
+      'conv2d',
+      () => conv2d(ones(1, 4, 4, 4), ones(3, 3, 2, 5), { groups: 2 }),
+      '[1, 4, 4, 4]',
+      '[3, 3, 2, 5]',
+    ],
+    [
+      'conv2d',
+      () => conv2d(ones(1, 4, 4, 4), ones(1, 1, 4, 4), { stride: 0 }),
+      '[1, 4, 4, 4]',
+      '[1, 1, 4, 4]',
+    ],
+    ['l1Conv2d', () => l1Conv2d(ones(1, 4, 4, 3), ones(3, 3, 2, 5)), '[1, 4, 4, 3]', '[3, 3, 2, 5]'],
+    ['add', () => add(ones(1, 4, 4, 3), ones(1, 4, 3, 4)), '[1, 4, 4, 3]', '[1, 4, 3, 4]'],
+    ['addBias', () => addBias(ones(2, 3), ones(2)), '[3]', '[2]'],
+    ['batchNorm', () => batchNorm(ones(2, 3), ones(2), ones(3), { epsilon: 1, relu: false }), '[3]', '[2]'],
+    ['softmaxCrossEntropy', () => softmaxCrossEntropy(ones(2, 3), Int32Array.of(1)), '[2, 3]', '1 labels'],
+    [
+      'softmaxCrossEntropy',
+      () => softmaxCrossEntropy(ones(2, 2, 1, 3), Int32Array.of(1, 0)),
+      '[2, 2, 1, 3]',
+      '2',
+    ],
+    ['sliceWeights', () => sliceWeights(ones(3, 3, 2, 4), 3, 4), '[3, 3, 2, 4]', '3 x 4'],
+    ['globalAveragePool', () => globalAveragePool(ones(2, 3)), '[2, 3]', 'NHWC'],
+  ] as const)('%s names itself and both shapes (%#)', (op, call, one, other) => {
+    let message = '';
+    try {
+      call();
+    } catch (error) {
+      expect(error).toBeInstanceOf(ShapeError);
+      message = (error as Error).message;
+    }
+    expect(message).toContain(op);
+    expect(message).toContain(one);
+    expect(message).toContain(other);
+  });
+
+  it('values must fill the shape', () => {
+    expect(() => Tensor.persistent([2, 3], [1, 2])).toThrow(ShapeError);
+    expect(() => Tensor.view([2, 3], new Float32Array(5))).toThrow(ShapeError);
+  });
+});
