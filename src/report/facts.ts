@@ -17,7 +17,7 @@ export function factsSection(view: RunView): Markup {
       ['data set', header.dataset ?? 'not recorded yet'],
       ['profile', header.profile ?? 'not recorded yet'],
       ['seed', header.seed ?? 'not recorded yet'],
-      ['budget', header.budget === undefined ? 'not recorded yet' : budget],
+      ['budget', header.budget === undefined ? (header.budgetAsGiven ?? 'not recorded yet') : budget],
       ['command', header.command === undefined ? 'not recorded yet' : html`<code>${header.command}</code>`],
     ]);
   const { dataset, machine, search, space } = result;

@@ -60,7 +60,7 @@ export function layersSection(view: RunView): Markup {
                   title: `Layers of ${network.network.name} under profile ${profile}`,
                   body: drawLayers(view, network, profile, unit),
                   caption:
-                    'All networks share the scale of this profile; the strip before a name is the operator family.',
+                    'All networks share the scale of this profile; the strip before a name has the colour of its operator family.',
                   provenance,
                 })}
               </div>`,

@@ -29,7 +29,7 @@ import {
 } from './view.js';
 
 export interface ReportOptions {
-  /** What is known of a run that has no result yet; with a result only `name` is taken, and only when it is given. */
+  /** What is known of a run that has no result yet; a result speaks for itself. */
   readonly header?: ReportHeader;
   /** Resolves a candidate's genome, so that a click can show its blocks. Without it the genome itself is shown. */
   readonly architectureOf?: (genome: readonly number[]) => Architecture;

@@ -325,35 +325,46 @@ interface Label {
   readonly anchor: 'start' | 'end';
 }
 
-/** Labels beside their marks, on the side with room, moved up or down until no two overlap. */
+/** Labels beside their marks, right or left, moved up or down as little as leaves no label on a label or a mark. */
 export function placeLabels(
   marks: readonly { readonly x: number; readonly y: number; readonly text: string }[],
   frame: Frame,
 ): readonly Label[] {
   const boxes: { left: number; right: number; y: number }[] = [];
-  const height = 15;
   const placed = new Map<number, Label>();
   const order = marks.map((_, at) => at).sort((a, b) => marks[a]!.y - marks[b]!.y);
   for (const at of order) {
     const { x, y, text } = marks[at]!;
-    const width = text.length * 7.2;
-    const toTheRight = x + 13 + width <= frame.right;
-    const left = toTheRight ? x + 13 : x - 13 - width;
-    const clear = (line: number): boolean =>
-      boxes.every((box) => box.right < left || box.left > left + width || Math.abs(box.y - line) >= height) &&
-      marks.every(
-        (mark, other) =>
-          other === at || mark.x + 9 < left || mark.x - 9 > left + width || Math.abs(mark.y - line) >= 14,
+    const width = labelWidth(text);
+    const sides: Label[] = [
+      { x: x + 13, y, anchor: 'start' },
+      { x: x - 13, y, anchor: 'end' },
+    ];
+    const offsets = Array.from({ length: 21 }, (_, step) => (step % 2 ? -7 : 7) * Math.ceil(step / 2));
+    const tried = offsets.flatMap((offset) => sides.map((side) => ({ ...side, y: y + offset })));
+    const inside = tried.filter((label) => {
+      const left = label.anchor === 'start' ? label.x : label.x - width;
+      return left >= frame.left && left + width <= frame.right && label.y > frame.top;
+    });
+    const clear = inside.find((label) => {
+      const left = label.anchor === 'start' ? label.x : label.x - width;
+      const right = left + width;
+      return (
+        boxes.every((box) => box.right < left || box.left > right || Math.abs(box.y - label.y) >= 15) &&
+        marks.every((mark) => mark.x + 9 < left || mark.x - 9 > right || Math.abs(mark.y - label.y) >= 14)
       );
-    const offsets = Array.from(
-      { length: 21 },
-      (_, step) => (step % 2 === 0 ? 1 : -1) * Math.ceil(step / 2) * 7,
-    );
-    const line = y + (offsets.find((offset) => y + offset > frame.top && clear(y + offset)) ?? 0);
-    boxes.push({ left, right: left + width, y: line });
-    placed.set(at, { x: toTheRight ? left : left + width, y: line, anchor: toTheRight ? 'start' : 'end' });
+    });
+    const label = clear ?? inside[0] ?? sides[0]!;
+    const left = label.anchor === 'start' ? label.x : label.x - width;
+    boxes.push({ left, right: left + width, y: label.y });
+    placed.set(at, label);
   }
   return marks.map((_, at) => placed.get(at)!);
+}
+
+/** About the width of a bold label, in user units. */
+export function labelWidth(text: string): number {
+  return text.length * 7.2;
 }
 
 /** A network's symbol for a legend or a table. */

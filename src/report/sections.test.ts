@@ -3,7 +3,7 @@ import type { CandidateEvent, TrainingEvent } from '../pipeline/result.js';
 import { curvesOf } from './curves.js';
 import { momentsOf } from './histograms.js';
 import { frameOf } from './chart.js';
-import { placeLabels } from './scatter.js';
+import { labelWidth, placeLabels } from './scatter.js';
 import { generationsOf, improvementsOf } from './trajectory.js';
 
 function candidate(generation: number, accuracy: number, energyMj = 1): CandidateEvent {
@@ -89,8 +89,15 @@ test('labels of crowded marks do not overlap and stay inside the frame', () => {
     text,
   }));
   const labels = placeLabels(marks, frame);
-  labels.forEach((label, at) => {
-    expect(label.x).toBeLessThanOrEqual(frame.right);
-    for (const other of labels.slice(at + 1)) expect(Math.abs(label.y - other.y)).toBeGreaterThanOrEqual(14);
+  const boxes = labels.map(({ x, y, anchor }, at) => {
+    const width = labelWidth(marks[at]!.text);
+    const left = anchor === 'start' ? x : x - width;
+    return { left, right: left + width, y };
+  });
+  boxes.forEach((box, at) => {
+    expect(box.left).toBeGreaterThanOrEqual(frame.left);
+    expect(box.right).toBeLessThanOrEqual(frame.right);
+    for (const other of boxes.slice(at + 1))
+      expect(other.left > box.right || other.right < box.left || Math.abs(box.y - other.y) >= 14).toBe(true);
   });
 });

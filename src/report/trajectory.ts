@@ -107,18 +107,11 @@ function drawTrajectory(view: RunView, width: number): Markup {
   const total = view.candidates.length;
   const frame = frameOf(width, width > narrowWidth ? 320 : 280);
   const x = horizontal(frame, [0, total]);
-  const y = vertical(
-    frame,
-    paddedDomain(
-      [
-        ...generations.flatMap(({ low, high }) => [low, high]),
-        ...improvements.map(({ accuracy }) => accuracy),
-      ],
-      0.06,
-      0,
-      1.005,
-    ),
-  );
+  // The first few candidates may be far worse than any generation's middle half; their climb begins at the edge.
+  const spread = generations.flatMap(({ low, high }) => [low, high]);
+  const least = Math.min(...spread);
+  const bests = improvements.map(({ accuracy }) => accuracy).filter((accuracy) => accuracy >= least);
+  const y = vertical(frame, paddedDomain([...spread, ...bests], 0.06, 0, 1.005));
   const inside = (accuracy: number): number => px(Math.min(frame.bottom, y(accuracy)));
   const band = generations
     .map(
@@ -149,11 +142,13 @@ function drawTrajectory(view: RunView, width: number): Markup {
     leftAxis(frame, y, 'accuracy', 6, '.3~%'),
     html`<path class="band" d="${band}" /><path class="median" d="${middle}" />`,
     best !== '' && html`<path class="best" d="${best}H${px(x(total))}" />`,
-    improvements.map(
-      ({ evaluation, accuracy }) =>
-        html`<circle class="best-point" cx="${px(x(evaluation))}" cy="${inside(accuracy)}" r="3.5"
-          ><title>${percent(accuracy)} at evaluation ${evaluation}</title></circle
-        >`,
-    ),
+    improvements
+      .filter(({ accuracy }) => accuracy >= y.domain()[0]!)
+      .map(
+        ({ evaluation, accuracy }) =>
+          html`<circle class="best-point" cx="${px(x(evaluation))}" cy="${inside(accuracy)}" r="3.5"
+            ><title>${percent(accuracy)} at evaluation ${evaluation}</title></circle
+          >`,
+      ),
   ]);
 }

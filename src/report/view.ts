@@ -30,7 +30,10 @@ export interface ReportHeader {
   readonly profile?: string;
   readonly seed?: number;
   readonly command?: string;
+  /** Resolved limits. */
   readonly budget?: readonly BudgetRecord[];
+  /** The budget as the user wrote it (`energy=50%`), which may be relative to a network not priced yet. */
+  readonly budgetAsGiven?: string;
 }
 
 /** How a network is marked in every chart. */

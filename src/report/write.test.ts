@@ -48,6 +48,11 @@ test('without result.json the run counts as not finished', () => {
   const html = readFileSync(writeReport(folder, { header: { name: 'running', seed: 4 } }), 'utf8');
   expect(html).toContain('This run is not finished.');
   expect(html).toContain('seed 4');
+
+  put('config.json', { name: 'from-config', data: 'mnist', seed: 9, profile: 'fair', budget: 'energy=50%' });
+  const configured = readFileSync(writeReport(folder), 'utf8');
+  expect(configured).toContain('data set mnist · profile fair · seed 9');
+  expect(configured).toContain('energy=50%');
 });
 
 test('another version, another format, a damaged field and an empty folder are refused in one line', () => {

@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { z } from 'zod';
 import { FileError, messageOf } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import { listFamilies } from '../operators/registry.js';
@@ -10,16 +11,18 @@ import type { RunResult } from '../pipeline/result.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { createMiniSpace, type MiniSpaceOptions } from '../spaces/mini/space.js';
 import { type ReportOptions, renderReport } from './page.js';
+import type { ReportHeader } from './view.js';
 import { type EventLog, parseEvents, parseResult } from './schema.js';
 
 export const resultFile = 'result.json';
 export const eventsFile = 'events.jsonl';
+export const configFile = 'config.json';
 export const reportFile = 'report.html';
 
 /**
  * Writes `report.html` into the run folder from `result.json` and `events.jsonl` and returns its path. A missing
  * `result.json` means a run that is not finished: the report then shows what the events hold. `options` may say what
- * the caller knows of such a run (its header, its search space).
+ * the caller knows of such a run (its search space, a header better than the one `config.json` gives).
  * @throws FileError when neither file is there, or `result.json` is damaged or of another version;
  * OutputError when the folder cannot be written.
  */
@@ -32,13 +35,31 @@ export function writeReport(runFolder: string, options: ReportOptions = {}): str
     );
   const architectureOf = options.architectureOf ?? (result && architectureResolver(result));
   const page = renderReport(result, log?.events ?? [], listFamilies(), {
-    header: options.header ?? { name: basename(resolve(runFolder)) },
+    header: options.header ?? headerOf(runFolder),
     ...(architectureOf !== undefined && { architectureOf }),
     remarks: [...(options.remarks ?? []), ...logRemarks(log)],
   });
   const path = join(runFolder, reportFile);
   writeFileAtomic(path, page);
   return path;
+}
+
+const configSchema = z.object({
+  name: z.string().optional(),
+  data: z.string(),
+  seed: z.number(),
+  profile: z.string(),
+  budget: z.string(),
+});
+
+/** What the run's configuration says of it, for a run that has no result yet. */
+function headerOf(runFolder: string): ReportHeader {
+  const name = basename(resolve(runFolder));
+  const path = join(runFolder, configFile);
+  const config = existsSync(path) ? configSchema.safeParse(readJson(path)).data : undefined;
+  if (config === undefined) return { name };
+  const { data, seed, profile, budget } = config;
+  return { name: config.name ?? name, dataset: data, seed, profile, budgetAsGiven: budget };
 }
 
 function readResult(path: string): RunResult | undefined {
