@@ -13,12 +13,15 @@ import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError, OutputError, isSystemError, messageOf } from '../base/errors.js';
 import { appendLine, dropTornLine, readJson, writeFileAtomic } from '../base/files.js';
-import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
+import { decodeSafetensors, encodeSafetensors, type SafetensorsContent } from '../nn/safetensors.js';
 import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunEvent } from './result.js';
 
 /** Bumped when a checkpoint of an older version can no longer be read. */
 const stateVersion = 1;
+const lockFile = '.lock';
+/** Files that a killed process was writing. */
+const leftover = /^\..*\.\d+\.tmp$/;
 
 const stateSchema = z.object({
   format: z.literal('shiftaddnas-run'),
@@ -26,6 +29,8 @@ const stateSchema = z.object({
   /** Fingerprint of everything that the results depend on. */
   identity: z.string(),
   startedAt: z.string(),
+  /** The command that began the run. */
+  command: z.string(),
   /** Wall-clock seconds spent by phase, over all sessions. */
   phaseSeconds: z.record(z.string(), z.number()),
   finishedPhases: z.array(z.string()),
@@ -46,9 +51,19 @@ export class RunFolder {
     return basename(resolve(this.path));
   }
 
-  /** @throws OutputError when the folder holds anything already */
+  /** @throws OutputError when the folder holds anything already, or is no folder */
   requireFresh(): void {
-    if (existsSync(this.path) && readdirSync(this.path).length > 0)
+    let names: readonly string[];
+    try {
+      names = readdirSync(this.path);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return;
+      throw new OutputError(`${this.path}: cannot write here (${messageOf(error)}); choose another --out`, {
+        cause: error,
+      });
+    }
+    // A run that was killed before it wrote its configuration has begun nothing.
+    if (names.some((name) => name !== lockFile && !leftover.test(name)))
       throw new OutputError(
         `${this.path} already holds files; go on with it by --resume ${this.path}, or choose another --name or --out`,
       );
@@ -69,16 +84,18 @@ export class RunFolder {
 
   /** Takes the folder for this process. @throws OutputError when another living process works on it */
   lock(): void {
-    const path = this.file('.lock');
+    const path = this.file(lockFile);
     const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : NaN;
     if (Number.isInteger(holder) && holder !== process.pid && isAlive(holder))
       throw new OutputError(`${this.path}: process ${holder} is working on this run; wait for it or stop it`);
     writeFileAtomic(path, String(process.pid));
+    for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' }))
+      if (leftover.test(basename(name))) rmSync(this.file(name), { force: true });
     dropTornLine(this.file('events.jsonl'));
   }
 
   unlock(): void {
-    rmSync(this.file('.lock'), { force: true });
+    rmSync(this.file(lockFile), { force: true });
   }
 
   /** The saved state; undefined when the run has none yet. @throws FileError for another version or another identity */
@@ -131,12 +148,16 @@ export class RunFolder {
       if (isSystemError(error, 'ENOENT')) return undefined;
       throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
     }
-    const { tensors, metadata } = decodeSafetensors(bytes, path);
+    const { tensors, metadata } = decodeCheckpoint(bytes, path);
     if (metadata['format'] !== 'shiftaddnas-checkpoint' || metadata['identity'] !== identity)
       throw new FileError(
         `${path}: belongs to another run or search space; delete it to begin this phase again`,
       );
     return { step: Number(metadata['step']), tensors };
+  }
+
+  hasCheckpoint(phase: string): boolean {
+    return existsSync(this.#checkpointPath(phase));
   }
 
   removeCheckpoint(phase: string): void {
@@ -145,6 +166,14 @@ export class RunFolder {
 
   #checkpointPath(phase: string): string {
     return this.file('checkpoints', `${phase.replace(':', '-')}.safetensors`);
+  }
+}
+
+function decodeCheckpoint(bytes: Uint8Array, path: string): SafetensorsContent {
+  try {
+    return decodeSafetensors(bytes, path);
+  } catch (error) {
+    throw new FileError(`${messageOf(error)}; delete it to begin this phase again`, { cause: error });
   }
 }
 

@@ -43,7 +43,7 @@ import {
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
-import { networkAccuracy, trainNetwork, type CheckpointHooks } from './train-network.js';
+import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from './train-network.js';
 import { weightHistograms } from './weight-histograms.js';
 
 interface Job {
@@ -89,6 +89,8 @@ export async function runSearchJob(
   const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
   const budget = resolveBudget(request, costOf(reference));
   findFeasible(space, costOf, budget);
+  requireBatches(data, 'supernet', config.supernet);
+  requireBatches(data, 'retrain', config.retrain);
   if (!options.resume) folder.create();
   folder.lock();
   try {
@@ -122,10 +124,14 @@ function runPhases(job: Job, saved: RunState | undefined, options: { readonly co
   const state: RunStateDraft = saved ?? {
     identity: job.identity,
     startedAt: new Date().toISOString(),
+    command: options.command,
     phaseSeconds: {},
     finishedPhases: [],
     results: {},
   };
+  // Weights that were damaged and deleted are trained again; they come out the same.
+  if (!state.finishedPhases.includes(searchPhase) && !folder.hasCheckpoint(supernetPhase))
+    state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
   if (saved === undefined)
     writeFileAtomic(folder.file('config.json'), `${JSON.stringify(job.config, undefined, 1)}\n`);
   const phase = <T>(name: string, run: (known: T | undefined, save: (partial: T) => void) => T): T => {
@@ -160,7 +166,7 @@ function runPhases(job: Job, saved: RunState | undefined, options: { readonly co
   const networks = networksToRetrain(job, winner).map(({ name, architecture }) =>
     phase<NetworkResult>(retrainPhase(name), () => retrain(job, name, architecture)),
   );
-  return handOver(job, state, searched, networks, options.command);
+  return handOver(job, state, searched, networks);
 }
 
 type RunStateDraft = Omit<RunState, 'format' | 'version'>;
@@ -291,7 +297,6 @@ function handOver(
   state: RunStateDraft,
   searched: SearchState,
   networks: readonly NetworkResult[],
-  command: string,
 ): RunResult {
   const { config, folder, data, space, profile, profiles, budget } = job;
   const { dataset, splits } = data;
@@ -300,7 +305,7 @@ function handOver(
     format: 'shiftaddnas-result',
     version: 1,
     name: folder.name,
-    command,
+    command: state.command,
     seed: config.seed,
     startedAt: state.startedAt,
     seconds: Object.values(state.phaseSeconds).reduce((sum, seconds) => sum + seconds, 0),

@@ -25,7 +25,7 @@ import { onnxModel, saveModel } from './model-files.js';
 import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { RunFolder } from './run-folder.js';
-import { networkAccuracy, trainNetwork } from './train-network.js';
+import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
 
 /** The keys of a search's configuration; `retrain` is the schedule, and the search's own keys may be left out. */
 export const trainConfigSchema = runConfigSchema.partial({ budget: true, supernet: true });
@@ -106,6 +106,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   });
   const architecture = architectureOf(request, data);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
+  requireBatches(data, 'retrain', config.retrain);
 
   if (!resume) folder.create();
   folder.lock();

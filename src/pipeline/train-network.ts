@@ -1,6 +1,7 @@
 /**
  * @file Stand-alone training of one architecture from scratch, with checkpoints; every reported accuracy comes from here.
  */
+import { OptionError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { Mode } from '../nn/module.js';
 import type { Architecture } from '../spaces/architecture.js';
@@ -84,6 +85,15 @@ export function trainOn(
 /** Whole batches in the training part. */
 export function stepsPerEpoch(data: PreparedData, schedule: Schedule): number {
   return Math.floor(data.splits.train.indices.length / schedule.batchSize);
+}
+
+/** @throws OptionError when the training part has no whole batch; `section` names the schedule for the message */
+export function requireBatches(data: PreparedData, section: string, schedule: Schedule): void {
+  const images = data.splits.train.indices.length;
+  if (images < schedule.batchSize)
+    throw new OptionError(
+      `'${section}.batchSize': ${schedule.batchSize} is more than the ${images} training images; choose a smaller one`,
+    );
 }
 
 /** Accuracy of a trained network on a subset, 0 to 1. */
