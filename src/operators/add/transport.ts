@@ -63,7 +63,8 @@ export function transportSlope(z: number): number {
 /** T^-1(t), odd: the z with Phi(z) = F(t), by bisection (for round trips, not for training). */
 export function inverseTransport(t: number): number {
   let low = 0;
-  let high = 2 * tableEnd;
+  let high = tableEnd;
+  while (transport(high) < Math.abs(t)) high *= 2;
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
     if (transport(middle) < Math.abs(t)) low = middle;
