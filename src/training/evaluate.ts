@@ -20,11 +20,14 @@ export function forEachBatch(
 ): void {
   for (const { images, labels } of batches) {
     const temporaries: { dispose(): void }[] = [];
-    inScope({ add: (temporary) => temporaries.push(temporary) }, () => {
-      const input = Tensor.view([labels.length, shape.height, shape.width, shape.channels], images);
-      use(forward(input), labels);
-    });
-    for (const temporary of temporaries) temporary.dispose();
+    try {
+      inScope({ add: (temporary) => temporaries.push(temporary) }, () => {
+        const input = Tensor.view([labels.length, shape.height, shape.width, shape.channels], images);
+        use(forward(input), labels);
+      });
+    } finally {
+      for (const temporary of temporaries) temporary.dispose();
+    }
   }
 }
 

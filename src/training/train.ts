@@ -10,7 +10,7 @@ import { stateOf, type NamedTensors, type Parameter, type StateBuffer } from '..
 import { loadState } from '../nn/state.js';
 import { kernels } from '../tensor/device.js';
 import { countCorrect, softmaxCrossEntropy } from '../tensor/ops/loss.js';
-import { Tape } from '../tensor/tape.js';
+import { at, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Interrupted } from './interrupted.js';
 import { Sgd } from './optimiser.js';
@@ -46,7 +46,7 @@ export interface BatchSource {
 export interface TrainingCheckpoint {
   /** Steps done. */
   readonly step: number;
-  /** Parameters, state and momentum. */
+  /** Parameters, state and momentum. Of a checkpoint that is handed out: only lent, the next step overwrites them. */
   readonly tensors: NamedTensors;
 }
 
@@ -91,8 +91,8 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   const { schedule, stepsPerEpoch } = options;
   const steps = schedule.epochs * stepsPerEpoch;
   const optimiser = new Sgd(trainee.parameters, schedule);
-  let step = options.resumeFrom === undefined ? 0 : restore(trainee, optimiser, options.resumeFrom);
-  const source = options.openBatches({ epoch: Math.floor(step / stepsPerEpoch), step: step % stepsPerEpoch });
+  let step = 0;
+  let source: BatchSource | undefined;
   const reportEvery = Math.ceil(steps / progressReports);
   let window = { started: performance.now(), images: 0, lossSum: 0, correct: 0, steps: 0 };
   let savedAt = performance.now();
@@ -101,6 +101,8 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
     if (allFinite(checkpoint.tensors)) options.onCheckpoint(checkpoint);
   };
   try {
+    if (options.resumeFrom !== undefined) step = restore(trainee, optimiser, options.resumeFrom);
+    source = options.openBatches({ epoch: Math.floor(step / stepsPerEpoch), step: step % stepsPerEpoch });
     while (step < steps) {
       if (options.interrupted()) {
         saveFinite();
@@ -137,7 +139,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
     }
     requireFinite(trainee, steps);
   } finally {
-    source.close();
+    source?.close();
     optimiser.dispose();
   }
 }
@@ -154,7 +156,8 @@ function trainStep(
   const images = Tensor.view([batch.labels.length, height, width, channels], batch.images);
   const { value, tape } = Tape.record(() => {
     const logits = trainee.forward(images, step);
-    return { logits, loss: softmaxCrossEntropy(logits, batch.labels, options.schedule.labelSmoothing) };
+    const { labelSmoothing } = options.schedule;
+    return { logits, loss: at('loss', () => softmaxCrossEntropy(logits, batch.labels, labelSmoothing)) };
   });
   const loss = value.loss.data[0] as number;
   const correct = countCorrect(value.logits, batch.labels);
