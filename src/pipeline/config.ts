@@ -62,7 +62,7 @@ export const runConfigSchema = z.strictObject({
     .regex(/^[\w.-]+$/, 'may hold letters, digits, dots, dashes and underscores only')
     .optional(),
   out: z.string().min(1).default('runs'),
-  budget: z.string().min(1),
+  budget: z.string(),
   /** Cost profile that the budget is measured under: a built-in name or a file. */
   profile: z.string().min(1).default('fair'),
   /** Further profiles reported for every network. */

@@ -18,15 +18,17 @@ function post(report: JobReport): void {
   parentPort?.postMessage(report);
 }
 
-/** The host posts; before the first phase it says when the slow device is in use, and not in front of a bad option. */
+/**
+ * The host posts. Before the first phase it says when the slow device is in use: not in front of a bad option.
+ * @throws OptionError when the environment asks for a device or a number of threads that there is not
+ */
 function createHost(): JobHost {
-  let deviceTold = false;
+  let notice = deviceNotice();
   return {
     send(message) {
-      if (!deviceTold && message.type === 'phase') {
-        deviceTold = true;
-        const notice = deviceNotice();
-        if (notice !== undefined) post({ type: 'message', message: { type: 'notice', message: notice } });
+      if (notice !== undefined && message.type === 'phase') {
+        post({ type: 'message', message: { type: 'notice', message: notice } });
+        notice = undefined;
       }
       post({ type: 'message', message });
     },

@@ -193,7 +193,8 @@ function architectureOf({ config, subject }: TrainRequest, { dataset, shape }: P
       input: shape,
       classes: dataset.classes.length,
     });
-    return space.architecture(uniformGenome(space, name));
+    // As it will be read back from the folder, key order included: a resumed training must know itself again.
+    return parseArchitecture(space.architecture(uniformGenome(space, name)), name);
   }
   requireFitting(subject.architecture, dataset, subject.where);
   return subject.architecture;
