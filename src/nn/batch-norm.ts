@@ -86,10 +86,11 @@ export class BatchNorm implements Module {
   }
 }
 
-/** statistic += rate * (factor * observed - statistic). */
+/** statistic += rate * (factor * observed - statistic); at rate 1 nothing of what was held remains, rounding included. */
 function follow(statistic: Float32Array, observed: Float32Array, rate: number, factor: number): void {
   for (let c = 0; c < statistic.length; c++) {
     const held = statistic[c] as number;
-    statistic[c] = held + rate * (factor * (observed[c] as number) - held);
+    const now = factor * (observed[c] as number);
+    statistic[c] = rate === 1 ? now : held + rate * (now - held);
   }
 }

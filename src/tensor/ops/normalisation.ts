@@ -82,7 +82,7 @@ export function batchNormInference(
   const inverseStd = invertStd(moments.variance.slice(), options.epsilon);
   return record(
     'batchNormInference',
-    [x],
+    [x, gamma, beta],
     x.shape,
     (out) =>
       affine(rows, channels, options.relu, x.data, { mean: moments.mean, inverseStd, gamma, beta }, out),

@@ -1,0 +1,82 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BlockKind } from '../spaces/architecture.js';
+import { createMiniSpace } from '../spaces/mini/space.js';
+import { familiesOf, fairGenome } from './sampler.js';
+
+const input = { height: 16, width: 16, channels: 1 };
+const space = createMiniSpace({ input, classes: 4, widthRatios: [0.25, 0.5, 1] });
+const { positions } = space;
+
+/** What a genome does at a position: a family's name, or `skip`. */
+function choiceAt(position: number, gene: number): string {
+  const option = positions[position]!.options[gene]!;
+  return option.kind === BlockKind.Skip ? 'skip' : option.family;
+}
+
+describe('fairGenome', () => {
+  it('is a pure function of seed and step, whatever was asked before', () => {
+    const steps = Array.from({ length: 40 }, (_, step) => step);
+    const forwards = steps.map((step) => fairGenome(positions, 7, step));
+    const backwards = [...steps].reverse().map((step) => fairGenome(positions, 7, step));
+    expect(backwards.reverse()).toEqual(forwards);
+    expect(steps.map((step) => fairGenome(positions, 8, step))).not.toEqual(forwards);
+  });
+
+  it('gives legal genomes, and every block all families equally often after every cycle', () => {
+    const count = space.options.families.length;
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        const used = positions.map(() => new Map<string, number>());
+        for (let cycle = 0; cycle < 12; cycle++) {
+          for (let step = cycle * count; step < (cycle + 1) * count; step++) {
+            const genome = fairGenome(positions, seed, step);
+            expect(() => space.architecture(genome)).not.toThrow();
+            genome.forEach((gene, at) => {
+              const choice = choiceAt(at, gene);
+              used[at]!.set(choice, (used[at]!.get(choice) ?? 0) + 1);
+            });
+          }
+          for (const counts of used) {
+            const skips = counts.get('skip') ?? 0;
+            expect(skips % count).toBe(0);
+            for (const family of space.options.families)
+              expect(counts.get(family) ?? 0).toBe(cycle + 1 - skips / count);
+          }
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('leaves skippable blocks out for a quarter of the cycles and uses all widths equally', () => {
+    const steps = 3000;
+    const widths = new Map<number, number>();
+    let skips = 0;
+    const at = positions.findIndex(({ options }) => options[0]!.kind === BlockKind.Skip);
+    for (let step = 0; step < steps; step++) {
+      const gene = fairGenome(positions, 1, step)[at]!;
+      if (choiceAt(at, gene) === 'skip') skips++;
+      else widths.set(gene, (widths.get(gene) ?? 0) + 1);
+    }
+    // One draw per cycle of three steps.
+    expect(Math.abs(skips / steps - 0.25)).toBeLessThan(5 * Math.sqrt((0.25 * 0.75) / (steps / 3)));
+    expect(widths.size).toBe(9);
+    const expected = (steps - skips) / 9;
+    for (const count of widths.values())
+      expect(Math.abs(count - expected)).toBeLessThan(5 * Math.sqrt(expected));
+  });
+
+  it('orders the families of different blocks independently', () => {
+    const cycles = 2000;
+    let equal = 0;
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      const genome = fairGenome(positions, 3, 3 * cycle);
+      // Blocks that cannot be skipped: the first of the second and of the third stage.
+      const [a, b] = [2, 4].map((at) => choiceAt(at, genome[at]!));
+      if (a === b) equal++;
+    }
+    expect(Math.abs(equal / cycles - 1 / 3)).toBeLessThan(5 * Math.sqrt(2 / 9 / cycles));
+    expect(familiesOf(positions[2]!)).toEqual(['conv', 'pot.q', 'add']);
+  });
+});
