@@ -3,6 +3,7 @@
  */
 import { OptionError } from '../base/errors.js';
 import { Random } from '../base/random.js';
+import { stepsPerEpoch } from '../data/batches.js';
 import { Mode } from '../nn/module.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { Network } from '../spaces/network.js';
@@ -64,7 +65,7 @@ export function trainOn(
   const { data, schedule, seed, label } = on;
   train(trainee, {
     schedule,
-    stepsPerEpoch: stepsPerEpoch(data, schedule),
+    stepsPerEpoch: stepsPerEpoch(data.splits.train.indices.length, schedule.batchSize, true),
     imageShape: data.shape,
     openBatches: (start) =>
       openTrainingBatches(data, {
@@ -80,11 +81,6 @@ export function trainOn(
     onProgress: (progress) => host.send({ type: 'training', ...progress }),
     interrupted: () => host.interrupted(),
   });
-}
-
-/** Whole batches in the training part. */
-export function stepsPerEpoch(data: PreparedData, schedule: Schedule): number {
-  return Math.floor(data.splits.train.indices.length / schedule.batchSize);
 }
 
 /** @throws OptionError when the training part has no whole batch; `section` names the schedule for the message */

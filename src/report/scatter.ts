@@ -7,6 +7,7 @@
  */
 import { quantileSorted } from 'd3-array';
 import { symbol } from 'd3-shape';
+import { paretoFront } from '../search/pareto.js';
 import {
   type Frame,
   type Scale,
@@ -25,7 +26,6 @@ import {
 } from './chart.js';
 import { type Unit, countUnit, percent, wilsonInterval, withUnit } from './format.js';
 import { type Content, type Markup, html, px } from './markup.js';
-import { paretoFront } from './pareto.js';
 import { type Place, thinByCell } from './thin.js';
 import { type NetworkView, type RunView, budgetText, foundName, quantityOf } from './view.js';
 
@@ -130,7 +130,9 @@ function costAxes(view: RunView): readonly CostAxis[] {
 
 function frontOf(view: RunView, axis: CostAxis): readonly number[] {
   return paretoFront(
-    view.candidates.map((candidate, at) => ({ cost: axis.costs[at]!, value: candidate.accuracy })),
+    [...view.candidates.keys()],
+    (at) => axis.costs[at]!,
+    (at) => view.candidates[at]!.accuracy,
   );
 }
 
