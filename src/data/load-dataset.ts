@@ -15,8 +15,6 @@ import {
   type LoadedImages,
   type LoadOptions,
 } from './dataset.js';
-import { resizeAll, withSmallImageSettings } from './decode.js';
-import { loadFolder } from './folder.js';
 import { loadIdx, loadMnist } from './idx.js';
 
 interface Scheme {
@@ -29,7 +27,14 @@ const schemes = new Map<string, Scheme>([
   ['idx', { usage: 'idx:FOLDER', load: (path) => loadIdx(path) }],
   ['cifar10', { usage: 'cifar10:PATH', load: (path, context) => loadCifar(CIFAR_10, path, context) }],
   ['cifar100', { usage: 'cifar100:PATH', load: (path, context) => loadCifar(CIFAR_100, path, context) }],
-  ['folder', { usage: 'folder:PATH', load: loadFolder }],
+  // The image decoder is loaded when it is needed: it takes longer to start than all the rest.
+  [
+    'folder',
+    {
+      usage: 'folder:PATH',
+      load: async (path, context) => (await import('./folder.js')).loadFolder(path, context),
+    },
+  ],
 ]);
 
 /** How each kind of data set is written, for help texts. */
@@ -74,6 +79,7 @@ async function resized(loaded: LoadedImages, context: LoadContext): Promise<Load
   const size = context.imageSize;
   if (size === undefined || (loaded.height === size && loaded.width === size)) return loaded;
   const shape: ImageShape = { height: size, width: size, channels: loaded.channels };
+  const { resizeAll, withSmallImageSettings } = await import('./decode.js');
   const resizePart = async (part: ImagePart): Promise<ImagePart> => {
     const images = allocateImages(part.labels.length, shape);
     await withSmallImageSettings(() => resizeAll(part.images, loaded, shape, images));

@@ -19,7 +19,8 @@ import type { RunConfig } from './config.js';
 import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
 import type { JobMessage } from './host.js';
 import type { RunResult } from './result.js';
-import type { TrainRequest, TrainResult } from './train-job.js';
+import type { TrainResult } from './train-job.js';
+import type { TrainRequest } from './train-request.js';
 
 /** The jobs there are: what each is given and what it returns. All plain data. */
 export interface Jobs {

@@ -7,9 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { z } from 'zod';
-import { FileError, OptionError } from '../base/errors.js';
+import { OptionError } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
 import type { ImageDataset } from '../data/dataset.js';
 import { familyNamed } from '../operators/registry.js';
@@ -18,7 +16,7 @@ import { operationTotal, parameterCount } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { parseArchitecture } from '../spaces/parse.js';
 import { describeDevice } from '../tensor/device.js';
-import { checkConfig, runConfigSchema, scheduleOf } from './config.js';
+import { scheduleOf } from './config.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf } from './machine.js';
 import { onnxModel, saveModel } from './model-files.js';
@@ -26,22 +24,7 @@ import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { RunFolder } from './run-folder.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
-
-/** The keys of a search's configuration; `retrain` is the schedule, and the search's own keys may be left out. */
-export const trainConfigSchema = runConfigSchema.partial({ budget: true, supernet: true });
-export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
-
-/** What is trained: a given architecture, or the macro-architecture of the space in one family. */
-export type TrainSubject =
-  { readonly architecture: Architecture; readonly where: string } | { readonly family: string };
-
-export type TrainRequest = {
-  readonly config: TrainConfig;
-  readonly subject: TrainSubject;
-  readonly path: string;
-  readonly resume: boolean;
-  readonly command: string;
-};
+import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
 
 /** What `train.json` holds. */
 export interface TrainResult {
@@ -73,25 +56,8 @@ export interface TrainResult {
   readonly architecture: Architecture;
 }
 
-const requestFile = 'train-config.json';
 const resultFile = 'train.json';
 const phase = 'train';
-
-/** The request that a folder was begun with. @throws FileError when the folder is no training's */
-export function readTrainRequest(folder: string): Pick<TrainRequest, 'config' | 'subject'> {
-  const path = join(folder, requestFile);
-  if (!existsSync(path))
-    throw new FileError(`${folder}: not the folder of a training (no ${requestFile}); begin one by --out`);
-  const parsed = z
-    .object({ format: z.literal('shiftaddnas-train-config'), config: z.unknown(), architecture: z.unknown() })
-    .safeParse(readJson(path));
-  if (!parsed.success)
-    throw new FileError(`${path}: not the configuration of a training; start again in a new folder`);
-  return {
-    config: checkConfig(trainConfigSchema, parsed.data.config, path),
-    subject: { architecture: parseArchitecture(parsed.data.architecture, path), where: path },
-  };
-}
 
 /** @throws UserError for bad data or a diverged training; Interrupted when asked to stop */
 export async function runTrainJob(request: TrainRequest, host: JobHost): Promise<TrainResult> {

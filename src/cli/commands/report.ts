@@ -2,7 +2,6 @@
  * @file `shiftaddnas report`: writes report.html of a run anew, finished or not.
  */
 import type { Command } from 'commander';
-import { writeReport } from '../../report/write.js';
 import { examples } from '../options.js';
 
 export function addReportCommand(program: Command): void {
@@ -12,7 +11,8 @@ export function addReportCommand(program: Command): void {
     .argument('<run folder>')
     .option('--json', 'print the path as one JSON object')
     .addHelpText('after', examples('shiftaddnas report runs/NAME'))
-    .action((folder: string, { json }: { readonly json?: boolean }) => {
+    .action(async (folder: string, { json }: { readonly json?: boolean }) => {
+      const { writeReport } = await import('../../report/write.js');
       const path = writeReport(folder);
       console.log(json ? JSON.stringify({ report: path }) : path);
     });

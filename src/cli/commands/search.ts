@@ -9,7 +9,6 @@ import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { checkConfig, runConfigSchema, type RunConfig } from '../../pipeline/config.js';
 import type { NetworkResult, RunResult } from '../../pipeline/result.js';
-import { writeReport } from '../../report/write.js';
 import { describeBudget } from '../../search/budget.js';
 import { duration } from '../format.js';
 import { superviseJob } from '../job.js';
@@ -78,6 +77,7 @@ async function search(flags: SearchFlags): Promise<void> {
   const request = { config, path, resume, command: typedCommand() };
   const resumeCommand = `shiftaddnas search --resume ${quoted(path)}`;
   const result = await superviseJob('search', request, view, resumeCommand);
+  const { writeReport } = await import('../../report/write.js');
   const report = writeReport(path);
   console.log(flags.json ? JSON.stringify(result) : summary(result, path, report));
 }

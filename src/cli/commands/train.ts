@@ -7,13 +7,13 @@ import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { familyNamed } from '../../operators/registry.js';
 import { checkConfig } from '../../pipeline/config.js';
+import type { TrainResult } from '../../pipeline/train-job.js';
 import {
   readTrainRequest,
   trainConfigSchema,
   type TrainConfig,
-  type TrainResult,
   type TrainSubject,
-} from '../../pipeline/train-job.js';
+} from '../../pipeline/train-request.js';
 import { parseArchitecture } from '../../spaces/parse.js';
 import { duration, percent } from '../format.js';
 import { superviseJob } from '../job.js';
