@@ -128,7 +128,7 @@ export const presets: Readonly<Record<string, Preset>> = {
 
 /** A preset's values. @throws OptionError listing the presets */
 export function presetNamed(name: string): RunConfigInput {
-  const preset = presets[name];
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (preset === undefined)
     throw new OptionError(`unknown preset '${name}'; known: ${Object.keys(presets).join(', ')}`);
   return preset.config;
@@ -172,7 +172,8 @@ function isSection(value: unknown): value is object {
 
 /** Checks merged values against `schema`. @throws OptionError naming the key of the first mistake */
 export function checkConfig<T extends z.ZodType>(schema: T, values: unknown, where: string): z.output<T> {
-  const parsed = schema.safeParse(values);
+  // With the input, to tell a missing key from one of the wrong type.
+  const parsed = schema.safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
   throw new OptionError(`${where}: ${describeIssue(parsed.error.issues[0] as z.core.$ZodIssue)}`);
 }

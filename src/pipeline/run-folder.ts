@@ -23,9 +23,10 @@ const lockFile = '.lock';
 /** Files that a killed process was writing. */
 const leftover = /^\..*\.\d+\.tmp$/;
 
-const stateSchema = z.object({
-  format: z.literal('shiftaddnas-run'),
-  version: z.number(),
+/** What every version of a state has. */
+const versionSchema = z.object({ format: z.literal('shiftaddnas-run'), version: z.number() });
+
+const stateSchema = versionSchema.extend({
   /** Fingerprint of everything that the results depend on. */
   identity: z.string(),
   startedAt: z.string(),
@@ -86,7 +87,7 @@ export class RunFolder {
   lock(): void {
     const path = this.file(lockFile);
     const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : NaN;
-    if (Number.isInteger(holder) && holder !== process.pid && isAlive(holder))
+    if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder))
       throw new OutputError(`${this.path}: process ${holder} is working on this run; wait for it or stop it`);
     writeFileAtomic(path, String(process.pid));
     for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' }))
@@ -102,13 +103,15 @@ export class RunFolder {
   readState(identity: string): RunState | undefined {
     const path = this.file('state.json');
     if (!existsSync(path)) return undefined;
-    const parsed = stateSchema.safeParse(readJson(path));
-    if (!parsed.success) throw new FileError(`${path}: not the state of a run; start again in a new folder`);
-    if (parsed.data.version !== stateVersion)
+    const json = readJson(path);
+    const written = versionSchema.safeParse(json);
+    if (written.success && written.data.version !== stateVersion)
       throw new FileError(
-        `${path}: written by checkpoint version ${parsed.data.version}, this program reads version ${stateVersion}; ` +
+        `${path}: written by checkpoint version ${written.data.version}, this program reads version ${stateVersion}; ` +
           'finish the run with the version that began it, or start again',
       );
+    const parsed = stateSchema.safeParse(json);
+    if (!parsed.success) throw new FileError(`${path}: not the state of a run; start again in a new folder`);
     if (parsed.data.identity !== identity)
       throw new FileError(
         `${path}: belongs to another configuration, data set or search space; ` +
@@ -149,11 +152,13 @@ export class RunFolder {
       throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
     }
     const { tensors, metadata } = decodeCheckpoint(bytes, path);
-    if (metadata['format'] !== 'shiftaddnas-checkpoint' || metadata['identity'] !== identity)
+    const step = Number(metadata['step'] ?? NaN);
+    const isOurs = metadata['format'] === 'shiftaddnas-checkpoint' && metadata['phase'] === phase;
+    if (!isOurs || metadata['identity'] !== identity || !Number.isInteger(step) || step < 0)
       throw new FileError(
         `${path}: belongs to another run or search space; delete it to begin this phase again`,
       );
-    return { step: Number(metadata['step']), tensors };
+    return { step, tensors };
   }
 
   hasCheckpoint(phase: string): boolean {

@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FileError, OptionError } from '../base/errors.js';
+import { listFamilies } from '../operators/registry.js';
+import { checkConfig, mergeConfig, presetNamed, presets, readConfigFile, runConfigSchema } from './config.js';
+
+const minimal = {
+  data: 'mnist',
+  budget: 'energy=50%',
+  supernet: { epochs: 1, batchSize: 8 },
+  retrain: { epochs: 1, batchSize: 8 },
+};
+
+function problem(changes: object, base: object = minimal): string {
+  try {
+    checkConfig(runConfigSchema, mergeConfig(base, changes), 'run.yaml');
+  } catch (error) {
+    expect(error).toBeInstanceOf(OptionError);
+    expect((error as Error).message).not.toContain('\n');
+    return (error as Error).message;
+  }
+  throw new Error('was accepted');
+}
+
+describe('checkConfig', () => {
+  it('fills in every default', () => {
+    const config = checkConfig(runConfigSchema, minimal, 'run.yaml');
+    expect(config.space.families).toEqual(listFamilies().map(({ name }) => name));
+    expect(config).toMatchObject({ seed: 1, out: 'runs', profile: 'fair', search: { population: 50 } });
+    expect(config.supernet.momentum).toBe(0.9);
+    expect(config.name).toBeUndefined();
+  });
+
+  it.each([
+    ['an unknown key', { colour: 1 }, "unknown key 'colour'"],
+    ['an unknown key in a section', { search: { populaton: 5 } }, "unknown key 'search.populaton'"],
+    ['an unknown key two sections down', { split: { searchValidaton: 5 } }, "unknown key 'split.searchValidaton'"],
+    ['a wrong type', { seed: 'one' }, "'seed': "],
+    ['a wrong type in a section', { search: { generations: 'many' } }, "'search.generations': "],
+    ['a list for a number', { supernet: { epochs: [3] } }, "'supernet.epochs': "],
+    ['a section that is no section', { search: 5 }, "'search': "],
+    ['an empty section', { search: null }, "'search': "],
+    ['a fraction above 1', { search: { mutationRate: 1.5 } }, "'search.mutationRate': "],
+    ['a fraction of an image', { supernet: { epochs: 1.5 } }, "'supernet.epochs': "],
+    ['a batch of one', { retrain: { batchSize: 1 } }, "'retrain.batchSize': "],
+    ['a wrong element', { space: { stageChannels: [16, 'x'] } }, "'space.stageChannels.1': "],
+    ['an impossible choice', { space: { stemStride: 3 } }, "'space.stemStride': "],
+    ['a name that is a path', { name: '../x' }, "'name': may hold letters"],
+    ['a learning rate of zero', { retrain: { peakLearningRate: 0 } }, "'retrain.peakLearningRate': "],
+    ['not a number', { seed: NaN }, "'seed': "],
+  ])('names the key: %s', (_, changes, expected) => {
+    const message = problem(changes);
+    expect(message).toContain(`run.yaml: ${expected}`);
+    expect(message).not.toContain('missing');
+  });
+
+  it.each(['data', 'budget', 'supernet', 'retrain'])('says that %s is missing', (key) => {
+    const { [key as 'data']: _, ...rest } = minimal;
+    expect(problem({}, rest)).toContain(`run.yaml: '${key}' is missing`);
+  });
+
+  it('says that a key inside a section is missing', () => {
+    expect(problem({}, { ...minimal, retrain: { epochs: 2 } })).toContain("'retrain.batchSize' is missing");
+  });
+});
+
+describe('mergeConfig', () => {
+  it('lets later layers win, key by key in sections, whole lists, and passes over undefined', () => {
+    expect(
+      mergeConfig(
+        { a: 1, section: { x: 1, y: 1, deep: { p: 1, q: 1 } }, list: [1, 2, 3] },
+        { a: 2, section: { y: 2, deep: { q: 2 } }, list: [9] },
+        { a: undefined, section: { x: undefined, z: 3 }, b: false },
+      ),
+    ).toEqual({ a: 2, b: false, section: { x: 1, y: 2, z: 3, deep: { p: 1, q: 2 } }, list: [9] });
+  });
+
+  it('changes none of the layers', () => {
+    const first = { section: { x: 1 } };
+    const second = { section: { y: 2 } };
+    const merged = mergeConfig(first, second);
+    (merged['section'] as { x: number }).x = 5;
+    expect([first, second]).toEqual([{ section: { x: 1 } }, { section: { y: 2 } }]);
+  });
+
+  it('flags win over a file, a file over a preset', () => {
+    const merged = mergeConfig(presetNamed('mnist-quick'), { retrain: { epochs: 9 }, seed: 4 }, { seed: 5 });
+    const config = checkConfig(runConfigSchema, merged, 'options');
+    expect(config.retrain).toMatchObject({ epochs: 9, batchSize: 128 });
+    expect(config.seed).toBe(5);
+  });
+});
+
+describe('presets', () => {
+  it.each(Object.keys(presets))('%s is a whole configuration', (name) => {
+    expect(() => checkConfig(runConfigSchema, presetNamed(name), name)).not.toThrow();
+  });
+
+  it('are listed when there is none of that name, also for names every object has', () => {
+    for (const name of ['mnist-slow', 'toString', '__proto__'])
+      expect(() => presetNamed(name)).toThrow(`unknown preset '${name}'; known: mnist-quick`);
+  });
+});
+
+describe('readConfigFile', () => {
+  let folder: string;
+  beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'shiftaddnas-config-'))));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const read = (text: string): Record<string, unknown> => {
+    const path = join(folder, 'run.yaml');
+    writeFileSync(path, text);
+    return readConfigFile(path);
+  };
+
+  it('reads keys and values', () => {
+    expect(read('data: mnist\nsearch:\n  population: 5\nlist: [1, 2]\n')).toEqual({
+      data: 'mnist',
+      search: { population: 5 },
+      list: [1, 2],
+    });
+  });
+
+  it.each([
+    ['not YAML', 'data: [mnist', /run\.yaml: not YAML: /],
+    ['a list', '- data', /run\.yaml: must hold keys and values/],
+    ['nothing', '', /run\.yaml: must hold keys and values/],
+    ['a key twice', 'data: a\ndata: b', /run\.yaml: not YAML: .*unique/],
+  ])('refuses %s in one line', (_, text, message) => {
+    expect(() => read(text)).toThrow(FileError);
+    expect(() => read(text)).toThrow(message);
+  });
+
+  it('says when there is no file', () => {
+    expect(() => readConfigFile(join(folder, 'none.yaml'))).toThrow(/none\.yaml: no such configuration file/);
+    expect(() => readConfigFile(folder)).toThrow(FileError);
+  });
+});
