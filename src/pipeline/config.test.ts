@@ -36,7 +36,11 @@ describe('checkConfig', () => {
   it.each([
     ['an unknown key', { colour: 1 }, "unknown key 'colour'"],
     ['an unknown key in a section', { search: { populaton: 5 } }, "unknown key 'search.populaton'"],
-    ['an unknown key two sections down', { split: { searchValidaton: 5 } }, "unknown key 'split.searchValidaton'"],
+    [
+      'an unknown key two sections down',
+      { split: { searchValidaton: 5 } },
+      "unknown key 'split.searchValidaton'",
+    ],
     ['a wrong type', { seed: 'one' }, "'seed': "],
     ['a wrong type in a section', { search: { generations: 'many' } }, "'search.generations': "],
     ['a list for a number', { supernet: { epochs: [3] } }, "'supernet.epochs': "],

@@ -14,6 +14,9 @@ import { OnnxGraph } from '../nn/onnx/graph.js';
 import { lowerNormalise } from '../nn/onnx/layers.js';
 import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
 import { loadState } from '../nn/state.js';
+import { familyNamed } from '../operators/registry.js';
+import type { Architecture } from '../spaces/architecture.js';
+import { planLayers } from '../spaces/layers.js';
 import { Network } from '../spaces/network.js';
 import { parseArchitecture } from '../spaces/parse.js';
 
@@ -61,9 +64,38 @@ export function loadModel(folder: string): { readonly network: Network; readonly
       cause: error,
     });
   }
+  requireFit(info, architecture, modelPath);
+  requireFamilies(architecture, architecturePath);
   const network = new Network(architecture, Random.stream('load'));
-  loadState(network, tensors, modelPath);
+  try {
+    loadState(network, tensors, modelPath);
+  } catch (error) {
+    network.dispose();
+    throw error;
+  }
   return { network, info };
+}
+
+function requireFit({ classes, statistics }: ModelInfo, architecture: Architecture, where: string): void {
+  const { channels } = architecture.input;
+  for (const { length } of [statistics.mean, statistics.std])
+    if (length !== channels)
+      throw new FileError(
+        `${where}: normalises ${length} channel(s), its architecture takes ${channels}; it belongs to another network`,
+      );
+  if (classes.length !== architecture.classes)
+    throw new FileError(
+      `${where}: names ${classes.length} classes, its architecture tells ${architecture.classes} apart; ` +
+        'it belongs to another network',
+    );
+}
+
+function requireFamilies(architecture: Architecture, where: string): void {
+  try {
+    for (const { family } of planLayers(architecture)) familyNamed(family);
+  } catch (error) {
+    throw new FileError(`${where}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /**

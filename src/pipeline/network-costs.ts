@@ -70,9 +70,8 @@ export function scaledToEnergy(
   const candidates = new Map<string, Architecture>();
   for (let step = scalingSteps; step >= 4; step--) {
     const scaled = scaleWidths(architecture, step / scalingSteps);
-    const key = scaled.blocks
-      .map(({ midChannels, outChannels }) => `${midChannels},${outChannels}`)
-      .join(';');
+    const widths = scaled.blocks.flatMap(({ midChannels, outChannels }) => [midChannels, outChannels]);
+    const key = [scaled.stem.channels, ...widths].join();
     if (!candidates.has(key)) candidates.set(key, scaled);
   }
   const byWidth = [...candidates.values()];

@@ -65,7 +65,10 @@ describe('the state', () => {
   const edit = (change: (state: Record<string, unknown>) => unknown): void => {
     folder.writeState(state);
     const path = folder.file('state.json');
-    writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>)));
+    writeFileSync(
+      path,
+      JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>)),
+    );
   };
 
   it('comes back as it was written; there is none in a new run', () => {
@@ -75,7 +78,11 @@ describe('the state', () => {
   });
 
   it.each([
-    ['another identity', (held: object) => ({ ...held, identity: 'else' }), /belongs to another configuration/],
+    [
+      'another identity',
+      (held: object) => ({ ...held, identity: 'else' }),
+      /belongs to another configuration/,
+    ],
     ['a later version', (held: object) => ({ ...held, version: 2 }), /checkpoint version 2, .* version 1/],
     [
       'a later version with other fields',
@@ -144,7 +151,9 @@ describe('checkpoints', () => {
   it('of another run, of another phase and damaged ones are named', () => {
     folder.writeCheckpoint('supernet', 'who', checkpoint);
     const bytes = readFileSync(path('supernet'));
-    expect(() => folder.readCheckpoint('supernet', 'else')).toThrow(/supernet\.safetensors: belongs to another run/);
+    expect(() => folder.readCheckpoint('supernet', 'else')).toThrow(
+      /supernet\.safetensors: belongs to another run/,
+    );
     writeFileSync(path('retrain-hybrid'), bytes);
     expect(() => folder.readCheckpoint('retrain:hybrid', 'who')).toThrow(FileError);
     for (const length of [0, 5, 20, bytes.length - 1]) {
