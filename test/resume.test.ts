@@ -208,6 +208,21 @@ describe('a damaged or foreign run', () => {
   });
 });
 
+describe('a disk that takes no more', () => {
+  it('ends the run with one line; once there is room it goes on to the same result', async () => {
+    const folder = join(runs, 'limited');
+    // No file above 12 KiB: the supernet's first checkpoint does not fit.
+    const limited = { limits: 'ulimit -f 12' };
+    const flags = ['search', '--config', config, '--name', 'limited', '--quiet'];
+    const { code, stderr } = await shiftaddnas(flags, limited);
+    expect(stderr).toMatch(/^error: [^\n]*limited\/checkpoints\/\S+: cannot be written \(EFBIG[^\n]*\n$/);
+    expect(code).toBe(2);
+    expect(readdirSync(join(folder, 'checkpoints'))).toEqual([]);
+    expect(await shiftaddnas(['search', '--resume', folder, '--quiet'])).toMatchObject({ code: 0 });
+    expect(comparable(folder)).toEqual(undisturbed);
+  });
+});
+
 describe('a loss that is not finite', () => {
   it('stops with the step and the layer, and keeps the last good checkpoint', async () => {
     const settings = toyConfig(`idx:${join(home, 'data')}`, runs);

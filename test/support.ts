@@ -26,14 +26,25 @@ export interface Finished {
   readonly stderr: string;
 }
 
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Shell commands before the program, such as a limit on the size of files. */
+  readonly limits?: string;
+}
+
 const program = join(packageRoot, 'dist', 'cli', 'main.js');
 
 /** A command that runs; `finished` resolves when it has ended and its output is read. */
 export function start(
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: RunOptions = {},
 ): { readonly child: ChildProcess; readonly finished: Promise<Finished> } {
-  const child = spawn(process.execPath, [program, ...args], {
+  // Through `exec` the process keeps its id, so that signals reach the program and not a shell.
+  const shell = ['-c', `${options.limits}; exec "$0" "$@"`, process.execPath, program, ...args];
+  const [file, rest] =
+    options.limits === undefined ? [process.execPath, [program, ...args]] : ['bash', shell];
+  const child = spawn(file, rest, {
     cwd: options.cwd ?? tmpdir(),
     env: { ...process.env, SHIFTADDNAS_CACHE: 'off', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -50,10 +61,7 @@ export function start(
 }
 
 /** Runs the command to its end. */
-export function shiftaddnas(
-  args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
-): Promise<Finished> {
+export function shiftaddnas(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   return start(args, options).finished;
 }
 

@@ -110,5 +110,10 @@ function outputError(path: string, error: unknown): unknown {
         cause: error,
       },
     );
+  // Whatever else the system refuses (a limit on file sizes, a failing device) is no defect of the program either.
+  if (error instanceof Error && 'syscall' in error)
+    return new OutputError(`${path}: cannot be written (${error.message}); mend that and try again`, {
+      cause: error,
+    });
   return error;
 }

@@ -28,7 +28,7 @@ export async function superviseJob<K extends keyof Jobs>(
   let asked = false;
   const job = runInWorker(kind, request, (message) => {
     if (message.type === 'phase') working = true;
-    view.show(message);
+    if (!asked || message.type === 'notice') view.show(message);
   });
   const onSignal = (): void => {
     if (asked) {
