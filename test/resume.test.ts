@@ -100,7 +100,7 @@ describe('a signal', () => {
 
       const report = await shiftaddnas(['report', folder]);
       expect(report).toMatchObject({ code: 0, stderr: '' });
-      expect(existsSync(join(folder, 'report.html'))).toBe(true);
+      expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('energy=80%');
 
       expect(await shiftaddnas(['search', '--resume', folder, '--quiet'])).toMatchObject({ code: 0 });
       expect(comparable(folder)).toEqual(undisturbed);
