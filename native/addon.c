@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BUFFERS = 9, MAX_NUMBERS = 13 };
+enum { MAX_BUFFERS = 9, MAX_NUMBERS = 13, LARGE_BYTES = 1 << 18 };
 
 static const sa_kernels *kernels;
 
@@ -264,17 +264,20 @@ static napi_value allocate(napi_env env, napi_callback_info info) {
   if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok ||
       napi_get_value_double(env, argument, &length) != napi_ok || !(length >= 0) || length != (double)(int64_t)length)
     return fail(env, "BAD_CALL", "allocate", "the length must be a whole number of floats");
-  /* calloc: large blocks come as untouched zero pages */
-  char *base = length < 1e15 ? calloc((size_t)length * sizeof(float) + 64, 1) : NULL;
-  if (!base) {
+  const size_t bytes = length < 1e15 ? (size_t)length * sizeof(float) : 0;
+  void *base = NULL, *aligned = NULL;
+  if (bytes < LARGE_BYTES && length < LARGE_BYTES) {
+    if (!posix_memalign(&base, 64, bytes ? bytes : 1)) aligned = memset(base, 0, bytes);
+  } else if (bytes && (base = calloc(bytes + 64, 1))) { /* large blocks of calloc are untouched zero pages */
+    aligned = (char *)base + (64 - ((uintptr_t)base & 63));
+  }
+  if (!aligned) {
     char message[120];
     snprintf(message, sizeof message, "allocate: not enough memory for %.0f MiB; use a smaller batch or network",
              length * sizeof(float) / (1024 * 1024));
     napi_throw_error(env, "NO_MEMORY", message);
     return NULL;
   }
-  char *aligned = base + (64 - ((uintptr_t)base & 63));
-  const size_t bytes = (size_t)length * sizeof(float);
   if (napi_create_external_arraybuffer(env, aligned, bytes, release, base, &buffer) != napi_ok) {
     free(base);
     return fail(env, "NO_MEMORY", "allocate", "the engine could not make an ArrayBuffer");

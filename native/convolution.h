@@ -27,7 +27,7 @@ enum { SINGLE_STEPS = 16, DISTANCE_STEPS = 8 };
 enum { MULTIPLY_PAIR = 6, MULTIPLY_SINGLE = 10, DISTANCE_PAIR = 5, DISTANCE_SINGLE = 8, CLAMP_PAIR = 2, CLAMP_SINGLE = 4 };
 enum { SINGLE_STEPS = 4, DISTANCE_STEPS = 1 };
 #else
-enum { MULTIPLY_PAIR = 5, MULTIPLY_SINGLE = 8, DISTANCE_PAIR = 4, DISTANCE_SINGLE = 8, CLAMP_PAIR = 2, CLAMP_SINGLE = 4 };
+enum { MULTIPLY_PAIR = 4, MULTIPLY_SINGLE = 8, DISTANCE_PAIR = 3, DISTANCE_SINGLE = 8, CLAMP_PAIR = 2, CLAMP_SINGLE = 4 };
 enum { SINGLE_STEPS = 1, DISTANCE_STEPS = 1 };
 #endif
 enum { MAX_TILE = 16, MAX_SEGMENTS = 64, TILES_PER_PIECE = 4 };
@@ -103,6 +103,9 @@ INLINE void tile_body(const int step, const int P, const int NV, const int KU, c
     if (KU > 8)
       for (; k + 8 <= last; k += 8, packed += 8 * NV * WIDTH)
         tile_steps(step, P, NV, 8, 1, acc, x, one, source, k, packed);
+    if (KU > 3) /* the three channels of a picture */
+      for (; k + 3 <= last; k += 3, packed += 3 * NV * WIDTH)
+        tile_steps(step, P, NV, 3, 1, acc, x, one, source, k, packed);
     if (KU > 1)
       for (; k < last; k++, packed += NV * WIDTH) tile_steps(step, P, NV, 1, 1, acc, x, one, source, k, packed);
   }
@@ -194,55 +197,69 @@ typedef struct {
   long *first_tap;
 } gather;
 
-static void gather_tile(const gather *c, const phase *f, long tile) {
-  const long total = c->batch * f->pixels, P = c->tile, row = f->pixels + MAX_TILE;
-  const long image = tile * P / f->pixels, pixel = tile * P % f->pixels, valid = total - tile * P;
+/* Where the pixels of a tile read and write. */
+typedef struct {
+  const float *source[MAX_SEGMENTS * MAX_TILE] ALIGNED; /* [tap][MAX_TILE] */
   const float *aux[MAX_TILE];
   float *destination[MAX_TILE];
-  const float *source[MAX_SEGMENTS * MAX_TILE] ALIGNED;
-  const float *base = c->source + image * c->source_image;
+} tile_pointers;
+
+/* Fills in the pointers for `taps` taps from `first`. Pixels past the last image read zeros and write to a row that
+ * nobody reads. */
+static void point_tile(const gather *c, const phase *f, long tile, long first, long taps, tile_pointers *to) {
+  const long P = c->tile, row = f->pixels + MAX_TILE;
+  const long image = tile * P / f->pixels, pixel = tile * P % f->pixels, valid = c->batch * f->pixels - tile * P;
   const int64_t *targets = c->targets + f->first_pixel + pixel;
   for (long p = 0; p < P; p++) {
     const long target = image * c->destination_image + targets[p];
-    destination[p] = p < valid ? c->destination + target : c->trash;
-    aux[p] = p < valid && c->step == STEP_CLAMP ? c->aux + target : c->zeros;
+    to->destination[p] = p < valid ? c->destination + target : c->trash;
+    to->aux[p] = p < valid && c->step == STEP_CLAMP ? c->aux + target : c->zeros;
   }
+  const uintptr_t base = (uintptr_t)(c->source + image * c->source_image), zeros = (uintptr_t)c->zeros;
+  for (long t = 0; t < taps; t++) {
+    const int64_t *offsets = c->offsets + f->first_offset + (first + t) * row + pixel;
+    uintptr_t *source = (uintptr_t *)(to->source + t * MAX_TILE);
+    for (long p = 0; p < MAX_TILE; p++)
+      source[p] = offsets[p] == PADDED ? zeros : base + (uintptr_t)offsets[p] * sizeof(float);
+    for (long p = valid; p < MAX_TILE; p++) source[p] = zeros;
+  }
+}
 
+/* Runs the kernels of a tile over `segments` segments, the first being tap `first`. */
+static void run_tile(const gather *c, const phase *f, const tile_pointers *at, long segments, long first) {
   const long reduction = f->taps * c->length;
+  for (long group = 0; group < c->groups; group++) {
+    for (long v = 0; v < c->vectors;) {
+      const long nv = min_long(2, c->vectors - v);
+      const tile_job job = {
+          .source = at->source,
+          .segments = segments,
+          .length = c->length,
+          .source_shift = group * c->length,
+          /* folded weights fit in the same room */
+          .packed = c->packed + f->packed + ((group * c->vectors + v) * reduction + first * c->length * nv) * WIDTH,
+          .accumulate = first > 0,
+          .destination = at->destination,
+          .aux = at->aux,
+          .destination_shift = group * c->columns + v * WIDTH,
+          .lanes = c->columns - v * WIDTH,
+      };
+      (nv == 2          ? tile_kernels[c->step].pair
+       : c->vectors > 1 ? tile_kernels[c->step].rest
+       : c->fold == 4   ? tile_kernels[c->step].fold4
+       : c->fold == 2   ? tile_kernels[c->step].fold2
+                        : tile_kernels[c->step].single)(&job);
+      v += nv;
+    }
+  }
+}
+
+static void gather_tile(const gather *c, const phase *f, long tile) {
+  tile_pointers at;
   for (long first = 0; first == 0 || first < f->taps; first += MAX_SEGMENTS) {
     const long taps = min_long(MAX_SEGMENTS, f->taps - first);
-    for (long t = 0; t < taps; t++) {
-      const int64_t *offsets = c->offsets + f->first_offset + (first + t) * row + pixel;
-      const uintptr_t from = (uintptr_t)base, zeros = (uintptr_t)c->zeros;
-      uintptr_t *to = (uintptr_t *)(source + t * MAX_TILE);
-      for (long p = 0; p < MAX_TILE; p++)
-        to[p] = offsets[p] == PADDED ? zeros : from + (uintptr_t)offsets[p] * sizeof(float);
-      for (long p = valid; p < MAX_TILE; p++) to[p] = zeros;
-    }
-    for (long group = 0; group < c->groups; group++) {
-      for (long v = 0; v < c->vectors;) {
-        const long nv = min_long(2, c->vectors - v);
-        const tile_job job = {
-            .source = source,
-            .segments = taps,
-            .length = c->length,
-            .source_shift = group * c->length,
-            .packed = c->packed + f->packed +
-                      ((group * c->vectors + v) * reduction + first * c->length * nv) * WIDTH, /* folded weights fit in the same room */
-            .accumulate = first > 0,
-            .destination = destination,
-            .aux = aux,
-            .destination_shift = group * c->columns + v * WIDTH,
-            .lanes = c->columns - v * WIDTH,
-        };
-        (nv == 2           ? tile_kernels[c->step].pair
-         : c->vectors > 1  ? tile_kernels[c->step].rest
-         : c->fold == 4    ? tile_kernels[c->step].fold4
-         : c->fold == 2    ? tile_kernels[c->step].fold2
-                           : tile_kernels[c->step].single)(&job);
-        v += nv;
-      }
-    }
+    point_tile(c, f, tile, first, taps, &at);
+    run_tile(c, f, &at, taps, first);
   }
 }
 
@@ -298,8 +315,8 @@ static void gather_tiles(void *context, long first, long last) {
   for (long piece = first; piece < last; piece++) {
     while (piece >= f->first_tile + f->tiles) f++;
     const long tiles = ceil_div(c->batch * f->pixels, c->tile);
-    const long from = (piece - f->first_tile) * TILES_PER_PIECE;
-    for (long tile = from; tile < min_long(from + TILES_PER_PIECE, tiles); tile++) {
+    const long from = (piece - f->first_tile) * TILES_PER_PIECE, to = min_long(from + TILES_PER_PIECE, tiles);
+    for (long tile = from; tile < to; tile++) {
       if (c->exact)
         gather_tile_exactly(c, f, tile);
       else
@@ -312,13 +329,12 @@ static void gather_tiles(void *context, long first, long last) {
  * k runs over the source channels and the column over the destination channels of the group. */
 static void pack_group(const gather *c, const phase *f, const int32_t *tap_of, long group) {
   const sa_geometry *g = c->g;
-  const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
+  const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups, fold = c->fold;
   const long reduction = f->taps * c->length;
   const long k_stride = c->backward ? 1 : g->out_channels, column_stride = c->backward ? g->out_channels : 1;
   for (long v = 0; v < c->vectors;) {
-    const long nv = min_long(2, c->vectors - v);
+    const long nv = min_long(2, c->vectors - v), wide = fold > 1 ? 2 * WIDTH : nv * WIDTH;
     const long columns = min_long(nv * WIDTH, c->columns - v * WIDTH);
-    const long wide = c->fold > 1 ? 2 * WIDTH : nv * WIDTH, fold = c->fold;
     float *to = c->packed + f->packed + (group * c->vectors + v) * reduction * WIDTH;
     for (long t = 0; t < f->taps; t++) {
       const float *from = c->weights + tap_of[t] * in_group * g->out_channels + group * out_group +
@@ -382,6 +398,7 @@ static int convolve(int step, int backward, const sa_geometry *g, const float *s
 
   gather c = {.step = step, .batch = g->batch, .groups = g->groups, .source = source, .aux = aux,
               .destination = destination, .g = g, .weights = weights, .backward = backward};
+  c.exact = !all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels);
   c.length = source_channels / g->groups;
   c.columns = channels / g->groups;
   c.vectors = ceil_div(c.columns, WIDTH);
@@ -442,7 +459,6 @@ static int convolve(int step, int backward, const sa_geometry *g, const float *s
       tiles += f->tiles;
     }
   }
-  c.exact = !all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels);
   sa_parallel(pack_groups, &c, c.phases * c.groups);
   sa_parallel(gather_tiles, &c, tiles);
   return SA_OK;

@@ -140,6 +140,7 @@ typedef struct {
   long chunks, weights; /* floats of dw */
   long images; /* that pass under all taps together */
   int by_tap; /* chunks are few: taps are tasks of their own */
+  int swapped; /* vectors run over input channels, buffers are [tap][o][c] */
   int wide; /* take the taps of a kernel row together */
   const float *w; /* L1: subtract w * sums[o] */
   const float *sums;
@@ -184,6 +185,15 @@ static void gradient_of_taps(const gradient_plan *c, long image, long images, lo
                    ((h0 * g->stride - g->pad_top + u) * g->in_width + w0 * g->stride - g->pad_left + v0) *
                        g->in_channels;
   const float *dy = c->dy + image * job.dy_image + (h0 * g->out_width + w0) * g->out_channels;
+  if (c->swapped) {
+    gradient_job other = job;
+    other.x_image = job.dy_image, other.x_row = job.dy_row, other.x_column = job.dy_column, other.x = dy;
+    other.dy_image = job.x_image, other.dy_row = job.x_row, other.dy_column = job.x_column, other.dy = x;
+    other.to_stride = g->in_channels;
+    other.to = to + (u * g->kernel_width + v0) * g->in_channels * g->out_channels;
+    gradient_tap(other, g->out_channels, g->in_channels);
+    return;
+  }
   for (long group = 0; group < g->groups; group++) {
     job.x = x + group * in_group;
     job.dy = dy + group * out_group;
@@ -225,7 +235,7 @@ static void gradient_chunks(void *context, long first, long last) {
   for (long task = first; task < last; task++) {
     const long chunk = c->by_tap ? task / taps : task;
     const long tap0 = c->by_tap ? task % taps : 0, tap1 = c->by_tap ? tap0 + 1 : taps;
-    float *to = (c->chunks == 1 ? c->dw : c->partial + chunk * c->weights);
+    float *to = c->partial + chunk * c->weights;
     memset(to + tap0 * tap_weights, 0, (size_t)((tap1 - tap0) * tap_weights) * sizeof(float));
     const long image1 = g->batch * (chunk + 1) / c->chunks;
     for (long image = g->batch * chunk / c->chunks; image < image1; image += c->images) {
@@ -247,17 +257,32 @@ enum { GRADIENT_PIECE = 4096 };
 
 static void combine_chunks(void *context, long first, long last) {
   const gradient_plan *c = context;
-  const long channels = c->g->out_channels, end = min_long(last * GRADIENT_PIECE, c->weights);
+  const long end = min_long(last * GRADIENT_PIECE, c->weights);
+  float *to = c->swapped ? c->partial : c->dw;
   for (long i = first * GRADIENT_PIECE; i < end; i += WIDTH) {
     const long n = min_long(WIDTH, end - i);
-    const float *from = c->chunks == 1 ? c->dw : c->partial;
-    V sum = v_load_up_to(from + i, n);
-    for (long k = 1; k < c->chunks; k++) sum += v_load_up_to(from + k * c->weights + i, n);
-    v_store_up_to(c->dw + i, sum, n);
+    V sum = v_load_up_to(c->partial + i, n);
+    for (long k = 1; k < c->chunks; k++) sum += v_load_up_to(c->partial + k * c->weights + i, n);
+    v_store_up_to(to + i, sum, n);
   }
-  if (c->w)
-    for (long i = first * GRADIENT_PIECE; i < end; i++) c->dw[i] -= c->w[i] * c->sums[i % channels];
 }
+
+/* [tap][o][c] to [tap][c][o] */
+static void swap_back(const gradient_plan *c) {
+  const long in = c->g->in_channels, out = c->g->out_channels, taps = c->weights / (in * out);
+  for (long t = 0; t < taps; t++)
+    for (long i = 0; i < in; i++)
+      for (long o = 0; o < out; o++) c->dw[(t * in + i) * out + o] = c->partial[(t * out + o) * in + i];
+}
+
+static void subtract_weighted_sums(const gradient_plan *c) {
+  const long channels = c->g->out_channels;
+  for (long row = 0; row < c->weights; row += channels)
+    for (long o = 0; o < channels; o++) c->dw[row + o] -= c->w[row + o] * c->sums[o];
+}
+
+/* Share of vector lanes in use when vectors run over `channels`. */
+static double lane_use(long channels) { return (double)channels / (double)(ceil_div(channels, WIDTH) * WIDTH); }
 
 static int column_sums(long rows, long channels, const float *x, float *sums);
 
@@ -290,10 +315,11 @@ static int weight_gradient(const sa_geometry *geometry, const float *x, const fl
   c.images = max_long(1, CACHED_FLOATS / max_long(1, image_floats));
   c.wide = g->groups == 1 && g->in_channels < 16 && g->kernel_width > 1;
   c.by_tap = !c.wide && c.chunks < 16;
-  if (c.chunks > 1) {
-    c.partial = sa_scratch(SA_SLOT_PARTIAL, (size_t)(c.chunks * c.weights) * sizeof(float));
-    if (!c.partial) return SA_NO_MEMORY;
-  }
+  c.swapped = g->groups == 1 && !c.wide && lane_use(g->in_channels) > lane_use(g->out_channels);
+  /* a single chunk goes straight to its place */
+  c.partial = c.chunks == 1 && !c.swapped ? dw
+                                          : sa_scratch(SA_SLOT_PARTIAL, (size_t)(c.chunks * c.weights) * sizeof(float));
+  if (!c.partial) return SA_NO_MEMORY;
   if (w) {
     float *sums = sa_scratch(SA_SLOT_CHANNELS, (size_t)g->out_channels * sizeof(float));
     if (!sums || column_sums((long)g->batch * g->out_height * g->out_width, g->out_channels, dy, sums))
@@ -301,6 +327,8 @@ static int weight_gradient(const sa_geometry *geometry, const float *x, const fl
     c.sums = sums;
   }
   sa_parallel(gradient_chunks, &c, c.chunks * (c.by_tap ? taps : 1));
-  if (c.chunks > 1 || w) sa_parallel(combine_chunks, &c, ceil_div(c.weights, GRADIENT_PIECE));
+  if (c.chunks > 1) sa_parallel(combine_chunks, &c, ceil_div(c.weights, GRADIENT_PIECE));
+  if (c.swapped) swap_back(&c);
+  if (w) subtract_weighted_sums(&c);
   return SA_OK;
 }
