@@ -231,7 +231,7 @@ describe('a loss that is not finite', () => {
     const { code, stderr } = await shiftaddnas(['search', '--config', path, '--name', 'wild', '--quiet']);
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      /^error: supernet: the loss is not finite at step \d+; it began in (stem|classifier|stage\d\.block\d)[^\n]*checkpoint is kept[^\n]*\n$/,
+      /^error: supernet: the loss is not finite at step \d+; it began in (stem|classifier|stage\d\.block\d)[^\n]*checkpoint \(step \d+\) is kept[^\n]*\n$/,
     );
     const folder = join(runs, 'wild', 'checkpoints');
     expect(readdirSync(folder)).toEqual(['training-supernet.safetensors']);

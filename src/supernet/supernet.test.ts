@@ -48,7 +48,7 @@ function lived(): Supernet {
   const supernet = fresh();
   const random = Random.stream('lived');
   for (const { name, tensor } of supernet.parameters)
-    if (/gamma|beta|scale|bias/.test(name))
+    if (/gamma|beta|Scale|bias/.test(name))
       tensor.data.forEach((v, i) => (tensor.data[i] = v + 0.1 * random.normal()));
   for (const { name, data } of supernet.buffers)
     if (/mean|variance/.test(name)) data.forEach((v, i) => (data[i] = v + 0.3 * Math.abs(random.normal())));

@@ -96,9 +96,12 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   const reportEvery = Math.ceil(steps / progressReports);
   let window = { started: performance.now(), images: 0, lossSum: 0, correct: 0, steps: 0 };
   let savedAt = performance.now();
+  let savedStep = options.resumeFrom?.step;
   const saveFinite = (): void => {
     const checkpoint = checkpointOf(trainee, optimiser, step);
-    if (allFinite(checkpoint.tensors)) options.onCheckpoint(checkpoint);
+    if (!allFinite(checkpoint.tensors)) return;
+    options.onCheckpoint(checkpoint);
+    savedStep = step;
   };
   try {
     if (options.resumeFrom !== undefined) step = restore(trainee, optimiser, options.resumeFrom);
@@ -110,7 +113,8 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
       }
       const rate = learningRate(schedule, step, steps);
       const batch = source.nextSync();
-      const { loss, correct } = trainStep(trainee, optimiser, batch, options, step, rate);
+      const { loss, correct, divergedIn } = trainStep(trainee, optimiser, batch, options, step, rate);
+      if (divergedIn !== undefined) throw diverged(trainee, step, divergedIn, savedStep);
       window.images += batch.labels.length;
       window.lossSum += loss;
       window.correct += correct;
@@ -137,7 +141,9 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
         savedAt = performance.now();
       }
     }
-    requireFinite(trainee, steps);
+    // The weights after the last step have not been through a loss yet.
+    const broken = trainee.parameters.find(({ tensor }) => !isFinite(tensor.data));
+    if (broken !== undefined) throw diverged(trainee, steps - 1, broken.name, savedStep);
   } finally {
     source?.close();
     optimiser.dispose();
@@ -151,7 +157,7 @@ function trainStep(
   options: TrainingOptions,
   step: number,
   rate: number,
-): { readonly loss: number; readonly correct: number } {
+): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
   const { height, width, channels } = options.imageShape;
   const images = Tensor.view([batch.labels.length, height, width, channels], batch.images);
   const { value, tape } = Tape.record(() => {
@@ -164,7 +170,11 @@ function trainStep(
   if (!Number.isFinite(loss)) {
     const origin = tape.firstNonFinite();
     tape.dispose();
-    throw diverged(trainee, step, origin && `${origin.place} (${origin.op})`);
+    return {
+      loss,
+      correct,
+      divergedIn: origin === undefined ? 'the loss' : `${origin.place} (${origin.op})`,
+    };
   }
   tape.backward(value.loss);
   optimiser.step(rate, trainee.gradientScale?.bind(trainee));
@@ -172,22 +182,28 @@ function trainStep(
   return { loss, correct };
 }
 
-function diverged(trainee: Trainee, step: number, origin: string | undefined): DivergenceError {
+function diverged(
+  trainee: Trainee,
+  step: number,
+  origin: string,
+  savedStep: number | undefined,
+): DivergenceError {
+  const kept =
+    savedStep === undefined
+      ? 'No checkpoint had been written yet'
+      : `The last good checkpoint (step ${savedStep}) is kept`;
   return new DivergenceError(
-    `${trainee.name}: the loss is not finite at step ${step + 1}; it began in ${origin ?? 'the loss'}. ` +
-      'The last good checkpoint is kept: lower the learning rate or use another seed',
+    `${trainee.name}: the loss is not finite at step ${step + 1}; it began in ${origin}. ` +
+      `${kept}: lower the learning rate or use another seed`,
   );
 }
 
-/** The weights after the last step have not been through a loss yet. */
-function requireFinite(trainee: Trainee, steps: number): void {
-  for (const { name, tensor } of trainee.parameters)
-    if (!Number.isFinite(kernels().sumOfSquares(tensor.data))) throw diverged(trainee, steps - 1, name);
+function isFinite(values: Float32Array): boolean {
+  return Number.isFinite(kernels().sumOfSquares(values));
 }
 
 function allFinite(tensors: NamedTensors): boolean {
-  for (const { data } of tensors.values()) if (!Number.isFinite(kernels().sumOfSquares(data))) return false;
-  return true;
+  return [...tensors.values()].every(({ data }) => isFinite(data));
 }
 
 function checkpointOf(trainee: Trainee, optimiser: Sgd, step: number): TrainingCheckpoint {

@@ -100,13 +100,13 @@ describe('transport', () => {
 
 describe('transportSharing', () => {
   const mapped = (values: Float32Array, scale: number): Float32Array => {
-    const [shared, r] = [
+    const [shared, logScale] = [
       Tensor.persistent([1, 1, 1, values.length], values),
-      Tensor.persistent([1], [scale]),
+      Tensor.persistent([1], [Math.log(scale)]),
     ];
-    const weights = tidy(() => transportSharing.apply(shared, [r]));
+    const weights = tidy(() => transportSharing.apply(shared, [logScale]));
     const copy = weights.data.slice();
-    for (const tensor of [shared, r, weights]) tensor.dispose();
+    for (const tensor of [shared, logScale, weights]) tensor.dispose();
     return copy;
   };
 
@@ -134,22 +134,22 @@ describe('transportSharing', () => {
 
   it('starts at the unit variance of AdderNet weights', () => {
     const initial = transportSharing.parameters[0]!.initial;
-    expect(deviationOf(mapped(normals(100_000, 'unit'), initial))).toBeCloseTo(1, 1);
+    expect(deviationOf(mapped(normals(100_000, 'unit'), Math.exp(initial)))).toBeCloseTo(1, 1);
   });
 
-  it('has the gradients of r T(S / s) at fixed s, by central differences of the exact map', () => {
+  it('has the gradients of e^q T(S / s) at fixed s, by central differences of the exact map', () => {
     const values = normals(60, 'transport S').map((v) => 0.2 * v);
     const coefficients = normals(60, 'transport dW');
     const deviation = deviationOf(values);
-    const [shared, scale] = [array64([60], values), array64([1], [0.9])];
+    const [shared, logScale] = [array64([60], values), array64([1], [-0.1])];
     const loss = (): number =>
       shared.data.reduce((sum, v, i) => {
         const t = Math.sign(v) * transportExact(Math.abs(v) / deviation);
-        return sum + coefficients[i]! * scale.data[0]! * t;
+        return sum + coefficients[i]! * Math.exp(logScale.data[0]!) * t;
       }, 0);
-    const [s, r] = [Tensor.persistent([60], values, true), Tensor.persistent([1], [0.9], true)];
+    const [s, q] = [Tensor.persistent([60], values, true), Tensor.persistent([1], [-0.1], true)];
     const { value, tape } = Tape.record(() => {
-      const weights = transportSharing.apply(s, [r]);
+      const weights = transportSharing.apply(s, [q]);
       return record(
         'weightedSum',
         [weights],
@@ -160,9 +160,9 @@ describe('transportSharing', () => {
     });
     tape.backward(value);
     expect(relativeError(s.gradient!, centralDifferences(loss, shared.data))).toBeLessThan(1e-3);
-    expect(relativeError(r.gradient!, centralDifferences(loss, scale.data))).toBeLessThan(1e-5);
+    expect(relativeError(q.gradient!, centralDifferences(loss, logScale.data))).toBeLessThan(1e-5);
     s.dispose();
-    r.dispose();
+    q.dispose();
   });
 
   it('maps an all-zero tensor to zeros', () => {

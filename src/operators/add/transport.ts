@@ -3,17 +3,17 @@
  *
  * Convolution weights are close to Gaussian, adder weights close to Laplacian. For a shared tensor S with standard
  * deviation s (about its zero mean) the add layer's weights are r F^-1(Phi(S / s)), where Phi is the normal and F the
- * Laplacian distribution function with scale 1, and r a learned scale (ShiftAddAug, arXiv 2407.02881, gives the idea;
- * ShiftAddNAS itself multiplies 100 value bins by learned factors, drops the largest weight and flips signs at
- * random). The map is odd, monotone and needs no segments.
+ * Laplacian distribution function with scale 1, and r = e^q a learned scale, positive whatever q becomes. The idea is
+ * of ShiftAddAug (arXiv 2407.02881); ShiftAddNAS itself multiplies 100 value bins by learned factors, drops the
+ * largest weight and flips signs at random. The map is odd, monotone and needs no segments.
  */
 import { contribute, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { SharingMap } from '../contract.js';
 import { deviationOf } from '../statistics.js';
 
-/** r for unit variance: a Laplacian of scale b has variance 2 b^2, and AdderNet starts its weights at variance 1. */
-const initialScale = Math.SQRT1_2;
+/** ln r for unit variance: a Laplacian of scale b has variance 2 b^2, and AdderNet starts its weights at variance 1. */
+const initialLogScale = Math.log(Math.SQRT1_2);
 
 // T(z) = F^-1(Phi(z)) = -ln(2 (1 - Phi(z))) for z >= 0, tabulated with linear interpolation (error below 1e-6).
 const tableEnd = 8;
@@ -74,47 +74,48 @@ export function inverseTransport(t: number): number {
 }
 
 /**
- * r T(S / s). Gradients: dS = r T'(S / s) / s dW with s held fixed, and dr = sum T(S / s) dW. Batch norm makes every
+ * r T(S / s). Gradients: dS = r T'(S / s) / s dW with s held fixed, and dq = r sum T(S / s) dW. Batch norm makes every
  * multiplying family indifferent to s, so following it would only couple the elements for nothing.
  */
-function applyTransport(shared: Tensor, scale: Tensor): Tensor {
+function applyTransport(shared: Tensor, logScale: Tensor): Tensor {
   const deviation = deviationOf(shared.data) || 1;
   return record(
     'transport',
-    [shared, scale],
+    [shared, logScale],
     shared.shape,
     (weights) => {
-      const r = scale.data[0] as number;
+      const r = Math.exp(logScale.data[0] as number);
       const source = shared.data;
       for (let i = 0; i < weights.length; i++) weights[i] = r * transport((source[i] as number) / deviation);
     },
     (dWeights) => {
       const source = shared.data;
-      const r = scale.data[0] as number;
+      const r = Math.exp(logScale.data[0] as number);
       contribute(shared, (gradient) => {
         for (let i = 0; i < gradient.length; i++) {
           const slope = transportSlope((source[i] as number) / deviation);
           gradient[i] = ((dWeights[i] as number) * r * slope) / deviation;
         }
       });
-      contribute(scale, (gradient) => {
+      contribute(logScale, (gradient) => {
         let sum = 0;
         for (let i = 0; i < source.length; i++)
           sum += (dWeights[i] as number) * transport((source[i] as number) / deviation);
-        gradient[0] = sum;
+        gradient[0] = r * sum;
       });
     },
   );
 }
 
 export const transportSharing: SharingMap = {
-  parameters: [{ name: 'scale', initial: initialScale }],
+  parameters: [{ name: 'logScale', initial: initialLogScale }],
   apply(shared, own) {
-    const scale = own[0];
-    if (scale === undefined) throw new Error('the transport map needs its scale');
-    return applyTransport(shared, scale);
+    const logScale = own[0];
+    if (logScale === undefined) throw new Error('the transport map needs its scale');
+    return applyTransport(shared, logScale);
   },
   invert(weights, own, sharedStd) {
-    return weights.map((w) => sharedStd * inverseTransport(w / (own[0] ?? initialScale)));
+    const r = Math.exp(own[0] ?? initialLogScale);
+    return weights.map((w) => sharedStd * inverseTransport(w / r));
   },
 };
