@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const addon = join(root, 'build', 'Release', 'shiftaddnas.node');
 const log = join(root, 'build', 'addon.log');
-const remedy = 'To get the fast one: install g++, make and python3, then run `npm rebuild shiftaddnas`.';
+const remedy = 'To get the fast one: install g++, make and python3, then run `npm rebuild`.';
 
 if (process.env.SHIFTADDNAS_SKIP_ADDON === '1') {
   console.log(
@@ -71,7 +71,7 @@ function keepLog(problem, output) {
 function reason(output) {
   if (/find python/i.test(output) && /could not find any python/i.test(output)) return 'python3 is missing';
   if (/not found: make|spawn make ENOENT|command not found: make/i.test(output)) return 'make is missing';
-  if (/(cc|gcc|g\+\+|c\+\+|clang):? ?(command )?not found|No such file or directory.*cc1/i.test(output))
+  if (/(cc|gcc|g\+\+|c\+\+|clang):? (command )?not found|: Error 127$/im.test(output))
     return 'the C compiler is missing';
   if (/ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/.test(output)) return "Node's headers could not be fetched";
   const line = output.split('\n').find((text) => /\berror\b/i.test(text));

@@ -121,7 +121,7 @@ export const presets: Readonly<Record<string, Preset>> = {
         recalibrationImages: 512,
         evaluationImages: 2000,
       },
-      retrain: { epochs: 3, batchSize: 128 },
+      retrain: { epochs: 2, batchSize: 128 },
     },
   },
 };
