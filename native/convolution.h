@@ -204,6 +204,22 @@ typedef struct {
   float *destination[MAX_TILE];
 } tile_pointers;
 
+/* Fetches what the tile after this one reads first (at the tap that looks furthest ahead) and what this one will write:
+ * on maps beyond the second-level cache the tiles would otherwise wait for memory a third of the time. (Inline, because
+ * GCC takes a function that only prefetches for one without effect.) */
+INLINE void prefetch_tile(const gather *c, const tile_pointers *at, long furthest_tap) {
+  enum { LINE = 16 };
+  const long P = c->tile, source_floats = c->length * c->groups, floats = c->columns * c->groups;
+  for (long p = 0; p < P; p++) {
+    const uintptr_t ahead = (uintptr_t)at->source[furthest_tap * MAX_TILE + p] + (uintptr_t)(P * source_floats) * 4;
+    for (long i = 0; i < source_floats; i += LINE) __builtin_prefetch((const void *)(ahead + (uintptr_t)i * 4));
+    for (long i = 0; i < floats; i += LINE) __builtin_prefetch(at->destination[p] + i, 1);
+  }
+  if (c->step == STEP_CLAMP)
+    for (long p = 0; p < P; p++)
+      for (long i = 0; i < floats; i += LINE) __builtin_prefetch(at->aux[p] + P * floats + i);
+}
+
 /* Fills in the pointers for `taps` taps from `first`. Pixels past the last image read zeros and write to a row that
  * nobody reads. */
 static void point_tile(const gather *c, const phase *f, long tile, long first, long taps, tile_pointers *to) {
@@ -223,6 +239,7 @@ static void point_tile(const gather *c, const phase *f, long tile, long first, l
       source[p] = offsets[p] == PADDED ? zeros : base + (uintptr_t)offsets[p] * sizeof(float);
     for (long p = valid; p < MAX_TILE; p++) source[p] = zeros;
   }
+  if (taps > 0 && valid >= 2 * MAX_TILE) prefetch_tile(c, to, c->backward ? 0 : taps - 1);
 }
 
 /* Runs the kernels of a tile over `segments` segments, the first being tap `first`. */
