@@ -71,7 +71,7 @@ function keepLog(problem, output) {
 function reason(output) {
   if (/find python/i.test(output) && /could not find any python/i.test(output)) return 'python3 is missing';
   if (/not found: make|spawn make ENOENT|command not found: make/i.test(output)) return 'make is missing';
-  if (/(cc|gcc|g\+\+|c\+\+|clang):? (command )?not found|: Error 127$/im.test(output))
+  if (/(cc|gcc|g\+\+|c\+\+|clang):? (command )?not found|\] Error 127$/im.test(output))
     return 'the C compiler is missing';
   if (/ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/.test(output)) return "Node's headers could not be fetched";
   const line = output.split('\n').find((text) => /\berror\b/i.test(text));
