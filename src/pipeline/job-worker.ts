@@ -42,7 +42,7 @@ function deviceNotice(): string | undefined {
     process.env['SHIFTADDNAS_DEVICE'] === 'reference'
       ? 'SHIFTADDNAS_DEVICE=reference asks for it'
       : (nativeProblem() ?? 'no native engine');
-  return `computing on the reference device, which is many times slower: ${why}; for the fast one install g++, make and python3, then run: npm rebuild shiftaddnas`;
+  return `computing on the reference device, which is many times slower: ${why}; for the fast one install g++, make and python3, then run: npm rebuild`;
 }
 
 function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
