@@ -64,6 +64,30 @@ describe('cache', () => {
     expect(cacheFiles()).toHaveLength(2);
   });
 
+  it('keeps one copy of a tree without parts for all seeds, each getting what decoding would give it', async () => {
+    const files: Record<string, Uint8Array | string> = { 'n.txt': 'x' };
+    for (let i = 0; i < 30; i++)
+      files[`${i % 3 ? 'a' : 'b'}/${i}.png`] = await solidImage('png', 3, 3, [i, i, 7]);
+    const path = folderOf(files);
+    process.env['SHIFTADDNAS_CACHE'] = 'off';
+    const expected = [];
+    for (const seed of [1, 2, 3]) expected.push(await loadDataset(`folder:${path}`, { seed }));
+    expect(new Set(expected.map(({ fingerprint }) => fingerprint)).size).toBe(3);
+    delete process.env['SHIFTADDNAS_CACHE'];
+    for (const seed of [1, 2, 3, 2, 1]) {
+      const phases = new Set<LoadProgress['phase']>();
+      const first = cacheFiles().length === 0;
+      const dataset = await loadDataset(`folder:${path}`, {
+        seed,
+        onProgress: ({ phase }) => phases.add(phase),
+      });
+      expect(phases.has('decoding')).toBe(first);
+      expect(dataset).toEqual(expected[seed - 1]);
+      expect(dataset.notices).toHaveLength(2);
+    }
+    expect(cacheFiles()).toHaveLength(1);
+  });
+
   it('decodes again when the source or the size asked for changes, and drops the outdated file', async () => {
     const path = folderOf(twoParts());
     const { dataset } = await load(path);

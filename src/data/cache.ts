@@ -4,7 +4,8 @@
  *
  * A file is `SANCACHE`, the header's length (uint32, little endian), the header as JSON, the images and labels of both
  * parts, and the sha256 of all that. Anything unexpected in it is treated as absence. There is one file for each
- * (source, image size): a changed source replaces its predecessor. `SHIFTADDNAS_CACHE=off` turns the cache off.
+ * (source, image size): a changed source replaces its predecessor. A tree without a test part is kept undivided (all of
+ * it as the training part), since its division depends on the seed of a run. `SHIFTADDNAS_CACHE=off` turns the cache off.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -24,12 +25,12 @@ import { basename, dirname, join } from 'node:path';
 import { allocateImages, allocateLabels, imageLength, type ImagePart, type LoadedImages } from './dataset.js';
 
 const MAGIC = 'SANCACHE';
-const VERSION = 1;
+const VERSION = 2;
 const PREFIX_LENGTH = 16;
 const PIECE_BYTES = 1 << 26;
 
 interface CacheHeader extends Pick<LoadedImages, 'name' | 'height' | 'width' | 'channels' | 'classes'> {
-  readonly fingerprint: string;
+  readonly fingerprint?: string;
   readonly notices: readonly string[];
   readonly trainCount: number;
   readonly testCount: number;
@@ -89,11 +90,7 @@ export function readCache(path: string): { loaded: LoadedImages; notices: readon
 }
 
 /** Keeps a decoded data set. A cache that cannot be written is no failure: the next load decodes again. */
-export function writeCache(
-  path: string,
-  loaded: LoadedImages & { readonly fingerprint: string },
-  notices: readonly string[],
-): void {
+export function writeCache(path: string, loaded: LoadedImages, notices: readonly string[]): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -106,7 +103,7 @@ export function writeCache(
         width,
         channels,
         classes,
-        fingerprint,
+        ...(fingerprint !== undefined && { fingerprint }),
         notices,
         trainCount: train.labels.length,
         testCount: test.labels.length,

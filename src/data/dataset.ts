@@ -44,6 +44,8 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Height and width in pixels that every image is brought to; without it, the most common size stays. */
   readonly imageSize?: number;
+  /** Draws the test part of an image folder that has none. Default 1; data with a test part do not depend on it. */
+  readonly seed?: number;
   /** Called with each notice as it arises; they are also kept in `ImageDataset.notices`. */
   readonly onNotice?: (line: string) => void;
   /** Called often; `done` and `total` are bytes while reading and images while decoding. */
@@ -53,6 +55,7 @@ export interface LoadOptions {
 /** What a loader of one format is given. */
 export interface LoadContext {
   readonly imageSize: number | undefined;
+  readonly seed: number;
   readonly notice: (line: string) => void;
   readonly progress: (progress: LoadProgress) => void;
 }

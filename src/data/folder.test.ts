@@ -82,24 +82,64 @@ describe('layouts', () => {
     expect(loaded[2]!.name).toBe('images');
   });
 
-  it('holds a stratified fifth out of a tree without parts, the same one every time', async () => {
+  it('holds a stratified fifth out of a tree without parts, drawn by the seed', async () => {
     const files: Files = {};
     for (let i = 0; i < 20; i++) files[`cat/${i}.png`] = await solidImage('png', 3, 3, [i, 1, 2]);
     for (let i = 0; i < 10; i++) files[`dog/${i}.png`] = await solidImage('png', 3, 3, [i, 3, 4]);
-    const dataset = await loadDataset(`folder:${folderOf(files)}`);
-    const { classes } = describeDataset(dataset);
-    expect(classes).toEqual([
-      { name: 'cat', train: 16, test: 4 },
-      { name: 'dog', train: 8, test: 2 },
-    ]);
-    const seen = (['train', 'test'] as const).flatMap((part) =>
-      Array.from(dataset[part].labels, (_, i) => String(solidColour(dataset, part, i))),
+    const [folder, archive] = [folderOf(files), await tarGzFile(files)];
+    const testParts = new Set<string>();
+    for (let seed = 0; seed < 8; seed++) {
+      const dataset = await loadDataset(`folder:${folder}`, { seed });
+      expect(describeDataset(dataset).classes).toEqual([
+        { name: 'cat', train: 16, test: 4 },
+        { name: 'dog', train: 8, test: 2 },
+      ]);
+      const seen = (['train', 'test'] as const).flatMap((part) =>
+        Array.from(dataset[part].labels, (label, i) => {
+          const colour = solidColour(dataset, part, i) as number[];
+          expect(colour.slice(1)).toEqual(label === 0 ? [1, 2] : [3, 4]);
+          return String(colour);
+        }),
+      );
+      expect(new Set(seen).size).toBe(30);
+      testParts.add(String(seen.slice(24)));
+      expect(dataset.notices).toEqual([
+        expect.stringContaining(`6 images (20 % of each class, drawn by seed ${seed}) are the test part`),
+      ]);
+      const again = await loadDataset(`folder:${archive}`, { seed });
+      expect(again.fingerprint).toBe(dataset.fingerprint);
+      expect(again.test).toEqual(dataset.test);
+      expect(again.train).toEqual(dataset.train);
+    }
+    expect(testParts.size).toBeGreaterThanOrEqual(7);
+    const unnamed = await loadDataset(`folder:${folder}`);
+    expect(unnamed.fingerprint).toBe((await loadDataset(`folder:${folder}`, { seed: 1 })).fingerprint);
+  });
+
+  it('has no held-out image in the memory of the training part', async () => {
+    const files: Files = {};
+    for (let i = 0; i < 10; i++)
+      files[`${i % 2 ? 'a' : 'b'}/${i}.png`] = await solidImage('png', 3, 3, [i + 1, 2, 3]);
+    const { train, test } = await loadDataset(`folder:${folderOf(files)}`);
+    const reds = (bytes: Uint8Array): number[] => Array.from(bytes).filter((_, i) => i % 27 === 0);
+    const visible = reds(new Uint8Array(train.images.buffer));
+    expect(visible).toEqual([...reds(train.images), 0, 0]);
+    for (const red of reds(test.images)) expect(visible).not.toContain(red);
+  });
+
+  it('does not let the seed touch a test part that exists', async () => {
+    const path = folderOf(twoParts());
+    const load = (seed: number) => loadDataset(`folder:${path}`, { seed });
+    expect(await load(2)).toEqual(await load(1));
+  });
+
+  it('leaves a class of one image in train, and says so', async () => {
+    const dataset = await loadDataset(
+      `folder:${folderOf({ 'a/1.png': red, 'a/2.png': red, 'b/1.png': green })}`,
     );
-    expect(new Set(seen).size).toBe(30);
-    expect(dataset.notices).toEqual([
-      expect.stringMatching(/6 images \(20 % of each class\) are the test part/),
-    ]);
-    expect((await loadDataset(`folder:${await tarGzFile(files)}`)).fingerprint).toBe(dataset.fingerprint);
+    expect([Array.from(dataset.train.labels), Array.from(dataset.test.labels)]).toEqual([[0, 1], [0]]);
+    expect(solidColour(dataset, 'train', 1)).toEqual([10, 180, 30]);
+    expect(dataset.notices[0]).toMatch(/class "b" has one image, which is used for training only/);
   });
 
   it('takes val/ as the test part when there is no test/, and says so', async () => {

@@ -20,6 +20,7 @@ import {
   type LoadedImages,
 } from './dataset.js';
 import { decodeImage, eachConcurrently, withSmallImageSettings } from './decode.js';
+import { holdOutTest } from './hold-out.js';
 import { readImageHeader, type ImageHeader } from './image-header.js';
 import { labelTree, listArchive, listFolder, type LabelledFile } from './image-tree.js';
 
@@ -28,10 +29,17 @@ const NAMED_CORRUPT = 5;
 
 /**
  * Loads a folder or a .tar/.tar.gz archive of images; see `image-tree.ts` for the layouts. When every image is grey
- * the result has one channel, else three. Sizes are brought to the most common one, or to `context.imageSize`.
+ * the result has one channel, else three. Sizes are brought to the most common one, or to `context.imageSize`. A tree
+ * without a test part has one drawn by `context.seed`.
  * @throws DataError for a missing path, an unusable layout, a broken archive, or more than 1 % corrupt images.
  */
 export async function loadFolder(path: string, context: LoadContext): Promise<LoadedImages> {
+  const decoded = await loadTree(path, context);
+  return decoded.test.labels.length > 0 ? decoded : holdOutTest(path, decoded, context.seed, context.notice);
+}
+
+/** As it was decoded, or as the cache has it, whatever the seed: of a tree without parts, `test` is empty. */
+async function loadTree(path: string, context: LoadContext): Promise<LoadedImages> {
   if (!existsSync(path)) throw new DataError(`${path}: no such file or folder`);
   const status = statSync(path);
   const listing = status.isDirectory() ? listFolder(path) : undefined;
@@ -56,7 +64,9 @@ export async function loadFolder(path: string, context: LoadContext): Promise<Lo
     },
   };
   const decoded = await decodeTree(path, listing ?? (await listArchive(path, recording)), recording);
-  const loaded = { ...decoded, fingerprint: fingerprintOf(decoded) };
+  // What is yet to be divided gets its fingerprint afterwards.
+  const loaded =
+    decoded.test.labels.length > 0 ? { ...decoded, fingerprint: fingerprintOf(decoded) } : decoded;
   if (cacheFile) writeCache(cacheFile, loaded, notices);
   return loaded;
 }
@@ -108,9 +118,11 @@ async function decodeTree(
     compacted(images, shape, files, from, to, tree.classes.length, (i) => corrupt.has(i));
   const train = part(0, tree.train.length);
   const test = part(tree.train.length, files.length);
-  if (train.labels.length === 0 || test.labels.length === 0)
+  const lost = (files: readonly LabelledFile[], part: ImagePart): boolean =>
+    files.length > 0 && part.labels.length === 0;
+  if (lost(tree.train, train) || lost(tree.test, test))
     throw new DataError(
-      `${path}: no readable image is left in the ${test.labels.length === 0 ? 'test' : 'training'} part`,
+      `${path}: no readable image is left in the ${train.labels.length === 0 ? 'training' : 'test'} part`,
     );
   return {
     name: basename(resolve(path)).replace(/\.(tar|tar\.gz|tgz)$/i, ''),

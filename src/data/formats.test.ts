@@ -272,6 +272,11 @@ describe('loadDataset', () => {
       await expect(loadDataset('mnist', { imageSize })).rejects.toThrow(/image size/);
   });
 
+  it('refuses a senseless seed', async () => {
+    for (const seed of [-1, 0.5, NaN, 2 ** 53])
+      await expect(loadDataset('mnist', { seed })).rejects.toThrow(/seed .*whole number/);
+  });
+
   it('never fails with anything but one clear line on damaged idx files', async () => {
     const folder = folderOf(idxFiles);
     const path = join(folder, 'train-images-idx3-ubyte');

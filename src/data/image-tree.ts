@@ -1,21 +1,17 @@
 /**
  * @file Finds the images of a folder or an archive, and sorts them into classes and parts.
  *
- * Two layouts are understood: `train/CLASS/...` beside `test/CLASS/...`, and one tree `CLASS/...` of which a fifth of
- * every class becomes the test part. Everything below a class folder belongs to the class. Names are sorted by code
- * unit, so that the same tree gives the same labels and the same order on every machine.
+ * Two layouts are understood: `train/CLASS/...` beside `test/CLASS/...`, and one tree `CLASS/...`, to be divided by
+ * `hold-out.ts`. Everything below a class folder belongs to the class. Names are sorted by code unit, so that the same
+ * tree gives the same labels and the same order on every machine.
  */
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError, isSystemError } from '../base/errors.js';
 import { readArchive } from './archive.js';
-import { countPerClass, type LoadContext } from './dataset.js';
-import { drawPerClass } from './stratify.js';
+import type { LoadContext } from './dataset.js';
 
-/** The test part of a tree without one is a property of the data, so it does not follow the seed of a run. */
-const TEST_SPLIT_SEED = 0;
-const TEST_FRACTION = 0.2;
 const TEST_NAMES = ['test', 'val', 'valid', 'validation'];
 
 export interface TreeFile {
@@ -39,7 +35,9 @@ export interface LabelledFile extends TreeFile {
 
 export interface LabelledTree {
   readonly classes: readonly string[];
+  /** All files, when the tree has no parts. */
   readonly train: readonly LabelledFile[];
+  /** Empty exactly when the tree has no parts. */
   readonly test: readonly LabelledFile[];
 }
 
@@ -105,7 +103,8 @@ export async function listArchive(path: string, context: LoadContext): Promise<I
 
 /**
  * Gives every file its class and part.
- * @throws DataError when there are no images, one class only, no test images, or a class that only the test part has.
+ * @throws DataError when there are no images, one class only, train/ without test images, or a class that only the test
+ *   part has.
  */
 export function labelTree(source: string, tree: ImageTree, context: LoadContext): LabelledTree {
   const { notice } = context;
@@ -164,29 +163,7 @@ function labelOneTree(
   const classes = classesOf(inClasses);
   checkClasses(source, classes);
   noticeEmpty(source, folders, '', classes, notice);
-  const all = labelled(inClasses, classes);
-  const labels = Uint16Array.from(all, (file) => file.label);
-  const counts = countPerClass(labels, classes.length).map((size, c) => {
-    if (size === 1) notice(`${source}: class "${classes[c]}" has one image, which is used for training only`);
-    return size === 1 ? 0 : Math.max(1, Math.round(size * TEST_FRACTION));
-  });
-  const split = drawPerClass(
-    Uint32Array.from(all, (_, i) => i),
-    labels,
-    counts,
-    TEST_SPLIT_SEED,
-    'test-part',
-  );
-  if (split.taken.length === 0)
-    throw new DataError(`${source}: every class has a single image, so no test part can be held out`);
-  notice(
-    `${source}: no train/ and test/ folders; ${split.taken.length} images (20 % of each class) are the test part`,
-  );
-  return {
-    classes,
-    train: Array.from(split.rest, (i) => all[i]!),
-    test: Array.from(split.taken, (i) => all[i]!),
-  };
+  return { classes, train: labelled(inClasses, classes), test: [] };
 }
 
 /** Archives often wrap everything in one folder; drop it unless it is itself a class or `train`. */

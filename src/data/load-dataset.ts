@@ -44,12 +44,14 @@ export const datasetUsages: readonly string[] = [...schemes.values()].map((schem
  * Loads a data set into memory.
  * @param spec `mnist`, `idx:FOLDER`, `cifar10:PATH`, `cifar100:PATH` (binary version, folder or .tar.gz) or
  *   `folder:PATH` (image folder, or .tar/.tar.gz of one).
- * @throws DataError with one line for anything wrong with the data; OptionError for a bad `imageSize`.
+ * @throws DataError with one line for anything wrong with the data; OptionError for a bad `imageSize` or `seed`.
  */
 export async function loadDataset(spec: string, options: LoadOptions = {}): Promise<ImageDataset> {
-  const { imageSize } = options;
+  const { imageSize, seed = 1 } = options;
   if (imageSize !== undefined && (!Number.isInteger(imageSize) || imageSize < 1 || imageSize > 4096))
     throw new OptionError(`image size ${imageSize}: give a whole number of pixels from 1 to 4096`);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new OptionError(`seed ${seed}: give a whole number, at least 0`);
   const colon = spec.indexOf(':');
   const name = colon < 0 ? spec : spec.slice(0, colon);
   const path = colon < 0 ? '' : spec.slice(colon + 1);
@@ -63,6 +65,7 @@ export async function loadDataset(spec: string, options: LoadOptions = {}): Prom
   const notices: string[] = [];
   const context: LoadContext = {
     imageSize,
+    seed,
     notice: (line) => {
       notices.push(line);
       options.onNotice?.(line);

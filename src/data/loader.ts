@@ -2,8 +2,8 @@
  * @file Training batches, made ahead of time on a worker thread.
  *
  * A batch is a pure function of (seed, label, epoch, step): the timing of threads cannot reach it, and a resumed run
- * asks for the step at which it stopped and gets what it would have got. The consumer is itself a thread that may
- * block (the training loop), so the primary way to take a batch is `nextSync`.
+ * asks for the step at which it stopped and gets what it would have got. The consumer, the training loop, is itself on a
+ * thread that may block, so `nextSync` waits.
  */
 import { Worker } from 'node:worker_threads';
 import { OptionError, messageOf } from '../base/errors.js';
@@ -24,8 +24,6 @@ import {
   slotViews,
   waitForSlot,
 } from './ring.js';
-
-const POLL_MS = 1;
 
 export interface LoaderOptions extends ImagePart, ChannelStatistics {
   /** `images` should lie on a SharedArrayBuffer, as those of a data set do; other memory is copied to the worker. */
@@ -66,8 +64,6 @@ export interface BatchLoader {
    *   are held unreleased, since waiting could then never end.
    */
   nextSync(): Batch;
-  /** As `nextSync`, without blocking: a batch that is ready is returned at once, else a promise. One call at a time. */
-  next(): Batch | Promise<Batch>;
   /** Stops the worker. Resolves when its thread has ended; waiting for that is optional. */
   close(): Promise<void>;
 }
@@ -159,18 +155,6 @@ export function openLoader(options: LoaderOptions): BatchLoader {
       checkOpen();
       if (!waitForSlot(ring, slot, SlotState.Full, stallLimitMs)) throw failure();
       return take();
-    },
-    next: () => {
-      checkOpen();
-      if (slotState(ring, slot) === SlotState.Full) return take();
-      return (async () => {
-        const deadline = performance.now() + stallLimitMs;
-        while (slotState(ring, slot) !== SlotState.Full) {
-          if (ringStatus(ring) !== RingStatus.Running || performance.now() > deadline) throw failure();
-          await new Promise((resume) => setTimeout(resume, POLL_MS));
-        }
-        return take();
-      })();
     },
     close: async () => {
       endRing(ring, RingStatus.Closed);

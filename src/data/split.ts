@@ -35,8 +35,6 @@ export interface SplitOptions {
 export interface DataSplits {
   readonly train: ImageSubset;
   readonly searchValidation: ImageSubset;
-  /** `train` and `searchValidation` together: what a chosen architecture is retrained on. */
-  readonly trainAndValidation: ImageSubset;
   /** Images in the test part (a number, not the images). */
   readonly testCount: number;
   forSearch(): SearchData;
@@ -73,15 +71,11 @@ export function splitDataset(dataset: ImageDataset, options: SplitOptions): Data
     Object.freeze({ height, width, channels, classes, images: of.images, labels: of.labels, indices });
   const trainSubset = subset(part, train);
   const validationSubset = subset(part, validation);
-  const both = new Uint32Array(train.length + validation.length);
-  both.set(train);
-  both.set(validation, train.length);
   const test = dataset.test;
   const accesses: string[] = [];
   return Object.freeze({
     train: trainSubset,
     searchValidation: validationSubset,
-    trainAndValidation: subset(part, both.sort()),
     testCount: test.labels.length,
     forSearch: () =>
       Object.freeze({

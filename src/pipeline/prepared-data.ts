@@ -28,6 +28,7 @@ export async function prepareData(
   hooks: Pick<LoadOptions, 'onNotice' | 'onProgress'> = {},
 ): Promise<PreparedData> {
   const dataset = await loadDataset(settings.data, {
+    seed: settings.seed,
     ...(settings.imageSize !== undefined && { imageSize: settings.imageSize }),
     ...hooks,
   });

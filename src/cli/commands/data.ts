@@ -11,6 +11,7 @@ import { textTable } from '../tables.js';
 
 interface InfoFlags {
   readonly imageSize?: number;
+  readonly seed: number;
   readonly json?: boolean;
 }
 
@@ -21,6 +22,7 @@ export function addDataCommands(program: Command): void {
     .description('Load a data set and say what it holds.')
     .argument('<spec>', datasetUsages.join(', '))
     .option('--image-size <pixels>', 'scale the images to this side', wholeNumber(1))
+    .option('--seed <number>', 'draws the test part of an image folder that has none', wholeNumber(0), 1)
     .option('--json', 'print the figures as one JSON object')
     .addHelpText(
       'after',
@@ -29,9 +31,10 @@ export function addDataCommands(program: Command): void {
     .action((spec: string, flags: InfoFlags) => info(spec, flags));
 }
 
-async function info(spec: string, { imageSize, json }: InfoFlags): Promise<void> {
+async function info(spec: string, { imageSize, seed, json }: InfoFlags): Promise<void> {
   const view = createProgressView({ json: json === true || !process.stderr.isTTY });
   const dataset = await loadDataset(spec, {
+    seed,
     ...(imageSize !== undefined && { imageSize }),
     onNotice: (message) => view.show({ type: 'notice', message }),
     onProgress: (progress) => view.show({ type: 'loading', ...progress }),
