@@ -166,39 +166,52 @@ static int op_probe(call *c) {
 /*
  * `sizes`: what each buffer must hold, one letter each. With a geometry: x, y (also the size of dy), w. Otherwise
  * products of the leading numbers: r = n0 n1, s = n0 n1 n2, a = n0, b = n1, p = n0 n2; = the first buffer's length.
- * `integers` is the position of the Int32Array, or -1.
+ * `numbers`: what each number may be, one letter each: c a count and p a positive one that fit an int32_t, n a count
+ * that fits a long, i a whole number that fits an int, f anything.
+ * `labels` is the position of an Int32Array of n0 indices below n1, or -1.
  */
 typedef struct {
   const char *name;
   int (*run)(call *c);
   const char *sizes;
-  int numbers;
-  int integers;
+  const char *numbers;
+  int labels;
 } op;
 
+/* The fields of sa_geometry; stride and groups divide. */
+#define GEOMETRY "cccccccccpccp"
+
 static const op ops[] = {
-    {"conv2dForward", op_conv2d_forward, "xwy", 13, -1},
-    {"conv2dInputGradient", op_conv2d_input_gradient, "ywx", 13, -1},
-    {"conv2dWeightGradient", op_conv2d_weight_gradient, "xyw", 13, -1},
-    {"l1Forward", op_l1_forward, "xwy", 13, -1},
-    {"l1InputGradient", op_l1_input_gradient, "xwyx", 13, -1},
-    {"l1WeightGradient", op_l1_weight_gradient, "xwyw", 13, -1},
-    {"channelMoments", op_channel_moments, "rbb", 2, -1},
-    {"channelAffine", op_channel_affine, "rbbr", 3, -1},
-    {"batchNormGradient", op_batch_norm_gradient, "rrrbbbrbb", 3, -1},
-    {"relu", op_relu, "==", 0, -1},
-    {"reluGradient", op_relu_gradient, "===", 0, -1},
-    {"add", op_add, "===", 1, -1},
-    {"axpy", op_axpy, "==", 1, -1},
-    {"scale", op_scale, "=", 1, -1},
-    {"sumOfSquares", op_sum_of_squares, "=", 0, -1},
-    {"globalAveragePool", op_global_average_pool, "sp", 3, -1},
-    {"globalAveragePoolGradient", op_global_average_pool_gradient, "ps", 3, -1},
-    {"softmaxCrossEntropy", op_softmax_cross_entropy, "raar", 3, 1},
-    {"powerOfTwo", op_power_of_two, "==", 2, -1},
-    {"sgdStep", op_sgd_step, "===", 4, -1},
-    {"probe", op_probe, "", 2, -1},
+    {"conv2dForward", op_conv2d_forward, "xwy", GEOMETRY, -1},
+    {"conv2dInputGradient", op_conv2d_input_gradient, "ywx", GEOMETRY, -1},
+    {"conv2dWeightGradient", op_conv2d_weight_gradient, "xyw", GEOMETRY, -1},
+    {"l1Forward", op_l1_forward, "xwy", GEOMETRY, -1},
+    {"l1InputGradient", op_l1_input_gradient, "xwyx", GEOMETRY, -1},
+    {"l1WeightGradient", op_l1_weight_gradient, "xwyw", GEOMETRY, -1},
+    {"channelMoments", op_channel_moments, "rbb", "nn", -1},
+    {"channelAffine", op_channel_affine, "rbbr", "nni", -1},
+    {"batchNormGradient", op_batch_norm_gradient, "rrrbbbrbb", "nni", -1},
+    {"relu", op_relu, "==", "", -1},
+    {"reluGradient", op_relu_gradient, "===", "", -1},
+    {"add", op_add, "===", "i", -1},
+    {"axpy", op_axpy, "==", "f", -1},
+    {"scale", op_scale, "=", "f", -1},
+    {"sumOfSquares", op_sum_of_squares, "=", "", -1},
+    {"globalAveragePool", op_global_average_pool, "sp", "nnn", -1},
+    {"globalAveragePoolGradient", op_global_average_pool_gradient, "ps", "nnn", -1},
+    {"softmaxCrossEntropy", op_softmax_cross_entropy, "raar", "nnf", 1},
+    {"powerOfTwo", op_power_of_two, "==", "ii", -1},
+    {"sgdStep", op_sgd_step, "===", "ffff", -1},
+    {"probe", op_probe, "", "cn", -1},
 };
+
+/* Whether a number is what its letter says; the kernels' integers then hold it. */
+static int is_allowed(char kind, double number) {
+  if (kind == 'f') return 1;
+  const double least = kind == 'p' ? 1 : kind == 'i' ? INT32_MIN : 0;
+  const double most = kind == 'n' ? (double)(1LL << 53) : INT32_MAX;
+  return number >= least && number <= most && number == (double)(int64_t)number; /* a NaN fails the first test */
+}
 
 static double floats_needed(char size, const call *c) {
   const double *n = c->number;
@@ -215,6 +228,13 @@ static double floats_needed(char size, const call *c) {
   }
 }
 
+/* The first label outside [0, classes), or NULL. */
+static const int32_t *foreign_label(const int32_t *labels, double count, double classes) {
+  for (const int32_t *end = labels + (long)count; labels < end; labels++)
+    if (*labels < 0 || *labels >= classes) return labels;
+  return NULL;
+}
+
 static napi_value fail(napi_env env, const char *code, const char *name, const char *what) {
   char message[200];
   snprintf(message, sizeof message, "%s: %s", name, what);
@@ -228,22 +248,40 @@ static napi_value invoke(napi_env env, napi_callback_info info) {
   void *data;
   if (napi_get_cb_info(env, info, &count, arguments, NULL, &data) != napi_ok) return NULL;
   const op *o = data;
-  const int buffers = (int)strlen(o->sizes);
+  const int buffers = (int)strlen(o->sizes), numbers = (int)strlen(o->numbers);
   call c;
   c.result = 0;
-  if (count < (size_t)(buffers + o->numbers)) return fail(env, "BAD_CALL", o->name, "too few arguments");
+  if (count < (size_t)(buffers + numbers)) return fail(env, "BAD_CALL", o->name, "too few arguments");
   for (int i = 0; i < buffers; i++) {
     napi_typedarray_type type;
     if (napi_get_typedarray_info(env, arguments[i], &type, &c.length[i], &c.data[i], NULL, NULL) != napi_ok ||
-        type != (i == o->integers ? napi_int32_array : napi_float32_array))
+        type != (i == o->labels ? napi_int32_array : napi_float32_array))
       return fail(env, "BAD_CALL", o->name, "an argument is not the typed array it should be");
   }
-  for (int i = 0; i < o->numbers; i++)
+  for (int i = 0; i < numbers; i++) {
     if (napi_get_value_double(env, arguments[buffers + i], &c.number[i]) != napi_ok)
       return fail(env, "BAD_CALL", o->name, "an argument is not a number");
+    if (!is_allowed(o->numbers[i], c.number[i])) {
+      char what[100];
+      snprintf(what, sizeof what, "%g is not a %s", c.number[i],
+               o->numbers[i] == 'i'   ? "whole number"
+               : o->numbers[i] == 'p' ? "positive count"
+                                      : "count");
+      return fail(env, "BAD_CALL", o->name, what);
+    }
+  }
   for (int i = 0; i < buffers; i++)
     if ((double)c.length[i] < floats_needed(o->sizes[i], &c))
       return fail(env, "BAD_CALL", o->name, "a buffer is shorter than its shape");
+  if (o->labels >= 0) {
+    const int32_t *label = foreign_label(c.data[o->labels], c.number[0], c.number[1]);
+    if (label) {
+      char message[100];
+      snprintf(message, sizeof message, "%s: label %d is outside the %.0f classes", o->name, (int)*label, c.number[1]);
+      napi_throw_range_error(env, "BAD_CALL", message);
+      return NULL;
+    }
+  }
 
   sa_engine_enter();
   const int status = o->run(&c);

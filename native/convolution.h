@@ -37,7 +37,7 @@ typedef struct {
   const float *const *source; /* [segments][MAX_TILE] */
   long segments, length;
   long source_shift; /* added to every source pointer: first channel of the group */
-  const float *packed; /* [segments * length][NV * WIDTH] */
+  const float *packed; /* [segments * length / fold][NV * WIDTH] */
   int accumulate; /* add to what the destination holds */
   float *const *destination; /* [P] */
   const float *const *aux; /* [P], the x of the clamped gradient */
@@ -242,6 +242,10 @@ static void point_tile(const gather *c, const phase *f, long tile, long first, l
   if (taps > 0 && valid >= 2 * MAX_TILE) prefetch_tile(c, to, c->backward ? 0 : taps - 1);
 }
 
+/* Packed weights that one load of `fold` source floats meets, in a block of nv vectors of channels: folded, it is
+ * always two vectors, however few the channels. */
+static long packed_step(const gather *c, long nv) { return (c->fold > 1 ? 2 : nv) * WIDTH; }
+
 /* Runs the kernels of a tile over `segments` segments, the first being tap `first`. */
 static void run_tile(const gather *c, const phase *f, const tile_pointers *at, long segments, long first) {
   const long reduction = f->taps * c->length;
@@ -253,8 +257,9 @@ static void run_tile(const gather *c, const phase *f, const tile_pointers *at, l
           .segments = segments,
           .length = c->length,
           .source_shift = group * c->length,
-          /* folded weights fit in the same room */
-          .packed = c->packed + f->packed + ((group * c->vectors + v) * reduction + first * c->length * nv) * WIDTH,
+          /* a block has room for unfolded weights; folded by four they fill half of it */
+          .packed = c->packed + f->packed + (group * c->vectors + v) * reduction * WIDTH +
+                    first * (c->length / c->fold) * packed_step(c, nv),
           .accumulate = first > 0,
           .destination = at->destination,
           .aux = at->aux,
@@ -342,7 +347,7 @@ static void gather_tiles(void *context, long first, long last) {
   }
 }
 
-/* Packs the weights of one group of one phase as [block][tap][k][block's channels], zero beyond the last channel.
+/* Packs the weights of one group of one phase as [block][tap][k / fold][channel][fold], zero beyond the last channel.
  * k runs over the source channels and the column over the destination channels of the group. */
 static void pack_group(const gather *c, const phase *f, const int32_t *tap_of, long group) {
   const sa_geometry *g = c->g;
@@ -350,7 +355,7 @@ static void pack_group(const gather *c, const phase *f, const int32_t *tap_of, l
   const long reduction = f->taps * c->length;
   const long k_stride = c->backward ? 1 : g->out_channels, column_stride = c->backward ? g->out_channels : 1;
   for (long v = 0; v < c->vectors;) {
-    const long nv = min_long(2, c->vectors - v), wide = fold > 1 ? 2 * WIDTH : nv * WIDTH;
+    const long nv = min_long(2, c->vectors - v), wide = packed_step(c, nv);
     const long columns = min_long(nv * WIDTH, c->columns - v * WIDTH);
     float *to = c->packed + f->packed + (group * c->vectors + v) * reduction * WIDTH;
     for (long t = 0; t < f->taps; t++) {

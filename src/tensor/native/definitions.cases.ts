@@ -86,7 +86,69 @@ export const geometries: readonly (readonly [string, ConvGeometry])[] = [
     'stride beyond the kernel',
     geometry({ inChannels: 5, outChannels: 3, stride: 4, padTop: 0, padLeft: 0, outHeight: 2, outWidth: 3 }),
   ],
+  [
+    'more taps than one go in every phase of the input gradient',
+    geometry({
+      batch: 2,
+      inChannels: 2,
+      outChannels: 4,
+      kernelHeight: 19,
+      kernelWidth: 18,
+      stride: 2,
+      padTop: 9,
+      padLeft: 8,
+      outHeight: 5,
+      outWidth: 6,
+    }),
+  ],
+  ...manyTaps(),
 ];
+
+/**
+ * Kernels of more taps than the C code takes in one go (64), for every way it lays out weights: a few source channels
+ * times a few destination channels are folded by two or four, depending on both and on the width of the vectors (4, 8
+ * or 16 lanes). Input gradients swap the two, and with a stride have a part of the taps per phase.
+ */
+function manyTaps(): [string, ConvGeometry][] {
+  const kernels = [
+    [9, 9],
+    [10, 7],
+    [1, 70],
+  ] as const;
+  const layers = [
+    [4, 2, 1],
+    [2, 4, 1],
+    [4, 4, 1],
+    [4, 8, 1],
+    [8, 3, 1],
+    [6, 8, 1],
+    [6, 16, 1],
+    [3, 7, 1],
+    [3, 40, 1],
+    [8, 16, 2],
+    [12, 6, 3],
+    [6, 12, 3],
+  ] as const;
+  return kernels.flatMap(([kernelHeight, kernelWidth]) =>
+    layers.map(([inChannels, outChannels, groups]): [string, ConvGeometry] => [
+      `${kernelHeight}x${kernelWidth}, ${inChannels} to ${outChannels} channels, ${groups} groups`,
+      geometry({
+        batch: 2,
+        inHeight: 5,
+        inWidth: 7,
+        inChannels,
+        outHeight: 5,
+        outWidth: 7,
+        outChannels,
+        kernelHeight,
+        kernelWidth,
+        padTop: kernelHeight >> 1,
+        padLeft: kernelWidth - 3, // so that the last taps meet the map, not only padding
+        groups,
+      }),
+    ]),
+  );
+}
 
 /** Reproducible values between -1 and 1 in a buffer of the device. */
 export function values(kernels: Kernels, length: number, label: string): Float32Array {
@@ -162,13 +224,15 @@ function largestError(actual: Float32Array, expected: Float64Array): number {
   return worst;
 }
 
-/** Throws when an op of some layer is further from its definition than rounding explains. */
+/** Throws, naming all of them, when ops of some layers are further from their definitions than rounding explains. */
 export function checkDefinitions(kernels: Kernels): void {
+  const failures: string[] = [];
   for (const [name, g] of geometries) {
     const [actual, expected] = [convolutionResults(kernels, g), definitions(kernels, g)];
     for (const [op, exact] of Object.entries(expected)) {
       const error = largestError(actual[op]!, exact);
-      if (!(error < 3e-5)) throw new Error(`${op} of ${name} is off by ${error}`);
+      if (!(error < 3e-5)) failures.push(`${op} of ${name} is off by ${error}`);
     }
   }
+  if (failures.length > 0) throw new Error(failures.join('\n'));
 }

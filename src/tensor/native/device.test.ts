@@ -138,6 +138,47 @@ suite('native device', () => {
     expect(() => kernels.relu(x, kernels.allocate(9))).toThrow('relu: a buffer is shorter than its shape');
   });
 
+  it.each([
+    ['batch', NaN, 'nan is not a count'],
+    ['inChannels', 1.5, '1.5 is not a count'],
+    ['outHeight', -1, '-1 is not a count'],
+    ['padTop', -1, '-1 is not a count'],
+    ['padLeft', NaN, 'nan is not a count'],
+    ['kernelWidth', Infinity, 'inf is not a count'],
+    ['inWidth', 2 ** 31, '2.14748e+09 is not a count'],
+    ['stride', 0, '0 is not a positive count'],
+    ['groups', NaN, 'nan is not a positive count'],
+  ] as const)('refuses a geometry whose %s is %d', (field, value, problem) => {
+    const g = geometry({ [field]: value });
+    const [x, y, w] = [5 * 99 * 16, 5 * 99 * 16, 9 * 16 * 16].map((length) => kernels.allocate(length)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    expect(() => kernels.conv2dForward(g, x, w, y)).toThrow(`conv2dForward: ${problem}`);
+    expect(() => kernels.conv2dInputGradient(g, y, w, x)).toThrow(`conv2dInputGradient: ${problem}`);
+    expect(() => kernels.conv2dWeightGradient(g, x, y, w)).toThrow(`conv2dWeightGradient: ${problem}`);
+    expect(() => kernels.l1Forward(g, x, w, y)).toThrow(`l1Forward: ${problem}`);
+    expect(() => kernels.l1InputGradient(g, x, w, y, x)).toThrow(`l1InputGradient: ${problem}`);
+    expect(() => kernels.l1WeightGradient(g, x, w, y, w)).toThrow(`l1WeightGradient: ${problem}`);
+  });
+
+  it('refuses sizes and exponents that are not whole', () => {
+    const x = kernels.allocate(10);
+    expect(() => kernels.channelMoments(NaN, 2, x, x, x)).toThrow('channelMoments: nan is not a count');
+    expect(() => kernels.globalAveragePool(1, -5, 2, x, x)).toThrow('globalAveragePool: -5 is not a count');
+    expect(() => kernels.powerOfTwo(NaN, 1, x, x)).toThrow('powerOfTwo: nan is not a whole number');
+    expect(() => kernels.powerOfTwo(-7, 0.5, x, x)).toThrow('powerOfTwo: 0.5 is not a whole number');
+  });
+
+  it.each([-1, 5, 2 ** 31 - 1, -(2 ** 31)])('refuses label %d of 5 classes', (label) => {
+    const [logits, losses, dlogits] = [kernels.allocate(10), kernels.allocate(2), kernels.allocate(10)];
+    const run = (): void =>
+      kernels.softmaxCrossEntropy(2, 5, 0.1, logits, Int32Array.of(4, label), losses, dlogits);
+    expect(run).toThrow(RangeError);
+    expect(run).toThrow(`softmaxCrossEntropy: label ${label} is outside the 5 classes`);
+  });
+
   it('works from several JavaScript threads at once and outlives them', async () => {
     setThreads(3);
     const g = geometry({});

@@ -10,7 +10,7 @@ import { Tensor } from '../tensor.js';
 
 /**
  * Mean cross-entropy of logits [N, C] or [N, 1, 1, C] against class indices, with label smoothing: a tensor [1].
- * The targets are (1 - smoothing) onehot + smoothing / C. @throws ShapeError
+ * The targets are (1 - smoothing) onehot + smoothing / C. @throws ShapeError, and RangeError for a label outside [0, C)
  */
 export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothing = 0): Tensor {
   const batch = logits.shape[0] as number;
@@ -18,6 +18,11 @@ export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothin
   if (labels.length !== batch || logits.shape[logits.shape.length - 1] !== classes)
     throw new ShapeError(
       `softmaxCrossEntropy: logits ${shapeText(logits.shape)} and ${labels.length} labels`,
+    );
+  const foreign = labels.find((label) => label < 0 || label >= classes);
+  if (foreign !== undefined)
+    throw new RangeError(
+      `softmaxCrossEntropy: label ${foreign} is outside the ${classes} classes (0 to ${classes - 1})`,
     );
   const dlogits = Tensor.temporary([logits.size]);
   return record(
