@@ -34,6 +34,13 @@ const importRules = floors.map((floor, height) => {
           })),
         },
       ],
+      'no-restricted-syntax': [
+        'error',
+        ...forbidden.map((other) => ({
+          selector: `ImportExpression > Literal[value=/^([.][.][/])+${other}[/]/]`,
+          message: `'${floor}' stands below or beside '${other}': imports go down the floors only (CONTRIBUTING.md)`,
+        })),
+      ],
     },
   };
 });

@@ -34,7 +34,7 @@ const network = trainNetwork(
   {
     name: 'example',
     architecture,
-    data,
+    data: data.learning,
     seed: 1,
     augmentation: { cropPadding: 1, flip: false },
     schedule: {

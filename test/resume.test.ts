@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { takeLock } from '../src/base/process-lock.js';
 import { decodeSafetensors } from '../src/nn/safetensors.js';
 import {
   comparable,
@@ -190,7 +191,7 @@ describe('a damaged or foreign run', () => {
 
   it('that another process works on is refused', async () => {
     const folder = copy();
-    writeFileSync(join(folder, '.lock'), String(process.pid));
+    expect(takeLock(join(folder, '.lock'))).toBeUndefined();
     expect(await refusal(folder)).toContain(`process ${process.pid} is working on this run`);
   });
 

@@ -11,7 +11,7 @@ import { runOnnx } from '../src/nn/onnx/run-onnx.cases.js';
 import { silentHost } from '../src/pipeline/host.js';
 import { checkConfig, runConfigSchema } from '../src/pipeline/config.js';
 import { loadModel } from '../src/pipeline/model-files.js';
-import { prepareData, type PreparedData } from '../src/pipeline/prepared-data.js';
+import { prepareData } from '../src/pipeline/prepared-data.js';
 import { subnetJudge, trainSupernet } from '../src/pipeline/supernet-phases.js';
 import type { RunResult } from '../src/pipeline/result.js';
 import { createMiniSpace, uniformGenome } from '../src/spaces/mini/space.js';
@@ -268,22 +268,27 @@ describe('the test part', () => {
   it('is not opened before retraining, and nothing the judge is given leads to it', async () => {
     const resolved = checkConfig(runConfigSchema, toyConfig(data, join(home, 'runs')), 'toy');
     const prepared = await prepareData(resolved);
-    // A judge that reached for the test images would meet a trap instead of them.
-    const trap = new Proxy(prepared.dataset.test, {
-      get: () => {
-        throw new Error('the test part was read');
-      },
-    });
-    const guarded: PreparedData = { ...prepared, dataset: { ...prepared.dataset, test: trap } };
+    const { test } = prepared.dataset;
+    const reachable = new Set<unknown>();
+    const walk = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null || reachable.has(value)) return;
+      reachable.add(value);
+      if (!ArrayBuffer.isView(value)) Object.values(value).forEach(walk);
+      else reachable.add(value.buffer);
+    };
+    walk(prepared.learning);
+    for (const hidden of [test, test.images, test.labels, test.images.buffer])
+      expect(reachable.has(hidden)).toBe(false);
+    expect(reachable.has(prepared.dataset.train.images)).toBe(true);
     const space = createMiniSpace({ ...resolved.space, input: prepared.shape, classes: 4 });
     const supernet = trainSupernet(
       resolved,
       space,
-      guarded,
+      prepared.learning,
       { everySeconds: 60, resumeFrom: undefined, save: () => undefined },
       silentHost,
     );
-    const judge = subnetJudge(resolved, guarded, guarded.splits.forSearch(), supernet);
+    const judge = subnetJudge(resolved, prepared.learning, supernet);
     expect(judge(uniformGenome(space, 'add'))).toBeGreaterThan(0);
     expect(prepared.splits.testAccesses).toEqual([]);
     supernet.dispose();

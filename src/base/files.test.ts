@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -96,3 +96,11 @@ describe('readJson', () => {
     expect(readJson(path)).toEqual({ a: [1] });
   });
 });
+
+it.skipIf(!existsSync('/proc/self'))(
+  'says at once that nothing can be written where the system makes no folders',
+  () => {
+    expect(() => writeFileAtomic('/proc/nowhere/deep/file', 'x')).toThrow(OutputError);
+    expect(() => appendLine('/proc/nowhere/log', 'x')).toThrow(OutputError);
+  },
+);

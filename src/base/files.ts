@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
   writeSync,
 } from 'node:fs';
@@ -25,7 +26,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
     const file = openSync(temporary, 'w');
     try {
@@ -39,6 +40,25 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
   } catch (error) {
     removeQuietly(temporary);
     throw outputError(path, error);
+  }
+}
+
+/**
+ * Makes a folder and its parents, one by one: Node's recursive mkdir never returns where a parent exists but refuses
+ * children with ENOENT (/proc). @throws the system's error
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) {
+    if (!statSync(path).isDirectory()) mkdirSync(path);
+    return;
+  }
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!isSystemError(error, 'EEXIST')) throw error;
   }
 }
 
@@ -59,7 +79,7 @@ function writeWhole(file: number, bytes: Uint8Array): void {
 /** Appends one line to an append-only log and syncs it. @throws OutputError as {@link writeFileAtomic}. */
 export function appendLine(path: string, line: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = openSync(path, 'a');
     try {
       writeWhole(file, Buffer.from(`${line}\n`, 'utf8'));

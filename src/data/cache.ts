@@ -12,7 +12,6 @@ import {
   closeSync,
   fstatSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readSync,
   readdirSync,
@@ -22,6 +21,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '../base/files.js';
 import { allocateImages, allocateLabels, imageLength, type ImagePart, type LoadedImages } from './dataset.js';
 
 const MAGIC = 'SANCACHE';
@@ -93,7 +93,7 @@ export function readCache(path: string): { loaded: LoadedImages; notices: readon
 export function writeCache(path: string, loaded: LoadedImages, notices: readonly string[]): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = openSync(temporary, 'w');
     try {
       const { name, height, width, channels, classes, fingerprint, train, test } = loaded;

@@ -18,7 +18,7 @@ export class BatchNorm implements Module {
   readonly #beta: Tensor;
   readonly #mean: Float32Array;
   readonly #variance: Float32Array;
-  #recalibrationBatches = 0;
+  #recalibrationRows = 0;
 
   /** `name` prefixes the names of the parameters; `relu` applies max(0, .) to the result; gamma starts at `gamma`. */
   constructor(
@@ -57,12 +57,13 @@ export class BatchNorm implements Module {
           relu: this.relu,
         },
       );
-    const rate = mode === Mode.Training ? runningMomentum : 1 / ++this.#recalibrationBatches;
+    const rows = x.size / this.#mean.length;
+    if (mode === Mode.Recalibration) this.#recalibrationRows += rows;
+    const rate = mode === Mode.Training ? runningMomentum : rows / this.#recalibrationRows;
     return batchNorm(x, this.#gamma, this.#beta, {
       epsilon,
       relu: this.relu,
       onMoments: ({ mean, variance }) => {
-        const rows = x.size / mean.length;
         follow(this.#mean, mean, rate, 1);
         follow(this.#variance, variance, rate, rows > 1 ? rows / (rows - 1) : 1);
       },
@@ -71,7 +72,7 @@ export class BatchNorm implements Module {
 
   /** Makes the next recalibration start from nothing. */
   resetStatistics(): void {
-    this.#recalibrationBatches = 0;
+    this.#recalibrationRows = 0;
   }
 
   lower(graph: OnnxGraph, input: string): string {

@@ -6,7 +6,6 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
 import { listFamilies } from '../operators/registry.js';
-import type { Schedule } from '../training/schedule.js';
 
 const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -41,11 +40,14 @@ export const dataSettings = {
 };
 
 const searchSettings = z.strictObject({
+  /** `evolution` as published, or `random` as its control; random search only takes generations and population. */
+  strategy: z.enum(['evolution', 'random']).default('evolution'),
   generations: count.default(20),
   population: count.default(50),
   parents: count.default(10),
-  mutations: z.int().min(0).default(25),
-  crossovers: z.int().min(0).default(25),
+  /** Half the population each when left out. */
+  mutations: z.int().min(0).optional(),
+  crossovers: z.int().min(0).optional(),
   mutationRate: fraction.default(0.2),
   resampleRate: fraction.default(0.2),
   /** Training images that recalibrate the batch norms of a subnet before it is judged. */
@@ -91,11 +93,6 @@ export const runConfigSchema = z.strictObject({
 /** What a person writes: everything with a default may be left out. */
 export type RunConfigInput = z.input<typeof runConfigSchema>;
 export type RunConfig = Readonly<z.output<typeof runConfigSchema>>;
-
-/** The schedule as the training floor takes it. */
-export function scheduleOf(settings: RunConfig['retrain']): Schedule {
-  return settings;
-}
 
 export interface Preset {
   readonly description: string;
@@ -175,17 +172,20 @@ export function checkConfig<T extends z.ZodType>(schema: T, values: unknown, whe
   // With the input, to tell a missing key from one of the wrong type.
   const parsed = schema.safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
-  throw new OptionError(`${where}: ${describeIssue(parsed.error.issues[0] as z.core.$ZodIssue)}`);
+  // A misspelt key comes first: it is often why another one is missing.
+  const { issues } = parsed.error;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
+  throw new OptionError(`${where}: ${describeIssue(issue as z.core.$ZodIssue)}`);
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     const key = [...path, issue.keys[0]].join('.');
-    return `unknown key '${key}'; see 'shiftaddnas search --help' and the README for the keys there are`;
+    return `unknown key '${key}'; examples/cifar10.yaml lists every key`;
   }
   const key = path.join('.');
   if (issue.code === 'invalid_type' && issue.input === undefined)
-    return `'${key}' is missing (${issue.message})`;
+    return `'${key}' is missing; give it in the configuration, by a flag or by a preset`;
   return `'${key}': ${issue.message}`;
 }

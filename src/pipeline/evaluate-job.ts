@@ -44,15 +44,21 @@ export async function runEvaluateJob(request: EvaluateRequest, host: JobHost): P
   const { network, info } = loadModel(model);
   const { architecture } = network;
   const dataset = await loadDataset(request.data, {
+    seed: info.seed,
     ...(imageSize !== undefined && { imageSize }),
     onNotice: (message) => host.send({ type: 'notice', message }),
     onProgress: (progress) => host.send({ type: 'loading', ...progress }),
   });
   requireFitting(architecture, dataset, model);
+  if (dataset.classes.join('\n') !== info.classes.join('\n'))
+    host.send({
+      type: 'notice',
+      message: `the classes of ${dataset.spec} have other names or another order than those the model was trained on (${info.classes.slice(0, 3).join(', ')}, ...); they are compared by position`,
+    });
   host.send({ type: 'phase', phase: 'evaluate', state: 'started' });
-  const splits = splitDataset(dataset, { seed: 0, searchValidation: 0 });
+  const splits = splitDataset(dataset, { seed: info.seed, searchValidation: 0 });
   const { height, width, channels } = dataset;
-  const data = { dataset, shape: { height, width, channels }, splits, statistics: info.statistics };
+  const data = { shape: { height, width, channels }, statistics: info.statistics };
   const subset = split === 'test' ? splits.openTest(`evaluation of ${model}`) : splits.train;
   const accuracy = networkAccuracy(network, data, subset);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));

@@ -13,7 +13,6 @@ export interface SearchProgress {
   /** Over the whole search. */
   readonly evaluated: number;
   readonly bestAccuracy: number;
-  readonly bestEnergyMj: number;
 }
 
 export type JobMessage =

@@ -27,6 +27,7 @@ const info: ModelInfo = {
   dataset: 'toy',
   classes: ['a', 'b', 'c', 'd', 'e'],
   statistics: { mean: [0.4, 0.5, 0.3], std: [0.2, 0.25, 0.3] },
+  seed: 3,
 };
 const batch = 3;
 

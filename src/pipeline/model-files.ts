@@ -27,12 +27,15 @@ export interface ModelInfo {
   readonly classes: readonly string[];
   /** Normalisation of the input: (pixel / 255 - mean) / std, per channel. */
   readonly statistics: ChannelStatistics;
+  /** Seed of its data splits: evaluation must hold out the same test part. */
+  readonly seed: number;
 }
 
 const infoSchema = z.object({
   dataset: z.string(),
   classes: z.array(z.string()),
   statistics: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
+  seed: z.int().min(0),
 });
 
 /** Writes architecture.json and model.safetensors into `folder`. */

@@ -55,26 +55,23 @@ export function layerCostRecords(
   );
 }
 
-/** Width factors tried when a baseline is scaled down. */
-const scalingSteps = 96;
+/** Width factors tried when a baseline is scaled down: sixteenths, which keep the usual widths whole and divisible. */
+const scalingSteps = 16;
 
 /**
- * The network of `architecture`'s shape with all widths scaled down that does the most operations within `energyMj`:
- * the strongest multiplying baseline at the winner's energy. The thinnest tried when none fits.
+ * Of the networks of `architecture`'s shape with scaled widths (those between blocks and those inside them apart), the
+ * one that does the most operations within `energyMj`: the strongest baseline that multiplies at the winner's energy.
+ * Undefined when even the thinnest costs more.
  */
 export function scaledToEnergy(
   architecture: Architecture,
   energyMj: number,
   profile: AcceleratorProfile,
-): Architecture {
-  const candidates = new Map<string, Architecture>();
-  for (let step = scalingSteps; step >= 4; step--) {
-    const scaled = scaleWidths(architecture, step / scalingSteps);
-    const widths = scaled.blocks.flatMap(({ midChannels, outChannels }) => [midChannels, outChannels]);
-    const key = [scaled.stem.channels, ...widths].join();
-    if (!candidates.has(key)) candidates.set(key, scaled);
-  }
-  const byWidth = [...candidates.values()];
-  const fitting = byWidth.find((scaled) => networkCost(scaled, profile).energyMj <= energyMj);
-  return fitting ?? (byWidth.at(-1) as Architecture);
+): Architecture | undefined {
+  const factors = Array.from({ length: scalingSteps }, (_, i) => (i + 1) / scalingSteps);
+  return factors
+    .flatMap((factor) => factors.map((midFactor) => scaleWidths(architecture, factor, midFactor)))
+    .map((scaled) => ({ scaled, operations: operationTotal(scaled) }))
+    .sort((a, b) => b.operations - a.operations)
+    .find(({ scaled }) => networkCost(scaled, profile).energyMj <= energyMj)?.scaled;
 }

@@ -14,12 +14,23 @@ import type { RunConfig } from './config.js';
 
 export type DataSettings = Pick<RunConfig, 'data' | 'seed' | 'imageSize' | 'split' | 'augmentation'>;
 
-export interface PreparedData {
-  readonly dataset: ImageDataset;
+/** How pixels of any split become inputs. */
+export interface InputForm {
   readonly shape: ImageShape;
-  readonly splits: DataSplits;
   /** Of the training part; applied to every split. */
   readonly statistics: ChannelStatistics;
+}
+
+/** All that training and search are given. Nothing in it leads to a test image. */
+export interface LearningData extends InputForm {
+  readonly train: ImageSubset;
+  readonly searchValidation: ImageSubset;
+}
+
+export interface PreparedData extends InputForm {
+  readonly dataset: ImageDataset;
+  readonly splits: DataSplits;
+  readonly learning: LearningData;
 }
 
 /** Loads, splits and measures. @throws DataError, OptionError */
@@ -40,12 +51,13 @@ export async function prepareData(
   const { height, width, channels } = dataset;
   const shape = { height, width, channels };
   const statistics = channelStatistics(splits.train.images, splits.train.indices, shape);
-  return { dataset, shape, splits, statistics };
+  const { train, searchValidation } = splits.forSearch();
+  return { dataset, shape, splits, statistics, learning: { shape, statistics, train, searchValidation } };
 }
 
 /** Opens the augmented, shuffled batches of a training, at any epoch and step. `label` names the random stream. */
 export function openTrainingBatches(
-  data: PreparedData,
+  data: LearningData,
   options: {
     readonly seed: number;
     readonly label: string;
@@ -54,18 +66,18 @@ export function openTrainingBatches(
     readonly start: { readonly epoch: number; readonly step: number };
   },
 ): BatchSource {
-  const { images, labels, indices } = data.splits.train;
+  const { images, labels, indices } = data.train;
   return openLoader({ images, labels, indices, shape: data.shape, ...data.statistics, ...options });
 }
 
 /** Batches of a split without augmentation, normalised, in order. One buffer is reused unless copied. */
 export function evaluationBatches(
-  data: PreparedData,
+  { shape, statistics }: InputForm,
   subset: Pick<ImageSubset, 'images' | 'labels' | 'indices'>,
   batchSize: number,
 ): Iterable<EvaluationBatch> {
   const { images, labels, indices } = subset;
-  return batchesOf({ images, labels, indices, shape: data.shape, batchSize, ...data.statistics });
+  return batchesOf({ images, labels, indices, shape, batchSize, ...statistics });
 }
 
 /** The same batches held in memory, for data that is read again and again. */

@@ -8,11 +8,12 @@
  *     networks/NAME/       architecture.json and model.safetensors of every retrained network
  *     result.json, model.safetensors, architecture.json, model.onnx, report.html
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { accessSync, constants, existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError, OutputError, isSystemError, messageOf } from '../base/errors.js';
-import { appendLine, dropTornLine, readJson, writeFileAtomic } from '../base/files.js';
+import { appendLine, dropTornLine, makeFolder, readJson, writeFileAtomic } from '../base/files.js';
+import { releaseLock, takeLock } from '../base/process-lock.js';
 import { decodeSafetensors, encodeSafetensors, type SafetensorsContent } from '../nn/safetensors.js';
 import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunEvent } from './result.js';
@@ -66,15 +67,29 @@ export class RunFolder {
     // A run that was killed before it wrote its configuration has begun nothing.
     if (names.some((name) => name !== lockFile && !leftover.test(name)))
       throw new OutputError(
-        `${this.path} already holds files; go on with it by --resume ${this.path}, or choose another --name or --out`,
+        `${this.path} already holds files; go on with it by --resume ${this.path}, or choose another folder`,
       );
+  }
+
+  /** Checks before long work that the folder can be made and written. @throws OutputError */
+  requireWritable(): void {
+    let existing = resolve(this.path);
+    while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+    try {
+      accessSync(existing, constants.W_OK | constants.X_OK);
+      if (!statSync(existing).isDirectory()) throw new Error(`${existing} is not a folder`);
+    } catch (error) {
+      throw new OutputError(`${this.path}: cannot write here (${messageOf(error)}); choose another --out`, {
+        cause: error,
+      });
+    }
   }
 
   /** Makes the folder. @throws OutputError when it holds anything already or cannot be written */
   create(): void {
     this.requireFresh();
     try {
-      mkdirSync(this.path, { recursive: true });
+      makeFolder(this.path);
       accessSync(this.path, constants.W_OK);
     } catch (error) {
       throw new OutputError(`${this.path}: cannot write here (${messageOf(error)}); choose another --out`, {
@@ -85,18 +100,16 @@ export class RunFolder {
 
   /** Takes the folder for this process. @throws OutputError when another living process works on it */
   lock(): void {
-    const path = this.file(lockFile);
-    const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : NaN;
-    if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder))
+    const holder = takeLock(this.file(lockFile));
+    if (holder !== undefined)
       throw new OutputError(`${this.path}: process ${holder} is working on this run; wait for it or stop it`);
-    writeFileAtomic(path, String(process.pid));
     for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' }))
       if (leftover.test(basename(name))) rmSync(this.file(name), { force: true });
     dropTornLine(this.file('events.jsonl'));
   }
 
   unlock(): void {
-    rmSync(this.file(lockFile), { force: true });
+    releaseLock(this.file(lockFile));
   }
 
   /** The saved state; undefined when the run has none yet. @throws FileError for another version or another identity */
@@ -196,13 +209,4 @@ export function readEvents(path: string): readonly RunEvent[] {
       });
     }
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return isSystemError(error, 'EPERM');
-  }
 }

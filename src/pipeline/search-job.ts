@@ -13,14 +13,13 @@ import { familyNamed } from '../operators/registry.js';
 import { isRelative, parseBudget, resolveBudget } from '../search/budget.js';
 import { limitedQuantities, meets, type Budget } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
-import { findFeasible } from '../search/nearest.js';
 import { keyOf } from '../search/sampling.js';
-import { bestOf, type Candidate, type SearchState } from '../search/strategy.js';
+import { bestOf, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
 import { describeDevice } from '../tensor/device.js';
-import { scheduleOf, type RunConfig } from './config.js';
+import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf } from './machine.js';
 import { loadModel, onnxModel, saveModel, type ModelInfo } from './model-files.js';
@@ -32,13 +31,14 @@ import {
   rememberedCosts,
   scaledToEnergy,
 } from './network-costs.js';
+import { Phases, type PhaseClock, type RunStateDraft } from './phases.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import type { NetworkResult, RunEvent, RunResult } from './result.js';
 import { RunFolder, type RunState } from './run-folder.js';
 import {
-  evolutionFor,
   restoreSupernet,
   searchWith,
+  strategyFor,
   subnetJudge,
   supernetWeights,
   trainSupernet,
@@ -56,6 +56,9 @@ interface Job {
   readonly profile: AcceleratorProfile;
   readonly budget: Budget;
   readonly costOf: CostOf;
+  readonly strategy: SearchStrategy;
+  /** The strategy's empty state; making it proves that the budget can be met. */
+  readonly start: SearchState;
   readonly identity: string;
 }
 
@@ -79,6 +82,7 @@ export async function runSearchJob(
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const folder = new RunFolder(path);
   if (!options.resume) folder.requireFresh();
+  folder.requireWritable();
   const data = await prepareData(config, {
     onNotice: (message) => host.send({ type: 'notice', message }),
     onProgress: (progress) => host.send({ type: 'loading', ...progress }),
@@ -88,15 +92,29 @@ export async function runSearchJob(
   const costOf = rememberedCosts(space, profile);
   const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
   const budget = resolveBudget(request, costOf(reference));
-  findFeasible(space, costOf, budget);
-  requireBatches(data, 'supernet', config.supernet);
-  requireBatches(data, 'retrain', config.retrain);
+  const strategy = strategyFor(config, space, costOf, budget);
+  const start = strategy.start();
+  requireBatches(data.learning, 'supernet', config.supernet);
+  requireBatches(data.learning, 'retrain', config.retrain);
   if (!options.resume) folder.create();
   folder.lock();
   try {
-    const identity = identityOf(config, data, space);
-    const job: Job = { config, folder, host, data, space, profiles, profile, budget, costOf, identity };
-    return runPhases(job, folder.readState(identity), options);
+    const identity = identityOf(config, data, space, profiles);
+    const job: Job = {
+      config,
+      folder,
+      host,
+      data,
+      space,
+      profiles,
+      profile,
+      budget,
+      costOf,
+      strategy,
+      start,
+      identity,
+    };
+    return await runPhases(job, folder.readState(identity), options);
   } finally {
     folder.unlock();
   }
@@ -112,15 +130,25 @@ function referenceGenome(space: MiniSpace): readonly number[] {
   return uniformGenome(space, fixedFamily);
 }
 
-function identityOf(config: RunConfig, data: PreparedData, space: MiniSpace): string {
+/** Fingerprint of everything that the results depend on, the content of profile files included. */
+function identityOf(
+  config: RunConfig,
+  data: PreparedData,
+  space: MiniSpace,
+  profiles: ReadonlyMap<string, AcceleratorProfile>,
+): string {
   const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
   return createHash('sha256')
-    .update(JSON.stringify([matters, data.dataset.fingerprint, space.identity]))
+    .update(JSON.stringify([matters, data.dataset.fingerprint, space.identity, [...profiles]]))
     .digest('hex');
 }
 
-function runPhases(job: Job, saved: RunState | undefined, options: { readonly command: string }): RunResult {
-  const { folder, host } = job;
+async function runPhases(
+  job: Job,
+  saved: RunState | undefined,
+  options: { readonly command: string },
+): Promise<RunResult> {
+  const { config, folder, host, data } = job;
   const state: RunStateDraft = saved ?? {
     identity: job.identity,
     startedAt: new Date().toISOString(),
@@ -132,52 +160,33 @@ function runPhases(job: Job, saved: RunState | undefined, options: { readonly co
   // Weights that were damaged and deleted are trained again; they come out the same.
   if (!state.finishedPhases.includes(searchPhase) && !folder.hasCheckpoint(supernetPhase))
     state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
-  if (saved === undefined)
-    writeFileAtomic(folder.file('config.json'), `${JSON.stringify(job.config, undefined, 1)}\n`);
-  const phase = <T>(name: string, run: (known: T | undefined, save: (partial: T) => void) => T): T => {
-    if (state.finishedPhases.includes(name)) return state.results[name] as T;
-    const event = (what: 'started' | 'finished' | 'resumed'): void => {
-      folder.append({ type: 'phase', time: new Date().toISOString(), phase: name, state: what });
-      host.send({ type: 'phase', phase: name, state: what });
-    };
-    event(name in state.phaseSeconds ? 'resumed' : 'started');
-    const before = state.phaseSeconds[name] ?? 0;
-    const started = performance.now();
-    const save = (partial: T): void => {
-      state.results[name] = partial;
-      state.phaseSeconds[name] = before + (performance.now() - started) / 1000;
-      folder.writeState(state);
-    };
-    state.phaseSeconds[name] = before;
-    folder.writeState(state);
-    const result = run(state.results[name] as T | undefined, save);
-    state.finishedPhases.push(name);
-    save(result);
-    event('finished');
-    return result;
-  };
-
-  phase<null>(supernetPhase, () => {
-    trainSupernetPhase(job);
+  if (saved === undefined) {
+    writeFileAtomic(folder.file('config.json'), `${JSON.stringify(config, undefined, 1)}\n`);
+    for (const message of data.dataset.notices)
+      folder.append({ type: 'notice', time: new Date().toISOString(), message });
+  }
+  const phases = new Phases(folder, state, host);
+  await phases.run<null>(supernetPhase, (clock) => {
+    trainSupernetPhase(job, clock);
     return null;
   });
-  const searched = phase<SearchState>(searchPhase, (known, save) => searchPhaseOf(job, known, save));
+  const searched = await phases.run<SearchState>(searchPhase, (clock) => searchPhaseOf(job, clock));
   const winner = bestOf(searched) as Candidate;
-  const networks = networksToRetrain(job, winner).map(({ name, architecture }) =>
-    phase<NetworkResult>(retrainPhase(name), () => retrain(job, name, architecture)),
-  );
+  const networks: NetworkResult[] = [];
+  for (const { name, architecture } of networksToRetrain(job, winner))
+    networks.push(
+      await phases.run<NetworkResult>(retrainPhase(name), (clock) => retrain(job, name, architecture, clock)),
+    );
   return handOver(job, state, searched, networks);
 }
 
-type RunStateDraft = Omit<RunState, 'format' | 'version'>;
-
-function trainSupernetPhase(job: Job): void {
+function trainSupernetPhase(job: Job, clock: PhaseClock<null>): void {
   const { config, space, data, folder, identity, host } = job;
   const supernet = trainSupernet(
     config,
     space,
-    data,
-    checkpointsOf(job, supernetTraining),
+    data.learning,
+    checkpointsOf(job, supernetTraining, clock),
     logged(folder, host),
   );
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
@@ -185,31 +194,35 @@ function trainSupernetPhase(job: Job): void {
   supernet.dispose();
 }
 
-function checkpointsOf({ config, folder, identity }: Job, phase: string): CheckpointHooks {
+function checkpointsOf<T>(
+  { config, folder, identity }: Job,
+  phase: string,
+  clock: PhaseClock<T>,
+): CheckpointHooks {
   return {
     everySeconds: config.checkpointSeconds,
     resumeFrom: folder.readCheckpoint(phase, identity),
-    save: (checkpoint) => folder.writeCheckpoint(phase, identity, checkpoint),
+    save(checkpoint) {
+      folder.writeCheckpoint(phase, identity, checkpoint);
+      clock.tick();
+    },
   };
 }
 
-function searchPhaseOf(
-  job: Job,
-  known: SearchState | undefined,
-  save: (state: SearchState) => void,
-): SearchState {
-  const { config, space, data, folder, identity, budget, costOf, host } = job;
+async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<SearchState> {
+  const { config, space, data, folder, identity, strategy, costOf, host } = job;
   const weights = folder.readCheckpoint(supernetPhase, identity);
   if (weights === undefined) throw new Error('the supernet phase left no weights');
   const supernet = restoreSupernet(space, weights, folder.path);
-  const judge = subnetJudge(config, data, data.splits.forSearch(), supernet);
-  const strategy = evolutionFor(config, space, costOf, budget);
+  const judge = subnetJudge(config, data.learning, supernet);
   const remembered = new Map<string, number>();
   for (const event of folder.readEvents())
     if (event.type === 'candidate') remembered.set(keyOf(event.genome), event.accuracy);
-  const state = searchWith(
+  const from =
+    clock.saved === undefined ? job.start : strategy.restore(clock.saved, folder.file('state.json'));
+  const state = await searchWith(
     strategy,
-    known === undefined ? strategy.start() : strategy.restore(known, folder.file('state.json')),
+    from,
     judge,
     remembered,
     {
@@ -223,7 +236,7 @@ function searchPhaseOf(
           accuracy,
           ...costOf(genome),
         }),
-      onGeneration: save,
+      onGeneration: (reached) => clock.save(reached),
     },
     host,
   );
@@ -231,7 +244,10 @@ function searchPhaseOf(
   return state;
 }
 
-/** The winner, the macro-architecture in one family each, and the convolution network scaled to the winner's energy. */
+/**
+ * The winner, the macro-architecture in one family each, and the convolution network scaled to the winner's energy
+ * (left out where no width gets that low).
+ */
 function networksToRetrain(
   { space, profile }: Job,
   winner: Candidate,
@@ -246,29 +262,31 @@ function networksToRetrain(
   ];
   if (!space.options.families.includes(fixedFamily)) return networks;
   const multiplying = space.architecture(uniformGenome(space, fixedFamily));
-  return [
-    ...networks,
-    { name: 'conv-scaled', architecture: scaledToEnergy(multiplying, winner.costs.energyMj, profile) },
-  ];
+  const scaled = scaledToEnergy(multiplying, winner.costs.energyMj, profile);
+  return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
 }
 
-function retrain(job: Job, name: string, architecture: Architecture): NetworkResult {
+function retrain(
+  job: Job,
+  name: string,
+  architecture: Architecture,
+  clock: PhaseClock<NetworkResult>,
+): NetworkResult {
   const { config, data, folder, host, profiles, profile, budget } = job;
   const phase = retrainPhase(name);
-  const started = performance.now();
   const network = trainNetwork(
     {
       name: phase,
       architecture,
-      data,
-      schedule: scheduleOf(config.retrain),
+      data: data.learning,
+      schedule: config.retrain,
       augmentation: config.augmentation,
       seed: config.seed,
-      checkpoints: checkpointsOf(job, phase),
+      checkpoints: checkpointsOf(job, phase, clock),
     },
     logged(folder, host),
   );
-  const trainSeconds = (performance.now() - started) / 1000;
+  const trainSeconds = clock.seconds();
   const costs = costsOf(architecture, profile);
   const perProfile = <T>(of: (profile: AcceleratorProfile) => T): Record<string, T> =>
     Object.fromEntries([...profiles].map(([key, each]) => [key, of(each)]));
@@ -357,8 +375,8 @@ function handOver(
   return result;
 }
 
-function modelInfo({ data: { dataset, statistics } }: Job): ModelInfo {
-  return { dataset: dataset.name, classes: dataset.classes, statistics };
+function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
+  return { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
 }
 
 function deviceOf(): { readonly device: string; readonly threads: number } {
@@ -370,7 +388,7 @@ function prefixed(prefix: string, settings: Readonly<Record<string, number>>): R
   return Object.fromEntries(Object.entries(settings).map(([key, value]) => [`${prefix}.${key}`, value]));
 }
 
-/** A host that also writes training progress and notices into the event log. */
+/** A host that also writes training progress into the event log. */
 function logged(folder: RunFolder, host: JobHost): JobHost {
   return {
     send(message) {

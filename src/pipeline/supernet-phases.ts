@@ -2,15 +2,21 @@
  * @file The two phases that work with the supernet: training it, and searching with its weights.
  */
 import { Random } from '../base/random.js';
-import type { SearchData } from '../data/split.js';
-import { Mode } from '../nn/module.js';
-import { stateOf } from '../nn/module.js';
+import type { ImageSubset } from '../data/split.js';
+import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
 import type { Budget } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
 import { createEvolution } from '../search/evolution.js';
 import { keyOf } from '../search/sampling.js';
-import { bestOf, type ScoredProposal, type SearchState, type SearchStrategy } from '../search/strategy.js';
+import { createRandomSearch } from '../search/random-search.js';
+import {
+  bestOf,
+  runSearch,
+  type ScoredProposal,
+  type SearchState,
+  type SearchStrategy,
+} from '../search/strategy.js';
 import type { Genome } from '../spaces/contract.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
 import { fairGenome } from '../supernet/sampler.js';
@@ -18,16 +24,16 @@ import { Supernet } from '../supernet/supernet.js';
 import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
 import { Interrupted } from '../training/interrupted.js';
 import type { TrainingCheckpoint } from '../training/train.js';
-import { scheduleOf, type RunConfig } from './config.js';
+import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
-import { drawSubset, evaluationBatches, heldBatches, type PreparedData } from './prepared-data.js';
+import { drawSubset, evaluationBatches, heldBatches, type LearningData } from './prepared-data.js';
 import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-network.js';
 
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
 export function trainSupernet(
   config: RunConfig,
   space: MiniSpace,
-  data: PreparedData,
+  data: LearningData,
   checkpoints: CheckpointHooks,
   host: JobHost,
 ): Supernet {
@@ -42,7 +48,7 @@ export function trainSupernet(
       gradientScale: (parameter) => supernet.gradientScale(parameter),
     },
     { augmentation: config.augmentation, checkpoints },
-    { seed: config.seed, label: 'supernet', data, schedule: scheduleOf(config.supernet) },
+    { seed: config.seed, label: 'supernet', data, schedule: config.supernet },
     host,
   );
   return supernet;
@@ -63,15 +69,14 @@ export function restoreSupernet(space: MiniSpace, weights: TrainingCheckpoint, w
 /** Judges subnets with inherited weights: recalibrates their batch norms, then measures on search-validation. */
 export function subnetJudge(
   config: RunConfig,
-  data: PreparedData,
-  searchData: SearchData,
+  data: LearningData,
   supernet: Supernet,
 ): (genome: Genome) => number {
   const { recalibrationImages, evaluationImages } = config.search;
-  const held = (subset: SearchData['train'], count: number, label: string): readonly EvaluationBatch[] =>
+  const held = (subset: ImageSubset, count: number, label: string): readonly EvaluationBatch[] =>
     heldBatches(evaluationBatches(data, drawSubset(subset, count, config.seed, label), evaluationBatchSize));
-  const recalibration = held(searchData.train, recalibrationImages, 'recalibration');
-  const validation = held(searchData.searchValidation, evaluationImages, 'evaluation');
+  const recalibration = held(data.train, recalibrationImages, 'recalibration');
+  const validation = held(data.searchValidation, evaluationImages, 'evaluation');
   return (genome) => {
     supernet.resetStatistics(genome);
     forEachBatch(recalibration, data.shape, (images) => supernet.forward(images, genome, Mode.Recalibration));
@@ -79,18 +84,25 @@ export function subnetJudge(
   };
 }
 
-export function evolutionFor(
-  config: RunConfig,
+/** The strategy that the configuration asks for. @throws OptionError, InfeasibleBudgetError */
+export function strategyFor(
+  { search, seed }: RunConfig,
   space: MiniSpace,
   costOf: CostOf,
   budget: Budget,
 ): SearchStrategy {
-  const { generations, population, parents, mutations, crossovers, mutationRate, resampleRate } =
-    config.search;
-  return createEvolution(
-    { space, costOf, budget, seed: config.seed },
-    { generations, population, parents, mutations, crossovers, mutationRate, resampleRate },
-  );
+  const problem = { space, costOf, budget, seed };
+  const { generations, population, parents, mutations, crossovers, mutationRate, resampleRate } = search;
+  if (search.strategy === 'random') return createRandomSearch(problem, { generations, population });
+  return createEvolution(problem, {
+    generations,
+    population,
+    parents,
+    ...(mutations !== undefined && { mutations }),
+    ...(crossovers !== undefined && { crossovers }),
+    mutationRate,
+    resampleRate,
+  });
 }
 
 /**
@@ -107,31 +119,28 @@ export function searchWith(
     readonly onGeneration: (state: SearchState) => void;
   },
   host: JobHost,
-): SearchState {
-  let state = from;
-  for (;;) {
-    const proposals = strategy.propose(state);
-    if (proposals.length === 0) return state;
-    const results: ScoredProposal[] = [];
-    for (const proposal of proposals) {
+): Promise<SearchState> {
+  let best = bestOf(from)?.accuracy ?? 0;
+  return runSearch(
+    strategy,
+    from,
+    (proposal, { state, index, count }) => {
       if (host.interrupted()) throw new Interrupted('search');
       const remembered = known.get(keyOf(proposal.genome));
-      const scored = { ...proposal, accuracy: remembered ?? judge(proposal.genome) };
-      results.push(scored);
-      if (remembered === undefined) hooks.onCandidate(state, scored);
-      const best = bestOf(state);
+      const accuracy = remembered ?? judge(proposal.genome);
+      if (remembered === undefined) hooks.onCandidate(state, { ...proposal, accuracy });
+      best = Math.max(best, accuracy);
       host.send({
         type: 'search',
         generation: state.generation + 1,
         generations: strategy.generations,
-        candidate: results.length,
-        candidates: proposals.length,
-        evaluated: state.archive.length + results.length,
-        bestAccuracy: Math.max(best?.accuracy ?? 0, ...results.map(({ accuracy }) => accuracy)),
-        bestEnergyMj: best?.costs.energyMj ?? 0,
+        candidate: index + 1,
+        candidates: count,
+        evaluated: state.archive.length + index + 1,
+        bestAccuracy: best,
       });
-    }
-    state = strategy.record(state, results);
-    hooks.onGeneration(state);
-  }
+      return accuracy;
+    },
+    { afterGeneration: hooks.onGeneration },
+  );
 }

@@ -16,7 +16,6 @@ import { operationTotal, parameterCount } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { parseArchitecture } from '../spaces/parse.js';
 import { describeDevice } from '../tensor/device.js';
-import { scheduleOf } from './config.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf } from './machine.js';
 import { onnxModel, saveModel } from './model-files.js';
@@ -72,7 +71,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   });
   const architecture = architectureOf(request, data);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
-  requireBatches(data, 'retrain', config.retrain);
+  requireBatches(data.learning, 'retrain', config.retrain);
 
   if (!resume) folder.create();
   folder.lock();
@@ -90,8 +89,8 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       {
         name: phase,
         architecture,
-        data,
-        schedule: scheduleOf(config.retrain),
+        data: data.learning,
+        schedule: config.retrain,
         augmentation: config.augmentation,
         seed: config.seed,
         checkpoints: {
@@ -131,7 +130,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       params: parameterCount(architecture),
       architecture,
     };
-    const info = { dataset: dataset.name, classes: dataset.classes, statistics };
+    const info = { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
     saveModel(path, network, info);
     const metadata = {
       dataset: dataset.name,

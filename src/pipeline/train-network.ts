@@ -12,16 +12,21 @@ import type { Schedule } from '../training/schedule.js';
 import { train, type TrainingCheckpoint, type Trainee } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import { silentHost, type JobHost } from './host.js';
-import { evaluationBatches, openTrainingBatches, type PreparedData } from './prepared-data.js';
+import {
+  evaluationBatches,
+  openTrainingBatches,
+  type InputForm,
+  type LearningData,
+} from './prepared-data.js';
 import type { ImageSubset } from '../data/split.js';
 
 export const evaluationBatchSize = 256;
 
 export interface TrainingJob {
-  /** Names progress and random streams. Networks with the same `stream` see the same batches. */
+  /** Names progress, checkpoints and errors. */
   readonly name: string;
   readonly architecture: Architecture;
-  readonly data: PreparedData;
+  readonly data: LearningData;
   readonly schedule: Schedule;
   readonly augmentation: RunConfig['augmentation'];
   readonly seed: number;
@@ -35,10 +40,14 @@ export interface CheckpointHooks {
   readonly save: (checkpoint: TrainingCheckpoint) => void;
 }
 
-/** Trains to the end and returns the network, ready for evaluation. @throws DivergenceError, Interrupted */
+/**
+ * Trains to the end and returns the network, ready for evaluation. Initial weights and batches follow from the seed
+ * alone: whoever trains the same architecture with the same seed and schedule gets the same network.
+ * @throws DivergenceError, Interrupted
+ */
 export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Network {
   const { data, schedule, seed, architecture } = job;
-  const network = new Network(architecture, Random.stream(seed, 'weights', job.name));
+  const network = new Network(architecture, Random.stream(seed, 'weights'));
   const trainee: Trainee = {
     name: job.name,
     parameters: network.parameters,
@@ -57,7 +66,7 @@ export function trainOn(
   on: {
     readonly seed: number;
     readonly label: string;
-    readonly data: PreparedData;
+    readonly data: LearningData;
     readonly schedule: Schedule;
   },
   host: JobHost,
@@ -65,7 +74,7 @@ export function trainOn(
   const { data, schedule, seed, label } = on;
   train(trainee, {
     schedule,
-    stepsPerEpoch: stepsPerEpoch(data.splits.train.indices.length, schedule.batchSize, true),
+    stepsPerEpoch: stepsPerEpoch(data.train.indices.length, schedule.batchSize, true),
     imageShape: data.shape,
     openBatches: (start) =>
       openTrainingBatches(data, {
@@ -84,8 +93,8 @@ export function trainOn(
 }
 
 /** @throws OptionError when the training part has no whole batch; `section` names the schedule for the message */
-export function requireBatches(data: PreparedData, section: string, schedule: Schedule): void {
-  const images = data.splits.train.indices.length;
+export function requireBatches(data: LearningData, section: string, schedule: Schedule): void {
+  const images = data.train.indices.length;
   if (images < schedule.batchSize)
     throw new OptionError(
       `'${section}.batchSize': ${schedule.batchSize} is more than the ${images} training images; choose a smaller one`,
@@ -93,7 +102,7 @@ export function requireBatches(data: PreparedData, section: string, schedule: Sc
 }
 
 /** Accuracy of a trained network on a subset, 0 to 1. */
-export function networkAccuracy(network: Network, data: PreparedData, subset: ImageSubset): number {
+export function networkAccuracy(network: Network, data: InputForm, subset: ImageSubset): number {
   return accuracyOf(evaluationBatches(data, subset, evaluationBatchSize), data.shape, (images) =>
     network.forward(images, Mode.Evaluation),
   );

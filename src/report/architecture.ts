@@ -2,7 +2,7 @@
  * @file The found architecture as a drawing: stages as columns (or one column on a phone), blocks in their family's colour.
  */
 import { type Architecture, type BlockDescription, BlockKind } from '../spaces/architecture.js';
-import { classifierName, hasShortcutLayer, stemName } from '../spaces/layers.js';
+import { classifierName, hasShortcutLayer, fixedFamily, stemName } from '../spaces/layers.js';
 import type { LayerCostRecord } from '../pipeline/result.js';
 import { figure, narrowWidth, svg, wideWidth } from './chart.js';
 import { percent, withUnit } from './format.js';
@@ -89,7 +89,7 @@ function groupsOf(
     return rows.length === 0 ? undefined : rows.reduce((sum, { energyMj }) => sum + energyMj, 0);
   };
   const { input, stem, blocks, classes } = architecture;
-  const stemFamily = layers.find(({ name }) => name === stemName)?.family ?? 'conv';
+  const stemFamily = layers.find(({ name }) => name === stemName)?.family ?? fixedFamily;
   const last = blocks[blocks.length - 1];
   const features = last?.outChannels ?? stem.channels;
   const stages = [...new Set(blocks.map(({ stage }) => stage))];
@@ -142,7 +142,7 @@ function groupsOf(
           name: classifierName,
           title: 'Linear',
           lines: [`${features} → ${classes} classes`, 'after average pooling'],
-          family: layers.find(({ name }) => name === classifierName)?.family ?? 'conv',
+          family: layers.find(({ name }) => name === classifierName)?.family ?? fixedFamily,
           skip: false,
           energyMj: energyOf((name) => name === classifierName),
         },

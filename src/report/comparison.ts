@@ -14,10 +14,11 @@ import {
 } from './format.js';
 import { type Content, type Markup, html } from './markup.js';
 import { figure } from './chart.js';
+import { conv } from '../operators/conv/family.js';
 import { networkSwatch } from './scatter.js';
 import { type RunView, budgetText, foundName } from './view.js';
 
-const referenceName = 'all-conv';
+const referenceName = `all-${conv.shortName}`;
 
 /** The headline: one sentence, then the numbers a person came for. */
 export function headline(view: RunView): Markup {

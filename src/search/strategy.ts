@@ -179,18 +179,31 @@ export interface SearchHooks {
   readonly afterGeneration?: (state: SearchState) => void | Promise<void>;
 }
 
+/** Where in the search a candidate is evaluated. */
+export interface EvaluationContext {
+  /** Before the generation that the candidate belongs to. */
+  readonly state: SearchState;
+  /** Position of the candidate in its generation of `count`. */
+  readonly index: number;
+  readonly count: number;
+}
+
 /** Asks, evaluates one candidate after another and tells, from `state` until the strategy has nothing to propose. */
 export async function runSearch(
   strategy: SearchStrategy,
   state: SearchState,
-  evaluate: (proposal: Proposal) => number | Promise<number>,
+  evaluate: (proposal: Proposal, context: EvaluationContext) => number | Promise<number>,
   hooks: SearchHooks = {},
 ): Promise<SearchState> {
   for (;;) {
     const proposals = strategy.propose(state);
     if (proposals.length === 0) return state;
     const results: ScoredProposal[] = [];
-    for (const proposal of proposals) results.push({ ...proposal, accuracy: await evaluate(proposal) });
+    for (const [index, proposal] of proposals.entries())
+      results.push({
+        ...proposal,
+        accuracy: await evaluate(proposal, { state, index, count: proposals.length }),
+      });
     state = strategy.record(state, results);
     await hooks.afterGeneration?.(state);
   }

@@ -9,10 +9,11 @@
  * multiplicative, as in the published networks (ShiftAddNAS, arXiv 2205.08119).
  */
 import { type LayerDescription, type OperandBits, type Primitive } from '../hardware/layer.js';
+import { conv } from '../operators/conv/family.js';
 import { type Architecture, type BlockDescription, BlockKind } from './architecture.js';
 
 /** Family of the stem and of the classifier of every network. */
-export const fixedFamily = 'conv';
+export const fixedFamily = conv.name;
 export const stemName = 'stem';
 export const classifierName = 'classifier';
 
@@ -125,13 +126,15 @@ export function operationTotal(architecture: Architecture): number {
 }
 
 /**
- * The same network with stem, mid and stage channels times `factor` (> 0), rounded to whole channels, at least 1:
- * the width-scaled baseline. Equal channel counts stay equal, so skips and identity shortcuts stay legal.
+ * The same network with stem and stage channels times `factor` and the channels inside its blocks times `midFactor`
+ * (both > 0), rounded to whole channels, at least 1: the width-scaled baselines. Equal channel counts between blocks
+ * stay equal, so skips and identity shortcuts stay legal.
  */
-export function scaleWidths(architecture: Architecture, factor: number): Architecture {
-  if (!(factor > 0 && Number.isFinite(factor)))
-    throw new RangeError(`a width factor must be above 0, not ${factor}`);
-  const scaled = (channels: number): number => Math.max(1, Math.round(channels * factor));
+export function scaleWidths(architecture: Architecture, factor: number, midFactor = factor): Architecture {
+  for (const each of [factor, midFactor])
+    if (!(each > 0 && Number.isFinite(each)))
+      throw new RangeError(`a width factor must be above 0, not ${each}`);
+  const scaled = (channels: number, by = factor): number => Math.max(1, Math.round(channels * by));
   return {
     ...architecture,
     genome: null,
@@ -139,7 +142,7 @@ export function scaleWidths(architecture: Architecture, factor: number): Archite
     blocks: architecture.blocks.map((block) => ({
       ...block,
       inChannels: scaled(block.inChannels),
-      midChannels: scaled(block.midChannels),
+      midChannels: scaled(block.midChannels, block.kind === BlockKind.Skip ? factor : midFactor),
       outChannels: scaled(block.outChannels),
     })),
   };

@@ -9,7 +9,7 @@ import { globalAveragePool } from './ops/pooling.js';
 import { sliceWeights } from './ops/slice.js';
 import { poolUsage, release, sizeClass, take } from './pool.js';
 import { currentScope } from './scope.js';
-import { isRecording, Tape, tidy } from './tape.js';
+import { Tape, tidy } from './tape.js';
 import { Tensor } from './tensor.js';
 
 const ones = (...shape: number[]): Tensor =>
@@ -22,7 +22,6 @@ beforeEach(() => {
 afterEach(() => {
   expect(poolUsage().usedBytes).toBe(baseline);
   expect(currentScope()).toBeUndefined();
-  expect(isRecording()).toBe(false);
 });
 
 describe('the pool', () => {

@@ -31,11 +31,6 @@ export function at<T>(place: string, work: () => T): T {
   }
 }
 
-/** True while a tape records: ops should save what their backward rule needs. */
-export function isRecording(): boolean {
-  return recording !== undefined;
-}
-
 /**
  * The output of an op and, while recording and when some input requires a gradient, its entry on the tape.
  * `compute` fills the output's data; `backward` receives dL/doutput and calls {@link contribute} for its inputs.

@@ -109,6 +109,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
     while (step < steps) {
       if (options.interrupted()) {
         saveFinite();
+        if (savedStep !== step) throw diverged(trainee, step - 1, brokenParameter(trainee), savedStep);
         throw new Interrupted(trainee.name);
       }
       const rate = learningRate(schedule, step, steps);
@@ -142,8 +143,8 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
       }
     }
     // The weights after the last step have not been through a loss yet.
-    const broken = trainee.parameters.find(({ tensor }) => !isFinite(tensor.data));
-    if (broken !== undefined) throw diverged(trainee, steps - 1, broken.name, savedStep);
+    const broken = brokenParameter(trainee);
+    if (broken !== undefined) throw diverged(trainee, steps - 1, broken, savedStep);
   } finally {
     source?.close();
     optimiser.dispose();
@@ -185,7 +186,7 @@ function trainStep(
 function diverged(
   trainee: Trainee,
   step: number,
-  origin: string,
+  origin: string | undefined,
   savedStep: number | undefined,
 ): DivergenceError {
   const kept =
@@ -193,9 +194,18 @@ function diverged(
       ? 'No checkpoint had been written yet'
       : `The last good checkpoint (step ${savedStep}) is kept`;
   return new DivergenceError(
-    `${trainee.name}: the loss is not finite at step ${step + 1}; it began in ${origin}. ` +
+    `${trainee.name}: the loss is not finite at step ${step + 1}; it began in ${origin ?? 'the loss'}. ` +
       `${kept}: lower the learning rate or use another seed`,
   );
+}
+
+/**
+ * The parameter whose update began it, when weights are not finite. What goes wrong in a backward pass spreads from
+ * there towards the input, so it is the last such parameter in order of execution.
+ */
+function brokenParameter({ parameters }: Trainee): string | undefined {
+  const broken = parameters.findLast(({ tensor }) => !isFinite(tensor.data));
+  return broken && `${broken.name} (in the update before)`;
 }
 
 function isFinite(values: Float32Array): boolean {

@@ -116,7 +116,7 @@ function summary(result: RunResult, path: string, report: string): string {
   const limits = describeBudget(Object.fromEntries(budget.map(({ quantity, limit }) => [quantity, limit])));
   return [
     '',
-    `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}; ${result.search.evaluated} networks judged in ${duration(seconds)}`,
+    `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}; ${result.search.evaluated} networks judged, ${duration(seconds)} in all`,
     '',
     architecturePicture(hybrid.architecture),
     '',
