@@ -34,6 +34,8 @@ const { status, error } = spawnSync(
 );
 rmSync(profile, { recursive: true, force: true });
 if (status !== 0) {
-  console.error(`chromium failed (${error?.message ?? `exit code ${status}`}); install it, or name it in CHROMIUM`);
+  console.error(
+    `chromium failed (${error?.message ?? `exit code ${status}`}); install it, or name it in CHROMIUM`,
+  );
   process.exit(1);
 }

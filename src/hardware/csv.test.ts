@@ -142,5 +142,25 @@ describe('estimateCsv', () => {
     expect(() => price('')).toThrow(/CSV is empty/);
     expect(() => price(`type,N,H,W,C,R,M,E\n`)).toThrow(/lacks columns F, stride/);
     expect(() => price(`${header},type\n`)).toThrow(/names column 'type' twice/);
+    expect(() => price(`${header}\n\n`)).toThrow(/a header and no rows/);
+    expect(() => price(`${header}\n${conv}\n`.replaceAll(',', ';'))).toThrow(/separated by semicolons/);
+    expect(() => price(`${header}\n${conv}\n`.replaceAll(',', '\t'))).toThrow(/separated by tabs/);
+  });
+
+  it('reads types in any case and leaves their cells as they were', () => {
+    const text = [header, conv, conv.replace('Conv', 'cONV'), conv.replace('Conv', 'SHIFT')].join('\n');
+    const { rows, badRows, csv } = estimateCsv(text, { profile: 'fair' });
+    expect(badRows).toEqual([]);
+    expect(rows.map(({ cost }) => cost.primitive)).toEqual(['multiply', 'multiply', 'shift']);
+    expect(rows[1]!.cost.energyMj).toBe(rows[0]!.cost.energyMj);
+    expect(table(csv).map((row) => row.get('type'))).toEqual(['Conv', 'cONV', 'SHIFT']);
+  });
+
+  it('lists rows whose output map is impossible', () => {
+    const text = [header, 'Conv,1,28,28,8,3,8,99,99,1', 'Conv,1,28,28,8,3,8,30,30,1'].join('\n');
+    const { rows, badRows } = estimateCsv(text, { profile: 'fair' });
+    expect(rows.map(({ line }) => line)).toEqual([3]);
+    expect(badRows).toHaveLength(1);
+    expect(badRows[0]!.message).toMatch(/outHeight \(99\) is larger than any padding could make it/);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * @file Prices a table of layer shapes: CSV in, CSV with costs out.
  *
- * Columns are those of `golden/paper-cv-layers.csv`. Required are type (Conv, Add, Shift, FC), N, H, W, C (input),
+ * Columns are those of `golden/paper-cv-layers.csv`. Required are type (Conv, Add, Shift, FC, in any case), N, H, W, C (input),
  * R (kernel), M, E, F (output) and stride; `groups` is optional and 1 by default. The result always has all columns
  * of the golden table in its order, then any further columns of the input, then the profile's name. ONE profile
  * prices all rows: a row whose `PE_strictly_below` or `bits` column says otherwise is priced with that profile all
@@ -61,6 +61,8 @@ const sizeColumns = {
   stride: 'stride',
 } as const;
 
+const requiredColumns = ['type', ...Object.keys(sizeColumns)];
+
 const primitiveOfType = {
   Conv: Primitive.Multiply,
   FC: Primitive.Multiply,
@@ -102,7 +104,7 @@ export const costColumns: Readonly<Record<string, (cost: LayerCost) => number>> 
 
 /**
  * Prices every row of a CSV text (columns in the file comment).
- * @throws FileError when the header is missing or lacks a column, and as {@link loadProfile} for the profile; a broken
+ * @throws FileError when the header is missing or lacks a column or no row follows, and as {@link loadProfile} for the profile; a broken
  *   row is not thrown but listed in `badRows`.
  */
 export function estimateCsv(text: string, options: CsvOptions): CsvEstimate {
@@ -153,7 +155,7 @@ export interface LayerTableRow {
 
 /**
  * Reads the layers of a CSV text without pricing them.
- * @throws FileError when the header is missing, repeats a column or lacks a required one.
+ * @throws FileError when the header is missing, repeats a column or lacks a required one, or no row follows.
  */
 export function readLayerTable(
   text: string,
@@ -166,15 +168,24 @@ export function readLayerTable(
   const [first, ...records] = parseCsv(text);
   if (!first) throw new FileError('the CSV is empty; its first line must name the columns');
   if ('problem' in first) throw new FileError(`the CSV's header line is broken: ${first.problem}`);
+  const separator = [
+    [';', 'semicolons'],
+    ['\t', 'tabs'],
+  ].find(([character]) => first.cells.some((cell) => cell.includes(character!)));
+  if (separator !== undefined && first.cells.length < requiredColumns.length)
+    throw new FileError(
+      `the CSV's columns are separated by ${separator[1]!}; save it with commas between them`,
+    );
   const header = first.cells.map((cell) => cell.trim());
   const repeated = header.find((column, index) => header.indexOf(column) !== index);
   if (repeated !== undefined) throw new FileError(`the CSV names column '${repeated}' twice`);
-  const required = ['type', ...Object.keys(sizeColumns)];
-  const missing = required.filter((column) => !header.includes(column));
+  const missing = requiredColumns.filter((column) => !header.includes(column));
   if (missing.length > 0)
     throw new FileError(
-      `the CSV lacks column${missing.length > 1 ? 's' : ''} ${missing.join(', ')}; it needs ${required.join(', ')}`,
+      `the CSV lacks column${missing.length > 1 ? 's' : ''} ${missing.join(', ')}; it needs ${requiredColumns.join(', ')}`,
     );
+  if (records.length === 0)
+    throw new FileError('the CSV has a header and no rows; each further line must describe a layer');
 
   const rows: LayerTableRow[] = [];
   const badRows: { line: number; message: string }[] = [];
@@ -198,10 +209,11 @@ function readLayer(
   line: number,
   operandBits: (primitive: Primitive) => OperandBits,
 ): LayerDescription {
-  const type = cells.get('type')!;
-  if (!Object.hasOwn(primitiveOfType, type))
-    throw new FileError(`type must be one of ${Object.keys(primitiveOfType).join(', ')}, got '${type}'`);
-  const primitive = primitiveOfType[type as keyof typeof primitiveOfType];
+  const cell = cells.get('type')!;
+  const types = Object.keys(primitiveOfType) as (keyof typeof primitiveOfType)[];
+  const type = types.find((known) => known.toLowerCase() === cell.toLowerCase());
+  if (type === undefined) throw new FileError(`type must be one of ${types.join(', ')}, got '${cell}'`);
+  const primitive = primitiveOfType[type];
   const size = (column: string): number => {
     const cell = cells.get(column) ?? '';
     if (!/^[0-9]+$/.test(cell) || Number(cell) < 1 || !Number.isSafeInteger(Number(cell)))

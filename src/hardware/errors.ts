@@ -23,9 +23,11 @@ export interface RefusedLimit {
   readonly needed: number;
   /** The largest amount the profile admits. */
   readonly available: number;
+  /** Whether the profile states the limit as one to stay below, hence as `available` + 1. */
+  readonly strict: boolean;
 }
 
-/** No tiling of the layer fits the accelerator; says which limits refuse even the smallest tile, and by how much. */
+/** No tiling of the layer fits the accelerator; says which limits refuse even the smallest tile, as the profile states them. */
 export class MappingError extends UserError {
   override readonly name = 'MappingError';
   constructor(
@@ -34,8 +36,8 @@ export class MappingError extends UserError {
     readonly refused: readonly RefusedLimit[],
   ) {
     const reasons = refused.map(
-      ({ resource, needed, available }) =>
-        `its smallest tile needs ${needed} ${resource}, ${available} are available (${needed - available} too many)`,
+      ({ resource, needed, available, strict }) =>
+        `its smallest tile needs ${needed} ${resource}, which must ${strict ? `stay below ${available + 1}` : `be at most ${available}`}`,
     );
     super(
       'NO_MAPPING',

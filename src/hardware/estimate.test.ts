@@ -325,22 +325,43 @@ describe('refusals', () => {
     expect(() => estimateLayer(huge, fair)).toThrow(/inChannels \(1073741824\) makes the layer too large/);
   });
 
+  it('hold exactly for output maps that no padding below the kernel could make', () => {
+    fc.assert(
+      fc.property(size(12), size(5), size(4), size(40), fc.boolean(), (map, kernel, stride, out, wide) => {
+        const tiny = { ...base, inHeight: map, inWidth: map, outHeight: 1, outWidth: 1, kernel, stride };
+        const layer = { ...tiny, [wide ? 'outWidth' : 'outHeight']: out };
+        // Spelled out: some padding lets the kernel stand at `out` places.
+        const possible = Array.from({ length: 2 * kernel - 1 }, (_, padding) =>
+          Math.floor((map + padding - kernel) / stride + 1),
+        ).some((places) => places >= out);
+        const price = (): unknown => estimateLayer(layer, fair);
+        if (possible) expect(price).not.toThrow(LayerError);
+        else expect(price).toThrow(wide ? /outWidth \(\d+\) is larger/ : /outHeight \(\d+\) is larger/);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('say which limit of the array refuses a layer, and by how much', () => {
     const tall = { ...base, name: 'tall', inHeight: 97, outHeight: 97 };
     expect(() => estimateLayer(tall, paper168)).toThrow(MappingError);
     expect(() => estimateLayer(tall, paper168)).toThrow(
-      /'tall' does not fit profile 'paper-cv-168'.*needs 291 processing elements \(97 output rows x 3 kernel rows\), 167 are available \(124 too many\)/,
+      /'tall' does not fit profile 'paper-cv-168'.*needs 291 processing elements \(97 output rows x 3 kernel rows\), which must stay below 168\./,
     );
     const wideKernel = { ...base, kernel: 13 };
     expect(() => estimateLayer(wideKernel, fair)).toThrow(
-      /13 input register file words, 11 are available \(2 too many\)/,
+      /needs 13 input register file words, which must stay below 12\./,
+    );
+    const tallKernel = { ...base, inHeight: 256, outHeight: 256, kernel: 169 };
+    expect(() => estimateLayer(tallKernel, fair)).toThrow(
+      /needs 169 processing elements \(1 output rows x 169 kernel rows\), which must be at most 168;/,
     );
     const panorama = { ...base, inWidth: 30_000, outWidth: 30_000 };
     // One output row: 3 rows of 30002 inputs and 30000 outputs.
     expect(() => estimateLayer(panorama, fair)).toThrow(
-      /needs 120006 global buffer words, 65535 are available \(54471 too many\)/,
+      /needs 120006 global buffer words, which must stay below 65536\./,
     );
-    const oneRow = { ...base, inHeight: 2, outHeight: 1, stride: 2 };
+    const oneRow = { ...base, inHeight: 2, outHeight: 1, outWidth: 8, stride: 2 };
     expect(() => estimateLayer(oneRow, paper168)).toThrow(SingleRowError);
     expect(() => estimateLayer(oneRow, paper168)).toThrow(/outHeight is 1/);
   });

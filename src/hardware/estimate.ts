@@ -203,6 +203,20 @@ function checkLayer(layer: LayerDescription): void {
   if (layer.fullyConnected)
     for (const key of ['inHeight', 'inWidth', 'outHeight', 'outWidth', 'kernel'] as const)
       if (layer[key] !== 1) refuse(key, `must be 1 in a fully connected layer, got ${layer[key]}`);
+  // Padding beyond kernel - 1 on a side would only make outputs that see no input at all.
+  for (const [inKey, outKey] of [
+    ['inHeight', 'outHeight'],
+    ['inWidth', 'outWidth'],
+  ] as const) {
+    const reach = (layer[outKey] - 1) * layer.stride + layer.kernel;
+    const padded = layer[inKey] + 2 * (layer.kernel - 1);
+    if (reach > padded)
+      refuse(
+        outKey,
+        `(${layer[outKey]}) is larger than any padding could make it: kernel ${layer.kernel} at stride ${layer.stride} would ` +
+          `reach over ${reach} inputs, ${inKey} ${layer[inKey]} has at most ${padded} with kernel - 1 padded on each side`,
+      );
+  }
   // Counts beyond 2^53 would be rounded silently; these are the largest that any tiling can reach.
   const operations = operationCount({ ...layer, groups: 1 });
   const inputsPerFilter = layer.batch * layer.inWidth * layer.inChannels * layer.outChannels;

@@ -8,6 +8,8 @@ import { ArrayLimit, MemoryLevel, OperandWidths, OutputTiles, type AcceleratorPr
 export interface ArrayLimits {
   /** Largest M1 C1 E1 R. */
   readonly maxProcessingElements: number;
+  /** Whether the profile states that limit as one to stay below; words only, the number above is inclusive. */
+  readonly processingElementsBelow: boolean;
   /** Largest C0 S. */
   readonly maxInputWords: number;
   /** Largest M0 C0 S. */
@@ -44,9 +46,11 @@ export interface UnitPrices {
 export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
   const word = profile.wordSizes[String(profile.wordBits)]!;
   const elements = profile.processingElements.value * word.processingElementFactor.value;
+  const below = profile.processingElementLimit === ArrayLimit.Below;
   const words = (buffer: { readonly value: number }): number => buffer.value * word.bufferWordFactor.value;
   return {
-    maxProcessingElements: profile.processingElementLimit === ArrayLimit.Below ? elements - 1 : elements,
+    maxProcessingElements: below ? elements - 1 : elements,
+    processingElementsBelow: below,
     maxInputWords: words(profile.inputRegisterFileWords) - 1,
     maxWeightWords: words(profile.weightRegisterFileWords) - 1,
     maxPartialSumWords: words(profile.partialSumRegisterFileWords),

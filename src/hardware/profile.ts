@@ -60,42 +60,61 @@ export enum MemoryLevel {
   Noc = 'noc',
 }
 
+/** Bounds far beyond any machine, so that no profile can exhaust the memory of ours (the search has a place per tile). */
+const mostProcessingElements = 1_000_000;
+const mostBufferWords = 2 ** 40;
+const mostWordFactor = 1024;
+const widestBits = 64;
+const mostPj = 1e9;
+const clockRangeNs = { least: 1e-6, most: 1e9 } as const;
+
 const source = z.string().min(1);
-const quantity = z.strictObject({ value: z.number().nonnegative(), source });
-const positive = z.strictObject({ value: z.number().positive(), source });
-const count = z.strictObject({ value: z.int().positive(), source });
+const quantity = z.strictObject({ value: z.number().nonnegative().max(mostPj), source });
+const period = z.strictObject({ value: z.number().min(clockRangeNs.least).max(clockRangeNs.most), source });
+const count = (most: number): z.ZodObject<{ value: z.ZodInt; source: z.ZodString }, z.core.$strict> =>
+  z.strictObject({ value: z.int().positive().max(most), source });
 
 const wordSize = z.strictObject({
   computePj: z.strictObject({ multiply: quantity, shift: quantity, add: quantity, accumulate: quantity }),
-  processingElementFactor: count,
-  bufferWordFactor: count,
+  processingElementFactor: count(mostWordFactor),
+  bufferWordFactor: count(mostWordFactor),
 });
 
 const primitiveRule = z.strictObject({
-  operandBits: count.optional(),
+  operandBits: count(widestBits).optional(),
   freeLevels: z.strictObject({ levels: z.array(z.enum(MemoryLevel)), source }).optional(),
 });
+
+const bufferKeys = [
+  'inputRegisterFileWords',
+  'weightRegisterFileWords',
+  'partialSumRegisterFileWords',
+  'globalBufferWords',
+] as const;
 
 /** The shape of a profile file. */
 export const profileSchema = z
   .strictObject({
     schemaVersion: z.literal(1),
-    name: z.string().min(1),
+    name: z
+      .string()
+      .max(100)
+      .regex(/^[\w.-]+$/, 'must consist of letters, digits, dots, dashes and underscores'),
     description: z.string().min(1),
     source,
     /** Width of a machine word; chooses the entry of `wordSizes`. */
-    wordBits: z.int().positive(),
+    wordBits: z.int().positive().max(widestBits),
     operandWidths: z.enum(OperandWidths),
     groups: z.enum(GroupPricing),
     singleRowTiling: z.enum(SingleRowTiling),
     outputTiles: z.enum(OutputTiles),
-    processingElements: count,
+    processingElements: count(mostProcessingElements),
     processingElementLimit: z.enum(ArrayLimit),
-    inputRegisterFileWords: count,
-    weightRegisterFileWords: count,
-    partialSumRegisterFileWords: count,
-    globalBufferWords: count,
-    clockPeriodNs: z.strictObject({ multiply: positive, shift: positive, add: positive }),
+    inputRegisterFileWords: count(mostBufferWords),
+    weightRegisterFileWords: count(mostBufferWords),
+    partialSumRegisterFileWords: count(mostBufferWords),
+    globalBufferWords: count(mostBufferWords),
+    clockPeriodNs: z.strictObject({ multiply: period, shift: period, add: period }),
     /** Energy of moving 16 bits once; `nocPartialSum` and `registerFileWeight` differ from their level's other traffic. */
     memoryPjPer16Bits: z.strictObject({
       dram: quantity,
@@ -117,6 +136,22 @@ export const profileSchema = z
   .refine((profile) => Object.hasOwn(profile.wordSizes, String(profile.wordBits)), {
     path: ['wordSizes'],
     message: 'has no entry for wordBits',
+  })
+  .superRefine((profile, context) => {
+    for (const [bits, { processingElementFactor, bufferWordFactor }] of Object.entries(profile.wordSizes)) {
+      const refuse = (factor: string, scaled: string, most: number): void =>
+        context.addIssue({
+          code: 'custom',
+          path: ['wordSizes', bits, factor, 'value'],
+          message: `times ${scaled} must be at most ${most}`,
+        });
+      if (profile.processingElements.value * processingElementFactor.value > mostProcessingElements)
+        refuse('processingElementFactor', 'processingElements', mostProcessingElements);
+      const grown = bufferKeys.find(
+        (buffer) => profile[buffer].value * bufferWordFactor.value > mostBufferWords,
+      );
+      if (grown !== undefined) refuse('bufferWordFactor', grown, mostBufferWords);
+    }
   });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
@@ -140,7 +175,7 @@ export function loadProfile(nameOrPath: string): AcceleratorProfile {
     const known = builtIns.get(name);
     if (known) return known;
     const path = fileURLToPath(new URL(`./profiles/${name}.json`, import.meta.url));
-    const profile = parseProfile(readText(path), path);
+    const profile = readProfile(readText(path), path);
     builtIns.set(name, profile);
     return profile;
   }
@@ -152,10 +187,21 @@ export function loadProfile(nameOrPath: string): AcceleratorProfile {
 }
 
 /**
- * Parses the text of a profile file; `path` chooses JSON or YAML by its ending and stands in messages.
- * @throws FileError naming the first key that is wrong.
+ * Parses the text of a user's profile file; `path` chooses JSON or YAML by its ending and stands in messages.
+ * @throws FileError naming the first key that is wrong, or the built-in profile whose name the file bears.
  */
 export function parseProfile(text: string, path: string): AcceleratorProfile {
+  const profile = readProfile(text, path);
+  // Figures bear the name of their profile; under a built-in one's they would pass as comparable with it.
+  const namesake = builtInProfileNames.find((known) => known === profile.name.toLowerCase());
+  if (namesake !== undefined)
+    throw new FileError(
+      `${path}: cost profile key name: '${namesake}' is a built-in profile; give yours another name`,
+    );
+  return profile;
+}
+
+function readProfile(text: string, path: string): AcceleratorProfile {
   let content: unknown;
   try {
     content = /\.json$/i.test(path) ? JSON.parse(text) : parseYaml(text);
@@ -166,9 +212,19 @@ export function parseProfile(text: string, path: string): AcceleratorProfile {
   const result = profileSchema.safeParse(content);
   if (result.success) return deepFreeze(result.data);
   const [issue, ...others] = result.error.issues;
-  const key = issue!.path.length > 0 ? issue!.path.join('.') : 'the file as a whole';
   const more = others.length > 0 ? ` (and ${others.length} more)` : '';
-  throw new FileError(`${path}: cost profile key ${key}: ${issue!.message}${more}`);
+  throw new FileError(`${path}: ${issueText(issue!)}${more}`);
+}
+
+function issueText(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') {
+    const keys = issue.keys.map((key) => [...issue.path, key].join('.'));
+    return `cost profile key${keys.length > 1 ? 's' : ''} ${keys.join(', ')}: not known here; remove or correct`;
+  }
+  if (issue.path.length === 0) return `the file as a whole is no cost profile: ${issue.message}`;
+  // A key that breaks the rule for keys has that rule's message one level down.
+  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return `cost profile key ${issue.path.join('.')}: ${message}`;
 }
 
 /**
@@ -184,7 +240,11 @@ export function withWordBits(profile: AcceleratorProfile, wordBits: number): Acc
   return deepFreeze({ ...profile, name: `${profile.name} at ${wordBits} bit`, wordBits });
 }
 
-/** A few lines for help texts and reports: the array, the clock, the unit energies and the pricing rules. */
+const notPriced =
+  'batch norm, residual additions and pooling are free under every profile; ' +
+  'this favours add and shift a little, whose batch norms cannot be folded into their weights';
+
+/** A few lines for help texts and reports: the array, the clock, the unit energies, the pricing rules and what has no price. */
 export function profileSummary(profile: AcceleratorProfile): string {
   const word = profile.wordSizes[String(profile.wordBits)]!;
   const { computePj } = word;
@@ -207,8 +267,9 @@ export function profileSummary(profile: AcceleratorProfile): string {
   return [
     `${profile.name}: ${profile.description}`,
     `  array: ${limit} ${profile.processingElements.value * word.processingElementFactor.value} processing elements, ` +
-      `global buffer ${scaled(profile.globalBufferWords)} words, register files ${scaled(profile.inputRegisterFileWords)} input / ` +
-      `${scaled(profile.weightRegisterFileWords)} weight / ${scaled(profile.partialSumRegisterFileWords)} partial-sum words`,
+      `global buffer below ${scaled(profile.globalBufferWords)} words, register files below ` +
+      `${scaled(profile.inputRegisterFileWords)} input / below ${scaled(profile.weightRegisterFileWords)} weight / ` +
+      `at most ${scaled(profile.partialSumRegisterFileWords)} partial-sum words`,
     `  clock: multiply ${clocks.multiply.value} ns, shift ${clocks.shift.value} ns, add ${clocks.add.value} ns`,
     `  compute: multiply ${computePj.multiply.value} pJ, shift ${computePj.shift.value} pJ, add ${computePj.add.value} pJ, ` +
       `accumulate ${computePj.accumulate.value} pJ`,
@@ -216,6 +277,7 @@ export function profileSummary(profile: AcceleratorProfile): string {
       `network ${memory.noc.value} pJ (partial sums ${memory.nocPartialSum.value}), ` +
       `register file ${memory.registerFile.value} pJ (weights ${memory.registerFileWeight.value})`,
     `  rules: ${[widths, `groups ${profile.groups}`, ...rules].join('; ')}`,
+    `  not priced: ${notPriced}`,
     `  source: ${profile.source}`,
   ].join('\n');
 }
@@ -225,6 +287,8 @@ function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such cost profile file`);
+    if (isSystemError(error, 'EISDIR'))
+      throw new FileError(`${path}: a folder; give the .json or .yaml file of a cost profile`);
     throw new FileError(`${path}: cost profile not readable (${messageOf(error)})`, { cause: error });
   }
 }

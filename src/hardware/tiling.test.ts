@@ -25,6 +25,7 @@ const nests: fc.Arbitrary<LoopNest> = fc.record({
 // Around what the shapes above need, so that every limit binds in some runs and refuses all tilings in others.
 const limitSets: fc.Arbitrary<ArrayLimits> = fc.record({
   maxProcessingElements: fc.integer({ min: 2, max: 60 }),
+  processingElementsBelow: fc.boolean(),
   maxInputWords: fc.integer({ min: 2, max: 20 }),
   maxWeightWords: fc.integer({ min: 2, max: 80 }),
   maxPartialSumWords: fc.integer({ min: 1, max: 12 }),
@@ -129,6 +130,7 @@ describe('access counts', () => {
   it('price like the printed formulas for every tiling, so inputs and weights meet a register file once per operation', () => {
     const roomy: ArrayLimits = {
       maxProcessingElements: 1e6,
+      processingElementsBelow: false,
       maxInputWords: 1e6,
       maxWeightWords: 1e6,
       maxPartialSumWords: 1e6,

@@ -34,7 +34,8 @@ export function searchTiling(
 ): TilingSearch | undefined {
   const { N, W, C, R, M, E, F, stride } = nest;
   const { inputs, weights, outputs } = nestSizes(nest);
-  const maxTiles = Math.floor(limits.maxProcessingElements / R);
+  // No layer has more tiles than its own factors; the arrays below need no place for others.
+  const maxTiles = Math.min(Math.floor(limits.maxProcessingElements / R), M * C * E);
   const singleRow = allowSingleRow || nest.isMatrixProduct;
   const columns = (F - 1) * stride + R;
 
@@ -165,14 +166,21 @@ export function refusedLimits(nest: LoopNest, limits: ArrayLimits, allowSingleRo
       resource: `processing elements (${rows} output rows x ${R} kernel rows)`,
       needed: rows * R,
       available: limits.maxProcessingElements,
+      strict: limits.processingElementsBelow,
     },
-    { resource: 'input register file words', needed: R, available: limits.maxInputWords },
-    { resource: 'weight register file words', needed: R, available: limits.maxWeightWords },
-    { resource: 'partial-sum register file words', needed: 1, available: limits.maxPartialSumWords },
+    { resource: 'input register file words', needed: R, available: limits.maxInputWords, strict: true },
+    { resource: 'weight register file words', needed: R, available: limits.maxWeightWords, strict: true },
+    {
+      resource: 'partial-sum register file words',
+      needed: 1,
+      available: limits.maxPartialSumWords,
+      strict: false,
+    },
     {
       resource: 'global buffer words',
       needed: ((rows - 1) * stride + R) * ((F - 1) * stride + R) + rows * F,
       available: limits.maxGlobalBufferWords,
+      strict: true,
     },
   ];
   return demands.filter(({ needed, available }) => needed > available);

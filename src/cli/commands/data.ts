@@ -16,7 +16,13 @@ interface InfoFlags {
 }
 
 export function addDataCommands(program: Command): void {
-  const data = program.command('data').description('Look at data sets.');
+  const data = program
+    .command('data')
+    .description('Look at data sets.')
+    .addHelpText(
+      'after',
+      examples('shiftaddnas data info mnist', 'shiftaddnas data info folder:./flowers --image-size 32'),
+    );
   data
     .command('info')
     .description('Load a data set and say what it holds.')

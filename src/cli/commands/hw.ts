@@ -1,7 +1,8 @@
 /**
  * @file `shiftaddnas hw`: the cost models, without any data or training.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { FileError, OptionError, isSystemError, messageOf } from '../../base/errors.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
@@ -33,11 +34,25 @@ interface EstimateFlags {
 const brokenRowsExitCode = 2;
 
 export function addHardwareCommands(program: Command): void {
-  const hw = program.command('hw').description('What layers and networks cost on an accelerator.');
+  const hw = program
+    .command('hw')
+    .description('What layers and networks cost on an accelerator.')
+    .addHelpText(
+      'after',
+      examples(
+        'shiftaddnas hw estimate --architecture runs/NAME',
+        'shiftaddnas hw estimate --layers layers.csv --csv priced.csv',
+        'shiftaddnas hw profiles',
+        'shiftaddnas hw golden',
+      ),
+    );
   hw.command('estimate')
     .description('Price a table of layers or an architecture under a cost profile.')
     .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups)')
-    .option('--architecture <file>', 'instead: an architecture.json')
+    .option(
+      '--architecture <path>',
+      'instead: an architecture.json, or the folder of a run or model with one',
+    )
     .option('--profile <name|file>', 'cost profile: a built-in name or a .json or .yaml file', 'fair')
     .option('--csv <file>', 'write the priced layers as CSV (with --layers)')
     .option('--json', 'print the figures as one JSON object')
@@ -45,7 +60,7 @@ export function addHardwareCommands(program: Command): void {
       'after',
       `\nRows that cannot be priced are named by line on stderr; the others are priced, and the exit code is 2.\n${examples(
         'shiftaddnas hw estimate --layers layers.csv --profile paper-cv-168 --csv priced.csv',
-        'shiftaddnas hw estimate --architecture runs/NAME/architecture.json --profile fair --json',
+        'shiftaddnas hw estimate --architecture runs/NAME --profile fair --json',
       )}`,
     )
     .action((flags: EstimateFlags) => runEstimate(flags));
@@ -87,11 +102,12 @@ function runEstimate(flags: EstimateFlags): void {
     return estimateArchitecture(architecture, loadProfile(flags.profile), json === true);
   }
   if (layers === undefined || architecture !== undefined)
-    throw new OptionError('hw estimate needs either --layers FILE.csv or --architecture FILE.json');
+    throw new OptionError('hw estimate needs either --layers FILE.csv or --architecture PATH');
   estimateLayers(layers, loadProfile(flags.profile), flags);
 }
 
-function estimateArchitecture(path: string, profile: AcceleratorProfile, json: boolean): void {
+function estimateArchitecture(given: string, profile: AcceleratorProfile, json: boolean): void {
+  const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
   const cost = estimate(layersOf(parseArchitecture(readJson(path), path), familyNamed), profile);
   console.log(
     json ? JSON.stringify(cost) : `${path} under ${cost.profile}, one inference:\n${layerTable(cost)}`,
@@ -99,7 +115,11 @@ function estimateArchitecture(path: string, profile: AcceleratorProfile, json: b
 }
 
 function estimateLayers(path: string, profile: AcceleratorProfile, flags: EstimateFlags): void {
-  const priced = estimateCsv(readText(path), { profile });
+  const text = readText(path);
+  for (const input of [path, flags.profile])
+    if (flags.csv !== undefined && isSameFile(flags.csv, input))
+      throw new OptionError(`--csv ${flags.csv} would overwrite its input ${input}; name another file`);
+  const priced = estimateCsv(text, { profile });
   if (flags.csv !== undefined) writeFileAtomic(flags.csv, priced.csv);
   const layers = priced.rows.map(({ cost }) => cost);
   const total = totalOf(layers);
@@ -153,11 +173,21 @@ function linesText(lines: readonly number[]): string {
   return `line${lines.length > 1 ? 's' : ''} ${named}${lines.length > linesNamed ? ` and ${lines.length - linesNamed} more` : ''}`;
 }
 
+/** Whether two paths lead to one file that exists, be it through links. */
+function isSameFile(a: string, b: string): boolean {
+  // Paths that cannot even be looked at (below a file, in a closed folder) do not exist either.
+  if (!existsSync(a) || !existsSync(b)) return false;
+  const [first, second] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
+  return first.dev === second.dev && first.ino === second.ino;
+}
+
 function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such file`);
+    if (isSystemError(error, 'EISDIR'))
+      throw new FileError(`${path}: a folder; give the CSV file with the layers`);
     throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
   }
 }
