@@ -1,6 +1,7 @@
 /**
  * @file What networks cost under one or several profiles, remembered per architecture.
  */
+import { OptionError } from '../base/errors.js';
 import { estimate, loadProfile, type AcceleratorProfile, type NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Costs } from '../search/costs.js';
@@ -33,9 +34,19 @@ export function rememberedCosts(space: SearchSpace, profile: AcceleratorProfile)
   };
 }
 
-/** Profiles by name, the budget's first, each once. @throws FileError, OptionError */
+/**
+ * Profiles by name, in the order given, each once.
+ * @throws FileError, OptionError, also when two files give one name to different machines
+ */
 export function loadProfiles(names: readonly string[]): ReadonlyMap<string, AcceleratorProfile> {
-  return new Map(names.map(loadProfile).map((profile) => [profile.name, profile] as const));
+  const profiles = new Map<string, AcceleratorProfile>();
+  for (const profile of names.map(loadProfile)) {
+    const known = profiles.get(profile.name);
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(profile))
+      throw new OptionError(`two cost profiles are called '${profile.name}'; give one of them another name`);
+    profiles.set(profile.name, known ?? profile);
+  }
+  return profiles;
 }
 
 /** Per-layer prices in the form of `result.json`. */
