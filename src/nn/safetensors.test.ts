@@ -36,6 +36,12 @@ function bitsOf(tensors: ReadonlyMap<string, StoredTensor>) {
 }
 
 describe('safetensors', () => {
+  it('keeps metadata whose keys mean something to JavaScript', () => {
+    const metadata = JSON.parse('{"__proto__": "a", "constructor": "b"}') as Record<string, string>;
+    const decoded = decodeSafetensors(encodeSafetensors(new Map(), metadata), 'file').metadata;
+    expect(Object.entries(decoded)).toEqual(Object.entries(metadata));
+  });
+
   it('gives back what was written, bit by bit, wherever the bytes lie', () => {
     fc.assert(
       fc.property(tensorsArbitrary, metadataArbitrary, fc.nat(7), (tensors, metadata, shift) => {

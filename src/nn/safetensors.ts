@@ -68,8 +68,8 @@ export function decodeSafetensors(bytes: Uint8Array, where: string): Safetensors
   const bad = (problem: string, cause?: unknown) =>
     new FileError(`${where}: not a usable safetensors file (${problem})`, { cause });
   const { header, data } = split(bytes, bad);
-  const metadata = metadataSchema.safeParse(header[metadataKey] ?? {});
-  if (!metadata.success) throw bad(`${metadataKey} must map names to strings`);
+  const metadata = metadataOf(header[metadataKey] ?? {});
+  if (metadata === undefined) throw bad(`${metadataKey} must map names to strings`);
 
   const entries = Object.entries(header)
     .filter(([name]) => name !== metadataKey)
@@ -99,10 +99,17 @@ export function decodeSafetensors(bytes: Uint8Array, where: string): Safetensors
     covered = end;
   }
   if (covered !== data.length) throw bad(`${data.length - covered} bytes at the end belong to no tensor`);
-  return { tensors, metadata: metadata.data };
+  return { tensors, metadata };
 }
 
-const metadataSchema = z.record(z.string(), z.string());
+/** The map of strings to strings, whatever its keys are called (`__proto__` too); undefined when it is none. */
+function metadataOf(value: unknown): Record<string, string> | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const entries = Object.entries(value) as [string, unknown][];
+  const texts = entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  return texts.length === entries.length ? Object.fromEntries(texts) : undefined;
+}
+
 const size = z.int().min(0);
 const entrySchema = z.strictObject({
   dtype: z.string(),
