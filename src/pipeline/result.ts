@@ -117,7 +117,10 @@ export interface CandidateEvent {
   readonly params: number;
 }
 
-/** One report of training progress (supernet or a retrained network). */
+/**
+ * One report of training progress (supernet or a retrained network). After a kill, the steps since the last checkpoint
+ * are trained, and reported, again: the later line of a step counts.
+ */
 export interface TrainingEvent {
   readonly type: 'training';
   readonly time: string;
