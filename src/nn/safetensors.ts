@@ -8,6 +8,7 @@
  */
 import { z } from 'zod';
 import { FileError, ShapeError, messageOf } from '../base/errors.js';
+import { sizeOf } from '../tensor/shape.js';
 
 export interface StoredTensor {
   readonly shape: readonly number[];
@@ -40,7 +41,7 @@ export function encodeSafetensors(
   let dataBytes = 0;
   for (const [name, { shape, data }] of tensors) {
     if (name === metadataKey) throw new Error(`safetensors: ${metadataKey} cannot be the name of a tensor`);
-    if (elementCount(shape) !== data.length)
+    if (sizeOf(shape) !== data.length)
       throw new ShapeError(`tensor ${name}: ${data.length} values do not fill [${shape.join(', ')}]`);
     const range = [dataBytes, (dataBytes += data.byteLength)];
     entries.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: range })}`);
@@ -89,7 +90,7 @@ export function decodeSafetensors(bytes: Uint8Array, where: string): Safetensors
     data_offsets: [begin, end],
   } of entries) {
     if (dtype !== 'F32') throw bad(`tensor ${name} is ${dtype}; only F32 is read`);
-    if (end - begin !== 4 * elementCount(shape))
+    if (end - begin !== 4 * sizeOf(shape))
       throw bad(`tensor ${name}: bytes ${begin} to ${end} do not hold [${shape.join(', ')}]`);
     if (begin !== covered)
       throw bad(`tensor ${name}: begins at byte ${begin} of the data, the one before ends at ${covered}`);
@@ -139,8 +140,4 @@ function split(
   if (typeof header !== 'object' || header === null || bytes[8] !== '{'.charCodeAt(0))
     throw bad('the header is no JSON object');
   return { header: header as Record<string, unknown>, data: bytes.subarray(dataStart) };
-}
-
-function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, extent) => product * extent, 1);
 }

@@ -1,6 +1,7 @@
 /**
  * @file The configuration of a run: schema, defaults, presets. A preset or a YAML file gives values, flags win.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
@@ -165,6 +166,17 @@ export function mergeConfig(...layers: readonly object[]): Record<string, unknow
 
 function isSection(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Fingerprint of a job: every setting that its results depend on (not where it writes or how often it saves), and
+ * `inputs`, what the settings refer to.
+ */
+export function jobIdentity(config: object, ...inputs: readonly unknown[]): string {
+  const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
+  return createHash('sha256')
+    .update(JSON.stringify([matters, ...inputs]))
+    .digest('hex');
 }
 
 /** Checks merged values against `schema`. @throws OptionError naming the key of the first mistake */

@@ -2,6 +2,7 @@
  * @file What a run leaves behind for people and programs: the shape of `result.json` and of the lines of `events.jsonl`.
  */
 import type { Architecture } from '../spaces/architecture.js';
+import type { Machine } from './machine.js';
 
 /** Cost of one layer under one profile. Energies in mJ, latency in ms, per inference at batch 1. */
 export interface LayerCostRecord {
@@ -64,14 +65,7 @@ export interface RunResult {
   /** Seconds by phase: supernet, search, retrain. */
   readonly phaseSeconds: Readonly<Record<string, number>>;
   readonly versions: Readonly<Record<string, string>>;
-  readonly machine: {
-    readonly cpu: string;
-    readonly cores: number;
-    readonly memoryGiB: number;
-    readonly platform: string;
-    readonly device: string;
-    readonly threads: number;
-  };
+  readonly machine: Machine;
   readonly dataset: {
     readonly name: string;
     readonly spec: string;

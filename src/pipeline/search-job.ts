@@ -5,7 +5,6 @@
  * everything in between is a pure function of the configuration, so a run that was killed and resumed ends with the
  * same result as an undisturbed one.
  */
-import { createHash } from 'node:crypto';
 import { OptionError } from '../base/errors.js';
 import { writeFileAtomic } from '../base/files.js';
 import type { AcceleratorProfile } from '../hardware/index.js';
@@ -18,8 +17,7 @@ import { bestOf, type Candidate, type SearchState, type SearchStrategy } from '.
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
-import { describeDevice } from '../tensor/device.js';
-import type { RunConfig } from './config.js';
+import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf } from './machine.js';
 import { loadModel, onnxModel, saveModel, type ModelInfo } from './model-files.js';
@@ -99,7 +97,8 @@ export async function runSearchJob(
   if (!options.resume) folder.create();
   folder.lock();
   try {
-    const identity = identityOf(config, data, space, profiles);
+    // The content of profile files counts, not their paths.
+    const identity = jobIdentity(config, data.dataset.fingerprint, space.identity, [...profiles]);
     const job: Job = {
       config,
       folder,
@@ -128,19 +127,6 @@ function referenceGenome(space: MiniSpace): readonly number[] {
         'give the budget in absolute units',
     );
   return uniformGenome(space, fixedFamily);
-}
-
-/** Fingerprint of everything that the results depend on, the content of profile files included. */
-function identityOf(
-  config: RunConfig,
-  data: PreparedData,
-  space: MiniSpace,
-  profiles: ReadonlyMap<string, AcceleratorProfile>,
-): string {
-  const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
-  return createHash('sha256')
-    .update(JSON.stringify([matters, data.dataset.fingerprint, space.identity, [...profiles]]))
-    .digest('hex');
 }
 
 async function runPhases(
@@ -329,7 +315,7 @@ function handOver(
     seconds: Object.values(state.phaseSeconds).reduce((sum, seconds) => sum + seconds, 0),
     phaseSeconds: state.phaseSeconds,
     versions: versionsOf(),
-    machine: { ...machineOf(), ...deviceOf() },
+    machine: machineOf(),
     dataset: {
       name: dataset.name,
       spec: dataset.spec,
@@ -377,11 +363,6 @@ function handOver(
 
 function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
   return { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
-}
-
-function deviceOf(): { readonly device: string; readonly threads: number } {
-  const { device, isa, threads } = describeDevice();
-  return { device: `${device} ${isa}`, threads };
 }
 
 function prefixed(prefix: string, settings: Readonly<Record<string, number>>): Record<string, number> {

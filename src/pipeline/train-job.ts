@@ -5,7 +5,6 @@
  *     checkpoints/         weights and momentum while it trains
  *     model.safetensors, architecture.json, model.onnx, train.json
  */
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { OptionError } from '../base/errors.js';
 import { readJson, writeFileAtomic } from '../base/files.js';
@@ -15,9 +14,9 @@ import type { Architecture } from '../spaces/architecture.js';
 import { operationTotal, parameterCount } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { parseArchitecture } from '../spaces/parse.js';
-import { describeDevice } from '../tensor/device.js';
+import { jobIdentity } from './config.js';
 import type { JobHost } from './host.js';
-import { machineOf, versionsOf } from './machine.js';
+import { machineOf, versionsOf, type Machine } from './machine.js';
 import { onnxModel, saveModel } from './model-files.js';
 import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
@@ -33,7 +32,7 @@ export interface TrainResult {
   readonly seed: number;
   readonly seconds: number;
   readonly versions: Readonly<Record<string, string>>;
-  readonly machine: ReturnType<typeof machineOf> & { readonly device: string; readonly threads: number };
+  readonly machine: Machine;
   readonly dataset: {
     readonly name: string;
     readonly spec: string;
@@ -78,10 +77,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   try {
     const kept = { format: 'shiftaddnas-train-config', config, architecture };
     if (!resume) writeFileAtomic(folder.file(requestFile), `${JSON.stringify(kept, undefined, 1)}\n`);
-    const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
-    const identity = createHash('sha256')
-      .update(JSON.stringify([matters, data.dataset.fingerprint, architecture]))
-      .digest('hex');
+    const identity = jobIdentity(config, data.dataset.fingerprint, architecture);
     const resumeFrom = folder.readCheckpoint(phase, identity);
     host.send({ type: 'phase', phase, state: resumeFrom === undefined ? 'started' : 'resumed' });
     const started = performance.now();
@@ -103,7 +99,6 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
     );
     const seconds = (performance.now() - started) / 1000;
     const { dataset, splits, statistics } = data;
-    const { device, isa, threads } = describeDevice();
     const result: TrainResult = {
       format: 'shiftaddnas-train',
       version: 1,
@@ -111,7 +106,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       seed: config.seed,
       seconds,
       versions: versionsOf(),
-      machine: { ...machineOf(), device: `${device} ${isa}`, threads },
+      machine: machineOf(),
       dataset: {
         name: dataset.name,
         spec: dataset.spec,

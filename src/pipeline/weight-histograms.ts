@@ -1,6 +1,7 @@
 /**
  * @file How the weights of each family are distributed: near-Gaussian for conv, Laplacian for add, a grid for shift.
  */
+import { stemName } from '../spaces/layers.js';
 import type { Network } from '../spaces/network.js';
 import type { WeightHistogram } from './result.js';
 
@@ -10,7 +11,7 @@ const bins = 61;
 export function weightHistograms(network: Network): readonly WeightHistogram[] {
   const byFamily = new Map<string, Float32Array[]>();
   for (const layer of network.operatorLayers) {
-    if (layer.name === 'stem') continue;
+    if (layer.name === stemName) continue;
     const held = byFamily.get(layer.family.name) ?? [];
     byFamily.set(layer.family.name, [...held, layer.effectiveWeights()]);
   }

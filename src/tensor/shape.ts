@@ -12,6 +12,13 @@ export interface ConvOptions {
   readonly groups?: number;
 }
 
+/** Number of elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (const extent of shape) size *= extent;
+  return size;
+}
+
 export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }

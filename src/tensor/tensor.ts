@@ -6,6 +6,7 @@
 import { ShapeError } from '../base/errors.js';
 import { release, take } from './pool.js';
 import { currentScope } from './scope.js';
+import { sizeOf } from './shape.js';
 
 export class Tensor {
   readonly shape: readonly number[];
@@ -71,13 +72,6 @@ export class Tensor {
     if (this.gradient !== undefined) release(this.gradient);
     this.gradient = undefined;
   }
-}
-
-/** Number of elements of a shape. */
-export function sizeOf(shape: readonly number[]): number {
-  let size = 1;
-  for (const extent of shape) size *= extent;
-  return size;
 }
 
 function checkLength(shape: readonly number[], length: number): void {

@@ -3,7 +3,7 @@
  * Tests only.
  */
 import { expect } from 'vitest';
-import { elementCount } from './graph.js';
+import { sizeOf } from '../../tensor/shape.js';
 import type { FilterGeometry } from './layers.js';
 
 export interface Value {
@@ -50,7 +50,7 @@ export function filterDefinition(
 /** `f(value, channel)` of every element of [N, C, ...]. */
 export function perChannelDefinition(x: Value, f: (value: number, channel: number) => number): Value {
   const [, channels, ...rest] = x.dims as [number, number, ...number[]];
-  const positions = elementCount(rest);
+  const positions = sizeOf(rest);
   return {
     dims: x.dims,
     data: Array.from(x.data, (value, at) => f(value, Math.floor(at / positions) % channels)),

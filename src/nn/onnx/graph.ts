@@ -11,6 +11,7 @@
  * Source: the ONNX intermediate representation, docs/IR.md of github.com/onnx/onnx.
  */
 import { ShapeError } from '../../base/errors.js';
+import { sizeOf } from '../../tensor/shape.js';
 
 /** Domain of the model-local functions of this project. */
 export const functionDomain = 'shiftaddnas';
@@ -210,11 +211,6 @@ export class OnnxGraph {
   }
 }
 
-/** Number of elements of a shape. */
-export function elementCount(dims: readonly number[]): number {
-  return dims.reduce((product, size) => product * size, 1);
-}
-
 // ONNX asks for C identifiers; the dots and slashes of module paths are what every exporter writes and every tool reads.
 const namePattern = /^\w[\w./:-]*$/;
 
@@ -231,7 +227,7 @@ function checkDims(name: string, dims: readonly Dimension[] | undefined): readon
 }
 
 function checkTensor(name: string, { dims, data }: OnnxTensor): void {
-  if (!dims.every(isSize) || elementCount(dims) !== data.length)
+  if (!dims.every(isSize) || sizeOf(dims) !== data.length)
     throw new ShapeError(
       `ONNX tensor ${quote(name)}: ${data.length} values do not fill [${dims.join(', ')}]`,
     );
