@@ -16,7 +16,7 @@
   "targets": [
     {
       "target_name": "shiftaddnas",
-      "sources": ["native/addon.c", "native/pool.c"],
+      "sources": ["native/addon.c", "native/ops.c", "native/pool.c"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["kernels_avx512", "kernels_avx2", "kernels_sse4"] }, { "dependencies": ["kernels_generic"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete"] }]

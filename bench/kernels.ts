@@ -161,6 +161,7 @@ function benchRows(kernels: Kernels): void {
     Float32Array,
   ];
   const dx = kernels.allocate(length);
+  const item = { weight: x, gradient: dy, velocity: y, weightDecay: 1e-4, gradientScale: 1 };
   const classes = 10;
   const logits = filled(kernels, 128 * classes);
   const labels = new Int32Array(128);
@@ -179,7 +180,7 @@ function benchRows(kernels: Kernels): void {
     ['axpy', 3, () => kernels.axpy(1e-9, x, y)],
     ['sumOfSquares', 1, () => kernels.sumOfSquares(x)],
     ['powerOfTwo', 2, () => kernels.powerOfTwo(-14, 0, x, y)],
-    ['sgdStep', 5, () => kernels.sgdStep(1e-3, 0.9, 1e-4, 1, x, dy, y)],
+    ['sgdSteps', 5, () => kernels.sgdSteps(1e-3, 0.9, [item])],
     ['averagePool', 1, () => kernels.globalAveragePool(128, 1024, channels, x, dx)],
     [
       'crossEntropy 128x10',

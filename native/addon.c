@@ -1,6 +1,6 @@
 /*
- * The Node-API face of the engine: one table of ops, one wrapper that reads typed arrays and then numbers, checks
- * that the arrays are long enough, and calls the kernels of this processor.
+ * The Node-API face of the engine: one wrapper over the table of ops.c that reads typed arrays and then numbers, has
+ * them checked, and calls the kernels of this processor.
  *
  * src/tensor/native/device.ts is its only caller and gives the arguments in the order of the table.
  */
@@ -10,8 +10,8 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+#include "ops.h"
 #include "pool.h"
-#include "shiftadd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #endif
 
-enum { MAX_BUFFERS = 9, MAX_NUMBERS = 13, LARGE_BYTES = 1 << 18, HUGE_BYTES = 1 << 22 };
+enum { FEW_ARGUMENTS = 24, LARGE_BYTES = 1 << 18, HUGE_BYTES = 1 << 22 };
 
 static const sa_kernels *kernels;
 
@@ -65,175 +65,7 @@ static const sa_kernels *choose_kernels(char *message, size_t size) {
   return NULL;
 }
 
-/* --- the table -------------------------------------------------------------------------------------------- */
-
-typedef struct {
-  void *data[MAX_BUFFERS];
-  size_t length[MAX_BUFFERS];
-  double number[MAX_NUMBERS];
-  double result;
-} call;
-
-#define F(i) ((float *)c->data[i])
-#define N(i) ((long)c->number[i])
-
-static sa_geometry geometry_of(const call *c) {
-  int32_t fields[13];
-  for (int i = 0; i < 13; i++) fields[i] = (int32_t)c->number[i];
-  sa_geometry g;
-  memcpy(&g, fields, sizeof g);
-  return g;
-}
-
-static int op_conv2d_forward(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->conv2d_forward(&g, F(0), F(1), F(2));
-}
-static int op_conv2d_input_gradient(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->conv2d_input_gradient(&g, F(0), F(1), F(2));
-}
-static int op_conv2d_weight_gradient(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->conv2d_weight_gradient(&g, F(0), F(1), F(2));
-}
-static int op_l1_forward(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->l1_forward(&g, F(0), F(1), F(2));
-}
-static int op_l1_input_gradient(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->l1_input_gradient(&g, F(0), F(1), F(2), F(3));
-}
-static int op_l1_weight_gradient(call *c) {
-  const sa_geometry g = geometry_of(c);
-  return kernels->l1_weight_gradient(&g, F(0), F(1), F(2), F(3));
-}
-static int op_channel_moments(call *c) { return kernels->channel_moments(N(0), N(1), F(0), F(1), F(2)); }
-static int op_channel_affine(call *c) {
-  return kernels->channel_affine(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3));
-}
-static int op_batch_norm_gradient(call *c) {
-  return kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8));
-}
-static int op_relu(call *c) {
-  kernels->relu((long)c->length[0], F(0), F(1));
-  return SA_OK;
-}
-static int op_relu_gradient(call *c) {
-  kernels->relu_gradient((long)c->length[0], F(0), F(1), F(2));
-  return SA_OK;
-}
-static int op_add(call *c) {
-  kernels->add((long)c->length[0], N(0) != 0, F(0), F(1), F(2));
-  return SA_OK;
-}
-static int op_axpy(call *c) {
-  kernels->axpy((long)c->length[0], (float)c->number[0], F(0), F(1));
-  return SA_OK;
-}
-static int op_scale(call *c) {
-  kernels->scale((long)c->length[0], (float)c->number[0], F(0));
-  return SA_OK;
-}
-static int op_sum_of_squares(call *c) { return kernels->sum_of_squares((long)c->length[0], F(0), &c->result); }
-static int op_global_average_pool(call *c) {
-  kernels->global_average_pool(N(0), N(1), N(2), F(0), F(1));
-  return SA_OK;
-}
-static int op_global_average_pool_gradient(call *c) {
-  kernels->global_average_pool_gradient(N(0), N(1), N(2), F(0), F(1));
-  return SA_OK;
-}
-static int op_softmax_cross_entropy(call *c) {
-  kernels->softmax_cross_entropy(N(0), N(1), (float)c->number[2], F(0), c->data[1], F(2), F(3));
-  return SA_OK;
-}
-static int op_power_of_two(call *c) {
-  kernels->power_of_two((long)c->length[0], (int)c->number[0], (int)c->number[1], F(0), F(1));
-  return SA_OK;
-}
-static int op_sgd_step(call *c) {
-  kernels->sgd_step((long)c->length[0], (float)c->number[0], (float)c->number[1], (float)c->number[2],
-                    (float)c->number[3], F(0), F(1), F(2));
-  return SA_OK;
-}
-static int op_probe(call *c) {
-  c->result = kernels->probe((int)c->number[0], N(1));
-  return SA_OK;
-}
-
-/*
- * `sizes`: what each buffer must hold, one letter each. With a geometry: x, y (also the size of dy), w. Otherwise
- * products of the leading numbers: r = n0 n1, s = n0 n1 n2, a = n0, b = n1, p = n0 n2; = the first buffer's length.
- * `numbers`: what each number may be, one letter each: c a count and p a positive one that fit an int32_t, n a count
- * that fits a long, i a whole number that fits an int, f anything.
- * `labels` is the position of an Int32Array of n0 indices below n1, or -1.
- */
-typedef struct {
-  const char *name;
-  int (*run)(call *c);
-  const char *sizes;
-  const char *numbers;
-  int labels;
-} op;
-
-/* The fields of sa_geometry; stride and groups divide. */
-#define GEOMETRY "cccccccccpccp"
-
-static const op ops[] = {
-    {"conv2dForward", op_conv2d_forward, "xwy", GEOMETRY, -1},
-    {"conv2dInputGradient", op_conv2d_input_gradient, "ywx", GEOMETRY, -1},
-    {"conv2dWeightGradient", op_conv2d_weight_gradient, "xyw", GEOMETRY, -1},
-    {"l1Forward", op_l1_forward, "xwy", GEOMETRY, -1},
-    {"l1InputGradient", op_l1_input_gradient, "xwyx", GEOMETRY, -1},
-    {"l1WeightGradient", op_l1_weight_gradient, "xwyw", GEOMETRY, -1},
-    {"channelMoments", op_channel_moments, "rbb", "nn", -1},
-    {"channelAffine", op_channel_affine, "rbbr", "nni", -1},
-    {"batchNormGradient", op_batch_norm_gradient, "rrrbbbrbb", "nni", -1},
-    {"relu", op_relu, "==", "", -1},
-    {"reluGradient", op_relu_gradient, "===", "", -1},
-    {"add", op_add, "===", "i", -1},
-    {"axpy", op_axpy, "==", "f", -1},
-    {"scale", op_scale, "=", "f", -1},
-    {"sumOfSquares", op_sum_of_squares, "=", "", -1},
-    {"globalAveragePool", op_global_average_pool, "sp", "nnn", -1},
-    {"globalAveragePoolGradient", op_global_average_pool_gradient, "ps", "nnn", -1},
-    {"softmaxCrossEntropy", op_softmax_cross_entropy, "raar", "nnf", 1},
-    {"powerOfTwo", op_power_of_two, "==", "ii", -1},
-    {"sgdStep", op_sgd_step, "===", "ffff", -1},
-    {"probe", op_probe, "", "cn", -1},
-};
-
-/* Whether a number is what its letter says; the kernels' integers then hold it. */
-static int is_allowed(char kind, double number) {
-  if (kind == 'f') return 1;
-  const double least = kind == 'p' ? 1 : kind == 'i' ? INT32_MIN : 0;
-  const double most = kind == 'n' ? (double)(1LL << 53) : INT32_MAX;
-  return number >= least && number <= most && number == (double)(int64_t)number; /* a NaN fails the first test */
-}
-
-static double floats_needed(char size, const call *c) {
-  const double *n = c->number;
-  switch (size) {
-    case 'x': return n[0] * n[1] * n[2] * n[3];
-    case 'y': return n[0] * n[4] * n[5] * n[6];
-    case 'w': return n[7] * n[8] * (n[3] / n[12]) * n[6];
-    case 'r': return n[0] * n[1];
-    case 's': return n[0] * n[1] * n[2];
-    case 'p': return n[0] * n[2];
-    case 'a': return n[0];
-    case 'b': return n[1];
-    default: return (double)c->length[0];
-  }
-}
-
-/* The first label outside [0, classes), or NULL. */
-static const int32_t *foreign_label(const int32_t *labels, double count, double classes) {
-  for (const int32_t *end = labels + (long)count; labels < end; labels++)
-    if (*labels < 0 || *labels >= classes) return labels;
-  return NULL;
-}
+/* --- calling an op ---------------------------------------------------------------------------------------- */
 
 static napi_value fail(napi_env env, const char *code, const char *name, const char *what) {
   char message[200];
@@ -242,53 +74,60 @@ static napi_value fail(napi_env env, const char *code, const char *name, const c
   return NULL;
 }
 
-static napi_value invoke(napi_env env, napi_callback_info info) {
-  napi_value arguments[MAX_BUFFERS + MAX_NUMBERS];
-  size_t count = MAX_BUFFERS + MAX_NUMBERS;
-  void *data;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, &data) != napi_ok) return NULL;
-  const op *o = data;
-  const int buffers = (int)strlen(o->sizes), numbers = (int)strlen(o->numbers);
-  call c;
-  c.result = 0;
-  if (count < (size_t)(buffers + numbers)) return fail(env, "BAD_CALL", o->name, "too few arguments");
+/* Reads the arguments of one call (buffers, then numbers) into `c` and runs the op. */
+static napi_value call_op(napi_env env, const sa_op *o, const napi_value *arguments, sa_call *c) {
+  const int each = sa_buffers(o), buffers = each * c->items;
+  const int numbers = (int)strlen(o->numbers) + (o->item_numbers ? c->items * (int)strlen(o->item_numbers) : 0);
   for (int i = 0; i < buffers; i++) {
     napi_typedarray_type type;
-    if (napi_get_typedarray_info(env, arguments[i], &type, &c.length[i], &c.data[i], NULL, NULL) != napi_ok ||
-        type != (i == o->labels ? napi_int32_array : napi_float32_array))
+    if (napi_get_typedarray_info(env, arguments[i], &type, &c->length[i], &c->data[i], NULL, NULL) != napi_ok ||
+        type != (sa_holds_integers(o, i % each) ? napi_int32_array : napi_float32_array))
       return fail(env, "BAD_CALL", o->name, "an argument is not the typed array it should be");
   }
-  for (int i = 0; i < numbers; i++) {
-    if (napi_get_value_double(env, arguments[buffers + i], &c.number[i]) != napi_ok)
+  for (int i = 0; i < numbers; i++)
+    if (napi_get_value_double(env, arguments[buffers + i], &c->number[i]) != napi_ok)
       return fail(env, "BAD_CALL", o->name, "an argument is not a number");
-    if (!is_allowed(o->numbers[i], c.number[i])) {
-      char what[100];
-      snprintf(what, sizeof what, "%g is not a %s", c.number[i],
-               o->numbers[i] == 'i'   ? "whole number"
-               : o->numbers[i] == 'p' ? "positive count"
-                                      : "count");
-      return fail(env, "BAD_CALL", o->name, what);
-    }
+  char message[100];
+  const int checked = sa_check(o, c, message, sizeof message);
+  if (checked < 0) {
+    char whole[160];
+    snprintf(whole, sizeof whole, "%s: %s", o->name, message);
+    napi_throw_range_error(env, "BAD_CALL", whole);
+    return NULL;
   }
-  for (int i = 0; i < buffers; i++)
-    if ((double)c.length[i] < floats_needed(o->sizes[i], &c))
-      return fail(env, "BAD_CALL", o->name, "a buffer is shorter than its shape");
-  if (o->labels >= 0) {
-    const int32_t *label = foreign_label(c.data[o->labels], c.number[0], c.number[1]);
-    if (label) {
-      char message[100];
-      snprintf(message, sizeof message, "%s: label %d is outside the %.0f classes", o->name, (int)*label, c.number[1]);
-      napi_throw_range_error(env, "BAD_CALL", message);
-      return NULL;
-    }
-  }
+  if (!checked) return fail(env, "BAD_CALL", o->name, message);
 
   sa_engine_enter();
-  const int status = o->run(&c);
+  const int status = o->run(c);
   sa_engine_leave();
   if (status != SA_OK) return fail(env, "NO_MEMORY", o->name, "not enough memory for the work space");
   napi_value result;
-  if (napi_create_double(env, c.result, &result) != napi_ok) return NULL;
+  return napi_create_double(env, c->result, &result) == napi_ok ? result : NULL;
+}
+
+static napi_value invoke(napi_env env, napi_callback_info info) {
+  napi_value few[FEW_ARGUMENTS];
+  void *few_data[FEW_ARGUMENTS];
+  size_t few_lengths[FEW_ARGUMENTS];
+  double few_numbers[FEW_ARGUMENTS];
+  size_t count = FEW_ARGUMENTS;
+  void *op;
+  if (napi_get_cb_info(env, info, &count, few, NULL, &op) != napi_ok) return NULL;
+  const sa_op *o = op;
+  sa_call c = {.kernels = kernels, .data = few_data, .length = few_lengths, .number = few_numbers};
+  c.items = sa_items(o, (int)count);
+  if (c.items < 0) return fail(env, "BAD_CALL", o->name, "wrong number of arguments");
+  if (count <= FEW_ARGUMENTS) return call_op(env, o, few, &c);
+
+  napi_value result = NULL;
+  char *memory = malloc(count * (sizeof(napi_value) + sizeof(void *) + sizeof(size_t) + sizeof(double)));
+  if (!memory) return fail(env, "NO_MEMORY", o->name, "not enough memory for the arguments");
+  napi_value *arguments = (napi_value *)memory;
+  c.data = (void **)(arguments + count);
+  c.length = (size_t *)(c.data + count);
+  c.number = (double *)(c.length + count);
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok) result = call_op(env, o, arguments, &c);
+  free(memory);
   return result;
 }
 
@@ -404,8 +243,8 @@ NAPI_MODULE_INIT() {
              add_function(env, exports, "allocate", allocate, NULL) &&
              add_function(env, exports, "setThreads", set_threads, NULL) &&
              add_function(env, exports, "getThreads", get_threads, NULL);
-  for (size_t i = 0; fine && i < sizeof ops / sizeof *ops; i++)
-    fine = add_function(env, exports, ops[i].name, invoke, (void *)&ops[i]);
+  for (int i = 0; fine && i < sa_op_count; i++)
+    fine = add_function(env, exports, sa_ops[i].name, invoke, (void *)&sa_ops[i]);
   if (!fine) napi_throw_error(env, "BAD_CALL", "shiftaddnas: the addon could not register its functions");
   return exports;
 }

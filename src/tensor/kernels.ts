@@ -25,6 +25,15 @@ export interface ConvGeometry {
   readonly groups: number;
 }
 
+/** One parameter of an SGD step; the three buffers are equally long. */
+export interface SgdItem {
+  readonly weight: Float32Array;
+  readonly gradient: Float32Array;
+  readonly velocity: Float32Array;
+  readonly weightDecay: number;
+  readonly gradientScale: number;
+}
+
 export interface Kernels {
   readonly name: string;
 
@@ -139,15 +148,7 @@ export interface Kernels {
   /** DeepShift-Q: q = sign(w) * 2^round(log2 |w|) with the exponent clamped to [minExponent, maxExponent]; 0 stays 0. */
   powerOfTwo(minExponent: number, maxExponent: number, w: Float32Array, q: Float32Array): void;
 
-  // --- optimiser
+  // --- optimiser: one call for all parameters of a step
   /** g = gradientScale * gradient + weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity. */
-  sgdStep(
-    rate: number,
-    momentum: number,
-    weightDecay: number,
-    gradientScale: number,
-    weight: Float32Array,
-    gradient: Float32Array,
-    velocity: Float32Array,
-  ): void;
+  sgdSteps(rate: number, momentum: number, items: readonly SgdItem[]): void;
 }

@@ -43,24 +43,21 @@ export class Sgd {
    */
   step(rate: number, gradientScale: (parameter: Parameter) => number = () => 1): void {
     const { momentum, weightDecay } = this.options;
-    for (const parameter of this.parameters) {
+    const moving = this.parameters.filter(({ tensor }) => tensor.gradient !== undefined);
+    const items = moving.map((parameter) => {
       const { name, tensor, decay, adaptiveRate } = parameter;
-      if (tensor.gradient === undefined) continue;
-      const scale =
-        gradientScale(parameter) *
-        (adaptiveRate === undefined ? 1 : adaptiveScale(adaptiveRate, tensor.gradient));
-      const velocity = this.velocities.get(name) as Tensor;
-      kernels().sgdStep(
-        rate,
-        momentum,
-        decay ? weightDecay : 0,
-        scale,
-        tensor.data,
-        tensor.gradient,
-        velocity.data,
-      );
-      tensor.dropGradient();
-    }
+      const gradient = tensor.gradient as Float32Array;
+      return {
+        weight: tensor.data,
+        gradient,
+        velocity: (this.velocities.get(name) as Tensor).data,
+        weightDecay: decay ? weightDecay : 0,
+        gradientScale:
+          gradientScale(parameter) * (adaptiveRate === undefined ? 1 : adaptiveScale(adaptiveRate, gradient)),
+      };
+    });
+    kernels().sgdSteps(rate, momentum, items);
+    for (const { tensor } of moving) tensor.dropGradient();
   }
 
   dispose(): void {

@@ -52,7 +52,9 @@ function rowResults(kernels: Kernels): Record<string, Float32Array> {
     kernels.powerOfTwo(-6, 1, x, out('powers', length));
     const velocity = out('velocity', length);
     velocity.set(dy);
-    kernels.sgdStep(0.1, 0.9, 1e-3, 0.5, sum, x, velocity);
+    kernels.sgdSteps(0.1, 0.9, [
+      { weight: sum, gradient: x, velocity, weightDecay: 1e-3, gradientScale: 0.5 },
+    ]);
     kernels.globalAveragePool(1, rows, channels, x, out('pool', channels));
     kernels.globalAveragePoolGradient(rows, 1, channels, x, out('unpool', length));
     const labels = Int32Array.from({ length: rows }, (_, i) => i % channels);

@@ -69,7 +69,8 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       output('dlogits', length),
     );
     kernels.powerOfTwo(-15, 0, x, output('powers of two', length));
-    kernels.sgdStep(0.1, 0.9, 1e-4, 1, updated('weight', a), y, updated('velocity', b));
+    const item = { gradient: y, weightDecay: 1e-4, gradientScale: 1 };
+    kernels.sgdSteps(0.1, 0.9, [{ ...item, weight: updated('weight', a), velocity: updated('velocity', b) }]);
   });
   return results;
 }

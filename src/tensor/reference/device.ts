@@ -7,7 +7,7 @@
 import type { Kernels } from '../kernels.js';
 import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
-import { add, axpy, relu, reluGradient, scale, sgdStep, sumOfSquares } from './elementwise.js';
+import { add, axpy, relu, reluGradient, scale, sgdSteps, sumOfSquares } from './elementwise.js';
 import { softmaxCrossEntropy } from './loss.js';
 import { batchNormGradient, channelAffine, channelMoments } from './normalisation.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
@@ -36,5 +36,5 @@ export const referenceKernels: Kernels = {
   globalAveragePoolGradient,
   softmaxCrossEntropy,
   powerOfTwo,
-  sgdStep,
+  sgdSteps,
 };

@@ -158,7 +158,14 @@ export function describeElementwise(device: Device): void {
         const run = (on: Device): [Float32Array, Float32Array] =>
           withBuffers(on, (buffers) => {
             const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
-            on.kernels.sgdStep(rate, momentum, weightDecay, gradientScale, w, buffers.input(gradient), v);
+            const item = {
+              weight: w,
+              gradient: buffers.input(gradient),
+              velocity: v,
+              weightDecay,
+              gradientScale,
+            };
+            on.kernels.sgdSteps(rate, momentum, [item]);
             return [w, v];
           });
         const velocities = tabulate(length, (at, add) => {

@@ -3,6 +3,7 @@
  *
  * `Math.max` rather than a comparison wherever a value is cut at zero, because it lets NaN through.
  */
+import type { SgdItem } from '../kernels.js';
 
 /** y = max(0, x). */
 export function relu(x: Float32Array, y: Float32Array): void {
@@ -43,19 +44,12 @@ export function sumOfSquares(x: Float32Array): number {
  * Stochastic gradient descent with momentum, the weight decay inside the gradient: g = gradientScale * gradient +
  * weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity.
  */
-export function sgdStep(
-  rate: number,
-  momentum: number,
-  weightDecay: number,
-  gradientScale: number,
-  weight: Float32Array,
-  gradient: Float32Array,
-  velocity: Float32Array,
-): void {
-  for (let i = 0; i < weight.length; i++) {
-    const slope = gradientScale * gradient[i]! + weightDecay * weight[i]!;
-    const speed = momentum * velocity[i]! + slope;
-    velocity[i] = speed;
-    weight[i] = weight[i]! - rate * speed;
-  }
+export function sgdSteps(rate: number, momentum: number, items: readonly SgdItem[]): void {
+  for (const { weight, gradient, velocity, weightDecay, gradientScale } of items)
+    for (let i = 0; i < weight.length; i++) {
+      const slope = gradientScale * gradient[i]! + weightDecay * weight[i]!;
+      const speed = momentum * velocity[i]! + slope;
+      velocity[i] = speed;
+      weight[i] = weight[i]! - rate * speed;
+    }
 }

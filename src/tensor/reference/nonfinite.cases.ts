@@ -255,7 +255,10 @@ export function describeNonFinite(device: Device): void {
         const step = (weight: Numbers, gradient: Numbers, velocity: Numbers): [Float32Array, Float32Array] =>
           withBuffers(device, (buffers) => {
             const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
-            kernels.sgdStep(0.1, 0.9, 1e-4, 1, w, buffers.input(gradient), v);
+            const g = buffers.input(gradient);
+            kernels.sgdSteps(0.1, 0.9, [
+              { weight: w, gradient: g, velocity: v, weightDecay: 1e-4, gradientScale: 1 },
+            ]);
             return [w, v];
           });
         const plain = normals(length, 'plain');

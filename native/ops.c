@@ -1,0 +1,218 @@
+/*
+ * The table of ops: how each is called on buffers and numbers, and the check that a call's buffers hold what its
+ * numbers say. The compiled devices of src/tensor give the arguments in the order of the table.
+ */
+#include "ops.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define F(i) ((float *)c->data[i])
+#define N(i) ((long)c->number[i])
+
+static sa_geometry geometry_of(const sa_call *c) {
+  int32_t fields[13];
+  for (int i = 0; i < 13; i++) fields[i] = (int32_t)c->number[i];
+  sa_geometry g;
+  memcpy(&g, fields, sizeof g);
+  return g;
+}
+
+static int op_conv2d_forward(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->conv2d_forward(&g, F(0), F(1), F(2));
+}
+static int op_conv2d_input_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->conv2d_input_gradient(&g, F(0), F(1), F(2));
+}
+static int op_conv2d_weight_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->conv2d_weight_gradient(&g, F(0), F(1), F(2));
+}
+static int op_l1_forward(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->l1_forward(&g, F(0), F(1), F(2));
+}
+static int op_l1_input_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->l1_input_gradient(&g, F(0), F(1), F(2), F(3));
+}
+static int op_l1_weight_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->l1_weight_gradient(&g, F(0), F(1), F(2), F(3));
+}
+static int op_channel_moments(sa_call *c) { return c->kernels->channel_moments(N(0), N(1), F(0), F(1), F(2)); }
+static int op_channel_affine(sa_call *c) {
+  return c->kernels->channel_affine(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3));
+}
+static int op_batch_norm_gradient(sa_call *c) {
+  return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8));
+}
+static int op_relu(sa_call *c) {
+  c->kernels->relu((long)c->length[0], F(0), F(1));
+  return SA_OK;
+}
+static int op_relu_gradient(sa_call *c) {
+  c->kernels->relu_gradient((long)c->length[0], F(0), F(1), F(2));
+  return SA_OK;
+}
+static int op_add(sa_call *c) {
+  c->kernels->add((long)c->length[0], N(0) != 0, F(0), F(1), F(2));
+  return SA_OK;
+}
+static int op_axpy(sa_call *c) {
+  c->kernels->axpy((long)c->length[0], (float)c->number[0], F(0), F(1));
+  return SA_OK;
+}
+static int op_scale(sa_call *c) {
+  c->kernels->scale((long)c->length[0], (float)c->number[0], F(0));
+  return SA_OK;
+}
+static int op_sum_of_squares(sa_call *c) { return c->kernels->sum_of_squares((long)c->length[0], F(0), &c->result); }
+static int op_global_average_pool(sa_call *c) {
+  c->kernels->global_average_pool(N(0), N(1), N(2), F(0), F(1));
+  return SA_OK;
+}
+static int op_global_average_pool_gradient(sa_call *c) {
+  c->kernels->global_average_pool_gradient(N(0), N(1), N(2), F(0), F(1));
+  return SA_OK;
+}
+static int op_softmax_cross_entropy(sa_call *c) {
+  c->kernels->softmax_cross_entropy(N(0), N(1), (float)c->number[2], F(0), c->data[1], F(2), F(3));
+  return SA_OK;
+}
+static int op_power_of_two(sa_call *c) {
+  c->kernels->power_of_two((long)c->length[0], (int)c->number[0], (int)c->number[1], F(0), F(1));
+  return SA_OK;
+}
+static int op_sgd_steps(sa_call *c) {
+  for (int i = 0; i < c->items; i++) {
+    const double *item = c->number + 2 + 2 * i;
+    c->kernels->sgd_step((long)c->length[3 * i], (float)c->number[0], (float)c->number[1], (float)item[0],
+                         (float)item[1], F(3 * i), F(3 * i + 1), F(3 * i + 2));
+  }
+  return SA_OK;
+}
+static int op_probe(sa_call *c) {
+  c->result = c->kernels->probe((int)c->number[0], N(1));
+  return SA_OK;
+}
+
+
+/* The fields of sa_geometry; stride and groups divide. */
+#define GEOMETRY "cccccccccpccp"
+
+const sa_op sa_ops[] = {
+    {"conv2dForward", op_conv2d_forward, "x w y", GEOMETRY, NULL},
+    {"conv2dInputGradient", op_conv2d_input_gradient, "y w x", GEOMETRY, NULL},
+    {"conv2dWeightGradient", op_conv2d_weight_gradient, "x y w", GEOMETRY, NULL},
+    {"l1Forward", op_l1_forward, "x w y", GEOMETRY, NULL},
+    {"l1InputGradient", op_l1_input_gradient, "x w y x", GEOMETRY, NULL},
+    {"l1WeightGradient", op_l1_weight_gradient, "x w y w", GEOMETRY, NULL},
+    {"channelMoments", op_channel_moments, "01 1 1", "nn", NULL},
+    {"channelAffine", op_channel_affine, "01 1 1 01", "nni", NULL},
+    {"batchNormGradient", op_batch_norm_gradient, "01 01 01 1 1 1 01 1 1", "nni", NULL},
+    {"relu", op_relu, "= =", "", NULL},
+    {"reluGradient", op_relu_gradient, "= = =", "", NULL},
+    {"add", op_add, "= = =", "i", NULL},
+    {"axpy", op_axpy, "= =", "f", NULL},
+    {"scale", op_scale, "=", "f", NULL},
+    {"sumOfSquares", op_sum_of_squares, "=", "", NULL},
+    {"globalAveragePool", op_global_average_pool, "012 02", "nnn", NULL},
+    {"globalAveragePoolGradient", op_global_average_pool_gradient, "02 012", "nnn", NULL},
+    {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
+    {"powerOfTwo", op_power_of_two, "= =", "ii", NULL},
+    {"sgdSteps", op_sgd_steps, "= = =", "ff", "ff"},
+    {"probe", op_probe, "", "cn", NULL},
+};
+
+const int sa_op_count = sizeof sa_ops / sizeof *sa_ops;
+
+/* --- checking a call -------------------------------------------------------------------------------------- */
+
+int sa_buffers(const sa_op *o) {
+  int count = *o->buffers != 0;
+  for (const char *at = o->buffers; *at; at++) count += *at == ' ';
+  return count;
+}
+
+/* The description of buffer i of an item. */
+static const char *description(const sa_op *o, int buffer) {
+  const char *at = o->buffers;
+  for (; buffer > 0; at++) buffer -= *at == ' ';
+  return at;
+}
+
+int sa_holds_integers(const sa_op *o, int buffer) { return *description(o, buffer) == '#'; }
+
+int sa_items(const sa_op *o, int arguments) {
+  const int buffers = sa_buffers(o), own = (int)strlen(o->numbers);
+  if (!o->item_numbers) return arguments == buffers + own ? 1 : -1;
+  const int each = buffers + (int)strlen(o->item_numbers);
+  return arguments >= own && (arguments - own) % each == 0 ? (arguments - own) / each : -1;
+}
+
+/* Whether a number is what its letter says; the kernels' integers then hold it. */
+static int is_allowed(char kind, double number) {
+  if (kind == 'f') return 1;
+  const double least = kind == 'p' ? 1 : kind == 'i' ? INT32_MIN : 0;
+  const double most = kind == 'n' && LONG_MAX > INT32_MAX ? 9007199254740992.0 : INT32_MAX;
+  return number >= least && number <= most && number == (double)(int64_t)number; /* a NaN fails the first test */
+}
+
+/* Elements that a buffer must hold. */
+static double elements_needed(const char *size, const double *n, size_t first_length) {
+  if (*size == '=') return (double)first_length;
+  double product = 1;
+  for (size += *size == '#'; *size && *size != ' ' && *size != '<'; size++) switch (*size) {
+      case 'x': product *= n[0] * n[1] * n[2] * n[3]; break;
+      case 'y': product *= n[0] * n[4] * n[5] * n[6]; break;
+      case 'w': product *= n[7] * n[8] * (n[3] / n[12]) * n[6]; break;
+      default: product *= n[*size <= '9' ? *size - '0' : *size - 'a' + 10];
+    }
+  return product;
+}
+
+static int check_numbers(const char *kinds, const double *numbers, char *message, size_t size) {
+  for (; *kinds; kinds++, numbers++) {
+    if (is_allowed(*kinds, *numbers)) continue;
+    snprintf(message, size, "%g is not a %s", *numbers,
+             *kinds == 'i' ? "whole number" : *kinds == 'p' ? "positive count" : "count");
+    return 0;
+  }
+  return 1;
+}
+
+/* The first index outside [0, most), or NULL. */
+static const int32_t *foreign_index(const int32_t *indices, double count, double most) {
+  for (const int32_t *end = indices + (long)count; indices < end; indices++)
+    if (*indices < 0 || *indices >= most) return indices;
+  return NULL;
+}
+
+int sa_check(const sa_op *o, const sa_call *c, char *message, size_t size) {
+  const int buffers = sa_buffers(o), own = (int)strlen(o->numbers);
+  if (!check_numbers(o->numbers, c->number, message, size)) return 0;
+  for (int item = 0; item < c->items; item++) {
+    const int each = o->item_numbers ? (int)strlen(o->item_numbers) : 0;
+    if (each && !check_numbers(o->item_numbers, c->number + own + item * each, message, size)) return 0;
+    for (int i = 0; i < buffers; i++) {
+      const char *holds = description(o, i);
+      const double needed = elements_needed(holds, c->number, c->length[item * buffers]);
+      if ((double)c->length[item * buffers + i] < needed) {
+        snprintf(message, size, "a buffer is shorter than its shape");
+        return 0;
+      }
+      if (*holds != '#') continue;
+      while (*holds != '<') holds++;
+      const double most = elements_needed(holds + 1, c->number, 0);
+      const int32_t *index = foreign_index(c->data[item * buffers + i], needed, most);
+      if (!index) continue;
+      snprintf(message, size, "label %d is outside the %.0f classes", (int)*index, most);
+      return -1;
+    }
+  }
+  return 1;
+}

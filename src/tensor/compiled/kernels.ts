@@ -1,0 +1,116 @@
+/**
+ * @file The op contract of `../kernels.ts` over the compiled C ops, however they were compiled: the native addon and
+ * the WebAssembly module offer the same table of ops (native/ops.c), called with buffers first and then numbers.
+ */
+import type { ConvGeometry, Kernels } from '../kernels.js';
+
+/** One op of native/ops.c: buffers, then numbers, in the order of its table. */
+export type CompiledOp = (...buffersThenNumbers: readonly (Float32Array | Int32Array | number)[]) => number;
+
+/** The ops of native/ops.c by name. */
+export interface CompiledOps {
+  readonly conv2dForward: CompiledOp;
+  readonly conv2dInputGradient: CompiledOp;
+  readonly conv2dWeightGradient: CompiledOp;
+  readonly l1Forward: CompiledOp;
+  readonly l1InputGradient: CompiledOp;
+  readonly l1WeightGradient: CompiledOp;
+  readonly channelMoments: CompiledOp;
+  readonly channelAffine: CompiledOp;
+  readonly batchNormGradient: CompiledOp;
+  readonly relu: CompiledOp;
+  readonly reluGradient: CompiledOp;
+  readonly add: CompiledOp;
+  readonly axpy: CompiledOp;
+  readonly scale: CompiledOp;
+  readonly sumOfSquares: CompiledOp;
+  readonly globalAveragePool: CompiledOp;
+  readonly globalAveragePoolGradient: CompiledOp;
+  readonly softmaxCrossEntropy: CompiledOp;
+  readonly powerOfTwo: CompiledOp;
+  readonly sgdSteps: CompiledOp;
+  readonly probe: CompiledOp;
+}
+
+/** The op contract over `ops`. */
+export function compiledKernels(
+  name: string,
+  allocate: (length: number) => Float32Array,
+  ops: CompiledOps,
+): Kernels {
+  return {
+    name,
+    allocate,
+    conv2dForward: (g, x, w, y) => withGeometry(ops.conv2dForward, g, x, w, y),
+    conv2dInputGradient: (g, dy, w, dx) => withGeometry(ops.conv2dInputGradient, g, dy, w, dx),
+    conv2dWeightGradient: (g, x, dy, dw) => withGeometry(ops.conv2dWeightGradient, g, x, dy, dw),
+    l1Forward: (g, x, w, y) => withGeometry(ops.l1Forward, g, x, w, y),
+    l1InputGradient: (g, x, w, dy, dx) => withGeometry(ops.l1InputGradient, g, x, w, dy, dx),
+    l1WeightGradient: (g, x, w, dy, dw) => withGeometry(ops.l1WeightGradient, g, x, w, dy, dw),
+    channelMoments(rows, channels, x, mean, variance) {
+      ops.channelMoments(x, mean, variance, rows, channels);
+    },
+    channelAffine(rows, channels, relu, x, scale, shift, y) {
+      ops.channelAffine(x, scale, shift, y, rows, channels, relu ? 1 : 0);
+    },
+    batchNormGradient(rows, channels, relu, x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta) {
+      const flag = relu ? 1 : 0;
+      ops.batchNormGradient(x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta, rows, channels, flag);
+    },
+    relu(x, y) {
+      ops.relu(x, y);
+    },
+    reluGradient(y, dy, dx) {
+      ops.reluGradient(y, dy, dx);
+    },
+    add(relu, a, b, y) {
+      ops.add(a, b, y, relu ? 1 : 0);
+    },
+    axpy(alpha, x, y) {
+      ops.axpy(x, y, alpha);
+    },
+    scale(alpha, x) {
+      ops.scale(x, alpha);
+    },
+    sumOfSquares: (x) => ops.sumOfSquares(x),
+    globalAveragePool(batch, positions, channels, x, y) {
+      ops.globalAveragePool(x, y, batch, positions, channels);
+    },
+    globalAveragePoolGradient(batch, positions, channels, dy, dx) {
+      ops.globalAveragePoolGradient(dy, dx, batch, positions, channels);
+    },
+    softmaxCrossEntropy(batch, classes, smoothing, logits, labels, losses, dlogits) {
+      ops.softmaxCrossEntropy(logits, labels, losses, dlogits, batch, classes, smoothing);
+    },
+    powerOfTwo(minExponent, maxExponent, w, q) {
+      ops.powerOfTwo(w, q, minExponent, maxExponent);
+    },
+    sgdSteps(rate, momentum, items) {
+      ops.sgdSteps(
+        ...items.flatMap(({ weight, gradient, velocity }) => [weight, gradient, velocity]),
+        rate,
+        momentum,
+        ...items.flatMap(({ weightDecay, gradientScale }) => [weightDecay, gradientScale]),
+      );
+    },
+  };
+}
+
+function withGeometry(op: CompiledOp, g: ConvGeometry, ...buffers: readonly Float32Array[]): void {
+  op(
+    ...buffers,
+    g.batch,
+    g.inHeight,
+    g.inWidth,
+    g.inChannels,
+    g.outHeight,
+    g.outWidth,
+    g.outChannels,
+    g.kernelHeight,
+    g.kernelWidth,
+    g.stride,
+    g.padTop,
+    g.padLeft,
+    g.groups,
+  );
+}
