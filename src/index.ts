@@ -36,6 +36,7 @@ export type { Genome, SearchSpace } from './spaces/contract.js';
 export { layersOf, operationTotal, parameterCount } from './spaces/layers.js';
 export { createMiniSpace, uniformGenome } from './spaces/mini/space.js';
 export { Network } from './spaces/network.js';
+export { resnetArchitecture, type ResnetOptions } from './spaces/resnet.js';
 export { Supernet } from './supernet/supernet.js';
 export { describeDevice } from './tensor/device.js';
 export { Tape } from './tensor/tape.js';
