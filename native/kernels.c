@@ -61,6 +61,7 @@ const sa_kernels ISA_TABLE = {
     .global_average_pool = global_average_pool,
     .global_average_pool_gradient = global_average_pool_gradient,
     .softmax_cross_entropy = softmax_cross_entropy,
+    .soft_target_cross_entropy = soft_target_cross_entropy,
     .power_of_two = power_of_two,
     .sgd_step = sgd_step,
     .probe = probe,

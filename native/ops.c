@@ -83,6 +83,10 @@ static int op_softmax_cross_entropy(sa_call *c) {
   c->kernels->softmax_cross_entropy(N(0), N(1), (float)c->number[2], F(0), c->data[1], F(2), F(3));
   return SA_OK;
 }
+static int op_soft_target_cross_entropy(sa_call *c) {
+  c->kernels->soft_target_cross_entropy(N(0), N(1), F(0), F(1), F(2), F(3));
+  return SA_OK;
+}
 static int op_power_of_two(sa_call *c) {
   c->kernels->power_of_two((long)c->length[0], (int)c->number[0], (int)c->number[1], F(0), F(1));
   return SA_OK;
@@ -123,6 +127,7 @@ const sa_op sa_ops[] = {
     {"globalAveragePool", op_global_average_pool, "012 02", "nnn", NULL},
     {"globalAveragePoolGradient", op_global_average_pool_gradient, "02 012", "nnn", NULL},
     {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
+    {"softTargetCrossEntropy", op_soft_target_cross_entropy, "01 01 0 01", "nn", NULL},
     {"powerOfTwo", op_power_of_two, "= =", "ii", NULL},
     {"sgdSteps", op_sgd_steps, "= = =", "ff", "ff"},
     {"probe", op_probe, "", "cn", NULL},

@@ -72,6 +72,8 @@ typedef struct {
   void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
   void (*softmax_cross_entropy)(long batch, long classes, float smoothing, const float *logits,
                                 const int32_t *labels, float *losses, float *dlogits);
+  void (*soft_target_cross_entropy)(long batch, long classes, const float *logits, const float *targets,
+                                    float *losses, float *dlogits);
   void (*power_of_two)(long length, int min_exponent, int max_exponent, const float *w, float *q);
   void (*sgd_step)(long length, float rate, float momentum, float weight_decay, float gradient_scale, float *weight,
                    const float *gradient, float *velocity);

@@ -48,6 +48,8 @@ INLINE V v_load(const float *p) { return (V)*(const VU *)p; }
 INLINE void v_store(float *p, V v) { *(VU *)p = (VU)v; }
 INLINE V v_zero(void) { return (V){0}; }
 INLINE V v_abs(V v) { return (V)((I)v & 0x7fffffff); }
+/* yes where the mask, a comparison, is true, else no */
+INLINE V v_select(I mask, V yes, V no) { return (V)((mask & (I)yes) | (~mask & (I)no)); }
 
 #if defined(SA_AVX512)
 
@@ -64,8 +66,9 @@ INLINE void v_store_part(float *p, V v, long n) { _mm512_mask_storeu_ps(p, v_fir
 INLINE V v_where_positive(V test, V value) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(test, v_zero(), _CMP_GT_OQ), value);
 }
-/* max(0, x); a NaN stays (the instruction returns its second operand) */
-INLINE V v_relu(V x) { return _mm512_max_ps(v_zero(), x); }
+/* The smaller, the larger of two; b when either is NaN, as the instructions have it. */
+INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
+INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
 /* copysign(min(|d|, 1), d), the clamp to [-1, 1] in one instruction; a NaN does NOT pass, see v_keep_nan */
 INLINE V v_clamp(V d, V one) { return _mm512_range_ps(d, one, 2); }
 #define CLAMP_DROPS_NAN 1
@@ -94,7 +97,8 @@ INLINE void v_store_part(float *p, V v, long n) { _mm256_maskstore_ps(p, v_first
 INLINE V v_where_positive(V test, V value) {
   return _mm256_and_ps(_mm256_cmp_ps(test, v_zero(), _CMP_GT_OQ), value);
 }
-INLINE V v_relu(V x) { return _mm256_max_ps(v_zero(), x); }
+INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
+INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 INLINE V v_clamp(V d, V one) { return _mm256_max_ps(-one, _mm256_min_ps(one, d)); }
 
 #else
@@ -114,14 +118,15 @@ INLINE V v_opaque(V v) {
   return v;
 }
 INLINE V v_where_positive(V test, V value) { return _mm_and_ps(_mm_cmpgt_ps(test, v_zero()), value); }
-INLINE V v_relu(V x) { return _mm_max_ps(v_zero(), x); }
+INLINE V v_min(V a, V b) { return _mm_min_ps(a, b); }
+INLINE V v_max(V a, V b) { return _mm_max_ps(a, b); }
 INLINE V v_clamp(V d, V one) { return _mm_max_ps(-one, _mm_min_ps(one, d)); }
 #else
 INLINE V v_set(float x) { return (V){x, x, x, x}; }
 INLINE V v_opaque(V v) { return v; }
 INLINE V v_where_positive(V test, V value) { return (V)((I)value & (I)(test > v_zero())); }
-INLINE V v_select(I mask, V yes, V no) { return (V)((mask & (I)yes) | (~mask & (I)no)); }
-INLINE V v_relu(V x) { return v_select((I)(v_zero() > x), v_zero(), x); }
+INLINE V v_min(V a, V b) { return v_select((I)(a < b), a, b); }
+INLINE V v_max(V a, V b) { return v_select((I)(a > b), a, b); }
 INLINE V v_clamp(V d, V one) {
   d = v_select((I)(d > one), one, d);
   return v_select((I)(-one > d), -one, d);
@@ -129,6 +134,9 @@ INLINE V v_clamp(V d, V one) {
 #endif
 #endif
 #endif
+
+/* max(0, x); a NaN stays */
+INLINE V v_relu(V x) { return v_max(v_zero(), x); }
 
 /* acc + |d|. The multiplication by an opaque one lets the FMA pipes share the work of the adders. */
 INLINE V v_add_abs(V d, V one, V acc) {
@@ -183,6 +191,22 @@ INLINE void v_store_up_to(float *p, V v, long n) {
     v_store(p, v);
   else
     v_store_part(p, v, n);
+}
+
+/* Comparison mask of the first n lanes. */
+INLINE I v_lanes(long n) {
+#if WIDTH == 16
+  const I index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif WIDTH == 8
+  const I index = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+  const I index = {0, 1, 2, 3};
+#endif
+  return index < (int32_t)n;
+}
+/* Up to WIDTH floats from p, the lanes after the first n holding `fill`. */
+INLINE V v_load_or(const float *p, long n, float fill) {
+  return n >= WIDTH ? v_load(p) : v_select(v_lanes(n), v_load_part(p, n), v_set(fill));
 }
 
 INLINE long min_long(long a, long b) { return a < b ? a : b; }

@@ -144,6 +144,17 @@ export interface Kernels {
     dlogits: Float32Array,
   ): void;
 
+  /** The same against any targets q [batch, classes] >= 0: losses[n] = -sum_c q_c log softmax(logits)_c;
+   *  dlogits = (softmax * sum_c q_c - q) / batch. A class with q = 0 costs nothing, whatever its logit. */
+  softTargetCrossEntropy(
+    batch: number,
+    classes: number,
+    logits: Float32Array,
+    targets: Float32Array,
+    losses: Float32Array,
+    dlogits: Float32Array,
+  ): void;
+
   // --- weights
   /** DeepShift-Q: q = sign(w) * 2^round(log2 |w|) with the exponent clamped to [minExponent, maxExponent]; 0 stays 0. */
   powerOfTwo(minExponent: number, maxExponent: number, w: Float32Array, q: Float32Array): void;

@@ -27,6 +27,7 @@ export interface CompiledOps {
   readonly globalAveragePool: CompiledOp;
   readonly globalAveragePoolGradient: CompiledOp;
   readonly softmaxCrossEntropy: CompiledOp;
+  readonly softTargetCrossEntropy: CompiledOp;
   readonly powerOfTwo: CompiledOp;
   readonly sgdSteps: CompiledOp;
   readonly probe: CompiledOp;
@@ -81,6 +82,9 @@ export function compiledKernels(
     },
     softmaxCrossEntropy(batch, classes, smoothing, logits, labels, losses, dlogits) {
       ops.softmaxCrossEntropy(logits, labels, losses, dlogits, batch, classes, smoothing);
+    },
+    softTargetCrossEntropy(batch, classes, logits, targets, losses, dlogits) {
+      ops.softTargetCrossEntropy(logits, targets, losses, dlogits, batch, classes);
     },
     powerOfTwo(minExponent, maxExponent, w, q) {
       ops.powerOfTwo(w, q, minExponent, maxExponent);

@@ -4,7 +4,7 @@
 import { ShapeError } from '../../base/errors.js';
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
-import { shapeText } from '../shape.js';
+import { requireSameShape, shapeText } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -24,14 +24,44 @@ export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothin
     throw new RangeError(
       `softmaxCrossEntropy: label ${foreign} is outside the ${classes} classes (0 to ${classes - 1})`,
     );
+  return meanLoss('softmaxCrossEntropy', logits, batch, (losses, dlogits) =>
+    kernels().softmaxCrossEntropy(batch, classes, smoothing, logits.data, labels, losses, dlogits),
+  );
+}
+
+/**
+ * Mean cross-entropy -sum_c q_c log softmax(logits)_c against targets q of the same shape [N, C] or [N, 1, 1, C]: the
+ * probabilities of a teacher (distillation: Hinton et al., 2015), mixed labels. A tensor [1]. The targets are taken as
+ * constants: no gradient flows to them. @throws ShapeError
+ */
+export function softTargetCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
+  requireSameShape('softTargetCrossEntropy', logits, targets);
+  const batch = logits.shape[0] as number;
+  const classes = logits.shape[logits.shape.length - 1] as number;
+  if (logits.size === 0 || logits.size !== batch * classes)
+    throw new ShapeError(
+      `softTargetCrossEntropy: logits ${shapeText(logits.shape)} are not [N, C] or [N, 1, 1, C]`,
+    );
+  return meanLoss('softTargetCrossEntropy', logits, batch, (losses, dlogits) =>
+    kernels().softTargetCrossEntropy(batch, classes, logits.data, targets.data, losses, dlogits),
+  );
+}
+
+/** Records the mean of per-image losses whose gradient by the logits is computed along with them. */
+function meanLoss(
+  op: string,
+  logits: Tensor,
+  batch: number,
+  compute: (losses: Float32Array, dlogits: Float32Array) => void,
+): Tensor {
   const dlogits = Tensor.temporary([logits.size]);
   return record(
-    'softmaxCrossEntropy',
+    op,
     [logits],
     [1],
     (out) => {
       const losses = take(batch);
-      kernels().softmaxCrossEntropy(batch, classes, smoothing, logits.data, labels, losses, dlogits.data);
+      compute(losses, dlogits.data);
       let sum = 0;
       for (const each of losses) sum += each;
       out[0] = sum / batch;

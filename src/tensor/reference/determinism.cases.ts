@@ -68,6 +68,14 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       output('losses', rows),
       output('dlogits', length),
     );
+    kernels.softTargetCrossEntropy(
+      rows,
+      channels,
+      x,
+      y,
+      output('soft losses', rows),
+      output('soft dlogits', length),
+    );
     kernels.powerOfTwo(-15, 0, x, output('powers of two', length));
     const item = { gradient: y, weightDecay: 1e-4, gradientScale: 1 };
     kernels.sgdSteps(0.1, 0.9, [{ ...item, weight: updated('weight', a), velocity: updated('velocity', b) }]);

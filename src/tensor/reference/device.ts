@@ -8,7 +8,7 @@ import type { Kernels } from '../kernels.js';
 import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient, scale, sgdSteps, sumOfSquares } from './elementwise.js';
-import { softmaxCrossEntropy } from './loss.js';
+import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { batchNormGradient, channelAffine, channelMoments } from './normalisation.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { powerOfTwo } from './power-of-two.js';
@@ -35,6 +35,7 @@ export const referenceKernels: Kernels = {
   globalAveragePool,
   globalAveragePoolGradient,
   softmaxCrossEntropy,
+  softTargetCrossEntropy,
   powerOfTwo,
   sgdSteps,
 };

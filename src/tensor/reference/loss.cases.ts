@@ -148,4 +148,87 @@ export function describeLoss(device: Device): void {
       expect(dlogits.every((slope) => slope !== 0)).toBe(true);
     });
   });
+
+  describe('cross-entropy against soft targets', () => {
+    const run = (
+      on: Device,
+      classes: number,
+      logits: Float32Array,
+      targets: Float32Array,
+    ): { readonly losses: Float32Array; readonly dlogits: Float32Array } =>
+      withBuffers(on, (buffers) => {
+        const batch = logits.length / classes;
+        const [losses, dlogits] = [buffers.output(batch), buffers.output(logits.length)];
+        const [z, q] = [buffers.input(logits), buffers.input(targets)];
+        on.kernels.softTargetCrossEntropy(batch, classes, z, q, losses, dlogits);
+        return { losses, dlogits };
+      });
+
+    const batches = fc.record({
+      batch: fc.integer({ min: 1, max: 9 }),
+      classes: fc.oneof(
+        { weight: 9, arbitrary: fc.integer({ min: 1, max: 130 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 1000, max: 5000 }) },
+      ),
+      seed: seeds,
+    });
+    const [pick, logitsOf] = [
+      (values: Float32Array, classes: number, n: number): Float32Array =>
+        values.slice(n * classes, (n + 1) * classes),
+      (length: number, seed: number): Float32Array => normals(length, 'z', seed).map((value) => 3 * value),
+    ];
+
+    it('losses and gradient are their definition, the targets summing to one or not', () => {
+      forAll(batches, ({ batch, classes, seed }) => {
+        const logits = logitsOf(batch * classes, seed);
+        const targets = normals(batch * classes, 'q', seed).map((value) => Math.max(0, value) / classes);
+        const logSum = (n: number): number =>
+          Math.log(pick(logits, classes, n).reduce((sum, logit) => sum + Math.exp(logit), 0));
+        const losses = tabulate(batch, (n, add) => {
+          const q = pick(targets, classes, n);
+          pick(logits, classes, n).forEach((z, c) =>
+            add(q[c]! * (logSum(n) - z), q[c]! * (20 + Math.abs(z))),
+          );
+        });
+        const sums = Array.from({ length: batch }, (_, n) => logSum(n));
+        const masses = Array.from({ length: batch }, (_, n) =>
+          pick(targets, classes, n).reduce((sum, q) => sum + q, 0),
+        );
+        const dlogits = tabulate(batch * classes, (at, add) => {
+          const n = Math.floor(at / classes);
+          add((Math.exp(logits[at]! - sums[n]!) * masses[n]!) / batch);
+          add(-targets[at]! / batch);
+        });
+        expectDefinition('losses', device, (on) => run(on, classes, logits, targets).losses, losses);
+        expectDefinition('dlogits', device, (on) => run(on, classes, logits, targets).dlogits, dlogits);
+      });
+    });
+
+    it('is the smoothed loss on smoothed labels', () => {
+      const [batch, classes, smoothing] = [4, 37, 0.2];
+      const logits = logitsOf(batch * classes, 3);
+      const labels = Int32Array.of(0, 36, 5, 5);
+      const targets = Float32Array.from(logits, (_, at) => {
+        const label = at % classes === labels[Math.floor(at / classes)] ? 1 - smoothing : 0;
+        return smoothing / classes + label;
+      });
+      const hard = withBuffers(device, (buffers) => {
+        const [losses, dlogits] = [buffers.output(batch), buffers.output(logits.length)];
+        const z = buffers.input(logits);
+        device.kernels.softmaxCrossEntropy(batch, classes, smoothing, z, labels, losses, dlogits);
+        return { losses, dlogits };
+      });
+      const soft = run(device, classes, logits, targets);
+      for (const key of ['losses', 'dlogits'] as const)
+        soft[key].forEach((value, at) => expect(Math.abs(value - hard[key][at]!)).toBeLessThan(4e-6));
+    });
+
+    it('a class that is not wanted may have a logit of minus infinity', () => {
+      const { losses, dlogits } = run(device, 3, Float32Array.of(-Infinity, 0, 0), Float32Array.of(0, 1, 0));
+      expect(losses[0]).toBeCloseTo(Math.log(2), 6);
+      expectEqual('dlogits', dlogits, [0, -0.5, 0.5]);
+      const wanted = run(device, 3, Float32Array.of(-Infinity, 0, 0), Float32Array.of(0.5, 0.5, 0));
+      expect(wanted.losses[0]).toBe(Infinity);
+    });
+  });
 }

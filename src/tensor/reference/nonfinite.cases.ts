@@ -297,6 +297,27 @@ export function describeNonFinite(device: Device): void {
         expectSameKinds('losses', losses, [0, 0, bad, 0]);
       }
     });
+
+    it.each([NaN, Infinity, -Infinity])('%s among logits or soft targets spoils its image alone', (bad) => {
+      const [batch, classes] = [4, 21];
+      const plain = normals(batch * classes, 'soft').map(Math.abs);
+      for (const column of [0, 7, 20]) {
+        const spoilt = withOne(plain, 2 * classes + column, bad);
+        for (const [logits, targets] of [
+          [spoilt, plain],
+          [plain, spoilt],
+        ] as const) {
+          const losses = use(batch, (buffers, out) => {
+            const dlogits = buffers.output(plain.length);
+            const [z, q] = [buffers.input(logits), buffers.input(targets)];
+            kernels.softTargetCrossEntropy(batch, classes, z, q, out, dlogits);
+            const others = dlogits.filter((_, at) => Math.floor(at / classes) !== 2);
+            expectSameKinds('dlogits outside the image', others, new Float32Array(3 * classes));
+          });
+          expectSameKinds('losses', losses, [0, 0, bad, 0]);
+        }
+      }
+    });
   });
 }
 
