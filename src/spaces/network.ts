@@ -11,7 +11,7 @@ import type { LayerGeometry } from '../operators/contract.js';
 import { OperatorLayer } from '../operators/layer.js';
 import { familyNamed } from '../operators/registry.js';
 import { globalAveragePool } from '../tensor/ops/pooling.js';
-import { at, tidy } from '../tensor/tape.js';
+import { at, chain, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { BlockKind, type Architecture } from './architecture.js';
 import { classifierName, hasShortcutLayer, planLayers, stemName, type PlannedLayer } from './layers.js';
@@ -86,11 +86,11 @@ export class Network implements Module {
   }
 
   forward(x: Tensor, mode: Mode): Tensor {
-    return tidy(() => {
-      let y = at(stemName, () => this.#stem.norm.forward(this.#stem.forward(x), mode));
-      for (const block of this.#blocks) y = residualForward(block.name, y, mode, block);
-      return at(classifierName, () => this.#classifier.forward(globalAveragePool(y)));
-    });
+    return chain(x, [
+      (y) => at(stemName, () => tidy(() => this.#stem.norm.forward(this.#stem.forward(y), mode))),
+      ...this.#blocks.map((block) => (y: Tensor) => residualForward(block.name, y, mode, block)),
+      (y) => at(classifierName, () => tidy(() => this.#classifier.forward(globalAveragePool(y)))),
+    ]);
   }
 
   /** After an optimiser step: weights back into the domain of their family. */

@@ -8,7 +8,7 @@
 import type { BatchNorm } from '../nn/batch-norm.js';
 import type { Mode } from '../nn/module.js';
 import { add } from '../tensor/ops/elementwise.js';
-import { at, tidy } from '../tensor/tape.js';
+import { at, chain, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 interface NormalisedLayer {
@@ -25,11 +25,12 @@ export interface ResidualParts {
 /** One pass through a residual block. */
 export function residualForward(name: string, x: Tensor, mode: Mode, parts: ResidualParts): Tensor {
   const { layer1, layer2, shortcut } = parts;
+  const through = ({ forward, norm }: NormalisedLayer, y: Tensor): Tensor =>
+    tidy(() => norm.forward(forward(y), mode));
   return at(name, () =>
     tidy(() => {
-      const inner = layer1.norm.forward(layer1.forward(x), mode);
-      const outer = layer2.norm.forward(layer2.forward(inner), mode);
-      const straight = shortcut === undefined ? x : shortcut.norm.forward(shortcut.forward(x), mode);
+      const outer = chain(x, [(y) => through(layer1, y), (y) => through(layer2, y)]);
+      const straight = shortcut === undefined ? x : through(shortcut, x);
       return add(outer, straight, { relu: true });
     }),
   );

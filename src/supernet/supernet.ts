@@ -15,7 +15,7 @@ import { classifierName, fixedFamily, stemName } from '../spaces/layers.js';
 import type { MiniPosition, MiniSpace } from '../spaces/mini/space.js';
 import { residualForward } from '../spaces/residual.js';
 import { globalAveragePool } from '../tensor/ops/pooling.js';
-import { at, tidy } from '../tensor/tape.js';
+import { at, chain, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { SharedLayer } from './shared-layer.js';
 
@@ -157,13 +157,11 @@ export class Supernet {
 
   /** Logits [N, 1, 1, classes] of the subnet `genome`. */
   forward(x: Tensor, genome: Genome, mode: Mode): Tensor {
-    return tidy(() => {
-      let y = at(stemName, () => this.#stemNorm.forward(this.#stem.forward(x), mode));
-      this.#blocks.forEach((block, i) => {
-        y = block.forward(y, genome[i] as number, mode);
-      });
-      return at(classifierName, () => this.#classifier.forward(globalAveragePool(y)));
-    });
+    return chain(x, [
+      (y) => at(stemName, () => tidy(() => this.#stemNorm.forward(this.#stem.forward(y), mode))),
+      ...this.#blocks.map((block, i) => (y: Tensor) => block.forward(y, genome[i] as number, mode)),
+      (y) => at(classifierName, () => tidy(() => this.#classifier.forward(globalAveragePool(y)))),
+    ]);
   }
 
   /** For the optimiser: see {@link SharedLayer.gradientScale}. */

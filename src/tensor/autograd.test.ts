@@ -21,8 +21,9 @@ import { countCorrect, softmaxCrossEntropy } from './ops/loss.js';
 import { batchNorm } from './ops/normalisation.js';
 import { globalAveragePool } from './ops/pooling.js';
 import { sliceWeights } from './ops/slice.js';
+import { poolUsage } from './pool.js';
 import { referenceKernels } from './reference/device.js';
-import { at, Tape, tidy } from './tape.js';
+import { at, checkpoint, firstNonFinite, Tape, tidy } from './tape.js';
 import { Tensor } from './tensor.js';
 
 const epsilon = 1e-5;
@@ -241,25 +242,24 @@ describe('countCorrect', () => {
 describe('firstNonFinite', () => {
   const x = Tensor.view([1, 2, 2, 1], Float32Array.of(1, 2, 3, 4));
   it('names the innermost place and the op where it began, and nothing when all is finite', () => {
+    const used = poolUsage().usedBytes;
     for (const broken of [NaN, Infinity, -Infinity]) {
       const first = Tensor.persistent([1, 1, 1, 1], [1], true);
       const second = Tensor.persistent([1, 1, 1, 1], [broken], true);
       const pass = (w: Tensor) =>
-        Tape.record(() =>
-          at('block', () => {
+        at('block', () =>
+          tidy(() => {
             const y = at('block.conv1', () => conv2d(x, first));
             const z = at('block.conv2', () => conv2d(y, w));
             return relu(z);
           }),
         );
-      const { tape } = pass(second);
-      expect(tape.firstNonFinite()).toEqual(expect.objectContaining({ place: 'block.conv2', op: 'conv2d' }));
-      tape.dispose();
-      const { tape: fine } = pass(first);
-      expect(fine.firstNonFinite()).toBeUndefined();
-      fine.dispose();
+      for (const trace of [() => pass(second), () => checkpoint([x], () => pass(second))])
+        expect(firstNonFinite(trace)).toEqual({ place: 'block.conv2', op: 'conv2d' });
+      expect(firstNonFinite(() => pass(first))).toBeUndefined();
       first.dispose();
       second.dispose();
     }
+    expect(poolUsage().usedBytes).toBe(used);
   });
 });

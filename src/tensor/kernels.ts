@@ -85,7 +85,7 @@ export interface Kernels {
   ): void;
   /**
    * Gradient of y = relu?(gamma * (x - mean) * inverseStd + beta) with mean and inverseStd taken over the batch.
-   * With `relu`, dy is masked by y > 0. Writes dx, dgamma, dbeta.
+   * With `relu`, dy is masked by y > 0; without, y is not read. Writes dx, dgamma, dbeta; `dx` may be `dy`.
    */
   batchNormGradient(
     rows: number,

@@ -3,18 +3,31 @@
  *
  * A training step asks for the same few hundred buffers every time. Giving them back the moment the tape is done with
  * them, and handing them out again by size class, keeps megabytes per step away from the garbage collector and the
- * caches warm. Four classes per octave bound the waste at a quarter.
+ * caches warm. Classes are multiples of 16 floats up to 1024, so that vectors over channels need no view, and four per
+ * octave above, which bounds the waste at a quarter.
+ *
+ * A gradient that an op passes on unchanged to several inputs is one buffer with several owners: {@link share} adds
+ * one, {@link release} takes one away, and who wants to write asks {@link isShared} first.
  */
 import { kernels } from './device.js';
 
+const smallest = 16;
+const finest = 1024;
+
 const free = new Map<number, Float32Array[]>();
+/** The memory behind a view of part of it, and the last view of each memory, which the next step asks for again. */
 const home = new WeakMap<Float32Array, Float32Array>();
+const lastView = new WeakMap<Float32Array, Float32Array>();
+/** Owners beyond the first. */
+const furtherOwners = new Map<Float32Array, number>();
 let allocatedFloats = 0;
 let usedFloats = 0;
+let peakFloats = 0;
 
-/** Smallest size class, in floats, that holds `length`: 64 times one of 4, 5, 6, 7 times a power of two. */
+/** Smallest size class, in floats, that holds `length`. */
 export function sizeClass(length: number): number {
-  let unit = 16;
+  if (length <= finest) return Math.max(1, Math.ceil(length / smallest)) * smallest;
+  let unit = finest / 4;
   while (unit * 7 < length) unit *= 2;
   for (let quarters = 4; quarters < 7; quarters++) if (unit * quarters >= length) return unit * quarters;
   return unit * 7;
@@ -24,29 +37,63 @@ export function sizeClass(length: number): number {
 export function take(length: number): Float32Array {
   const size = sizeClass(length);
   usedFloats += size;
-  const list = free.get(size);
-  let base = list?.pop();
+  if (usedFloats > peakFloats) peakFloats = usedFloats;
+  let base = free.get(size)?.pop();
   if (base === undefined) {
     base = kernels().allocate(size);
     allocatedFloats += size;
   }
-  if (base.length === length) return base;
+  if (size === length) return base;
+  const known = lastView.get(base);
+  if (known?.length === length) return known;
   const view = base.subarray(0, length);
   home.set(view, base);
+  lastView.set(base, view);
   return view;
 }
 
-/** Returns a buffer that came from {@link take}. Using it afterwards is a defect. */
+/** Gives up one ownership of a buffer that came from {@link take}; the last one returns it. Then using it is a defect. */
 export function release(buffer: Float32Array): void {
+  if (furtherOwners.size > 0) {
+    const further = furtherOwners.get(buffer);
+    if (further !== undefined) {
+      if (further === 1) furtherOwners.delete(buffer);
+      else furtherOwners.set(buffer, further - 1);
+      return;
+    }
+  }
   const base = home.get(buffer) ?? buffer;
-  home.delete(buffer);
   usedFloats -= base.length;
   const list = free.get(base.length);
   if (list === undefined) free.set(base.length, [base]);
   else list.push(base);
 }
 
-/** Bytes ever allocated by this thread's pool, and bytes handed out now. */
-export function poolUsage(): { readonly allocatedBytes: number; readonly usedBytes: number } {
-  return { allocatedBytes: allocatedFloats * 4, usedBytes: usedFloats * 4 };
+/** The same buffer with one owner more, who releases it too. */
+export function share(buffer: Float32Array): Float32Array {
+  furtherOwners.set(buffer, (furtherOwners.get(buffer) ?? 0) + 1);
+  return buffer;
+}
+
+/** Whether the buffer has more than one owner, so that none of them may write to it. */
+export function isShared(buffer: Float32Array): boolean {
+  return furtherOwners.size > 0 && furtherOwners.has(buffer);
+}
+
+export interface PoolUsage {
+  /** Ever allocated by this thread's pool. */
+  readonly allocatedBytes: number;
+  /** Handed out now. */
+  readonly usedBytes: number;
+  /** Most ever handed out at once since {@link resetPeak}. */
+  readonly peakBytes: number;
+}
+
+export function poolUsage(): PoolUsage {
+  return { allocatedBytes: allocatedFloats * 4, usedBytes: usedFloats * 4, peakBytes: peakFloats * 4 };
+}
+
+/** Begins a new watch for {@link PoolUsage.peakBytes}. */
+export function resetPeak(): void {
+  peakFloats = usedFloats;
 }

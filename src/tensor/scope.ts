@@ -1,14 +1,18 @@
 /**
- * @file Scopes own temporaries: what is created inside is given back when the scope ends.
+ * @file Scopes own temporaries: what is created inside is let go of when the scope ends.
  */
 
-interface Disposable {
+/** A temporary as its scope sees it. */
+export interface Temporary {
+  /** The scope no longer holds it. */
+  letGo(): void;
+  /** Gives it back whoever holds it. */
   dispose(): void;
 }
 
 /** Something that takes over temporaries as they are created. */
 export interface Scope {
-  add(tensor: Disposable): void;
+  add(temporary: Temporary): void;
 }
 
 const scopes: Scope[] = [];

@@ -1,7 +1,9 @@
 /**
  * @file Dense float32 tensors. Activations are NHWC, weights [kernelHeight, kernelWidth, in / groups, out].
  *
- * A tensor owns its buffer until it is disposed of: by its scope (`tidy`), by the tape that recorded it, or by hand.
+ * A tensor keeps its buffer while somebody holds it. Its maker holds it first: a scope (`tidy`, the tape) or, for a
+ * persistent tensor, whoever made it. A tape entry holds what its backward pass needs. The last to let go gives the
+ * buffer back; `dispose` does so at once, whoever still holds it.
  */
 import { ShapeError } from '../base/errors.js';
 import { release, take } from './pool.js';
@@ -10,21 +12,28 @@ import { sizeOf } from './shape.js';
 
 export class Tensor {
   readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly size: number;
   /** Accumulated gradient, same length as `data`; set by backward passes on tensors that require it. */
   gradient: Float32Array | undefined;
   #data: Float32Array | undefined;
+  #holders = 1;
+  #requiresGradient: boolean;
   readonly #pooled: boolean;
 
   private constructor(
     shape: readonly number[],
     data: Float32Array,
     pooled: boolean,
-    /** Whether backward passes compute a gradient for it: a trainable leaf, or the output of an op over one. */
-    readonly requiresGradient: boolean,
+    requiresGradient: boolean,
+    /** Not the output of an op: a parameter or an input. */
+    readonly isLeaf: boolean,
   ) {
     this.shape = shape;
+    this.size = data.length;
     this.#data = data;
     this.#pooled = pooled;
+    this.#requiresGradient = requiresGradient;
   }
 
   /** A long-lived tensor outside every scope, over a copy of `values`. Trainable when `trainable`. */
@@ -32,18 +41,18 @@ export class Tensor {
     checkLength(shape, values.length);
     const data = take(values.length);
     data.set(values);
-    return new Tensor(shape, data, true, trainable);
+    return new Tensor(shape, data, true, trainable, true);
   }
 
   /** An input over memory owned by someone else (a batch of the loader); disposing of it leaves the memory alone. */
   static view(shape: readonly number[], data: Float32Array): Tensor {
     checkLength(shape, data.length);
-    return new Tensor(shape, data, false, false);
+    return new Tensor(shape, data, false, false, true);
   }
 
   /** A temporary of the current scope with arbitrary content; ops fill it. */
   static temporary(shape: readonly number[], requiresGradient = false): Tensor {
-    const tensor = new Tensor(shape, take(sizeOf(shape)), true, requiresGradient);
+    const tensor = new Tensor(shape, take(sizeOf(shape)), true, requiresGradient, false);
     currentScope()?.add(tensor);
     return tensor;
   }
@@ -53,24 +62,46 @@ export class Tensor {
     return this.#data;
   }
 
-  get size(): number {
-    return this.data.length;
-  }
-
   get disposed(): boolean {
     return this.#data === undefined;
   }
 
-  /** Gives data and gradient back to the pool. Idempotent. */
+  /** Whether backward passes compute a gradient for it: a trainable leaf, or the output of an op over one. */
+  get requiresGradient(): boolean {
+    return this.#requiresGradient;
+  }
+
+  /** Freezes or thaws a leaf, from the next recorded pass on; a frozen one gives up the gradient it has. */
+  setTrainable(trainable: boolean): void {
+    if (!this.isLeaf) throw new Error('only leaves can be frozen; the output of an op follows its inputs');
+    this.#requiresGradient = trainable;
+    if (!trainable) this.dropGradient();
+  }
+
+  /** One holder more. */
+  hold(): void {
+    this.#holders++;
+  }
+
+  /** One holder less; the last gives the data back. The gradient stays until its own time. */
+  letGo(): void {
+    if (--this.#holders === 0) this.#releaseData();
+  }
+
+  /** Gives data and gradient back to the pool, whoever holds them. Idempotent. */
   dispose(): void {
-    if (this.#data !== undefined && this.#pooled) release(this.#data);
-    this.#data = undefined;
+    this.#releaseData();
     this.dropGradient();
   }
 
   dropGradient(): void {
     if (this.gradient !== undefined) release(this.gradient);
     this.gradient = undefined;
+  }
+
+  #releaseData(): void {
+    if (this.#data !== undefined && this.#pooled) release(this.#data);
+    this.#data = undefined;
   }
 }
 

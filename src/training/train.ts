@@ -10,7 +10,7 @@ import { stateOf, type NamedTensors, type Parameter, type StateBuffer } from '..
 import { loadState } from '../nn/state.js';
 import { kernels } from '../tensor/device.js';
 import { countCorrect, softmaxCrossEntropy } from '../tensor/ops/loss.js';
-import { at, Tape } from '../tensor/tape.js';
+import { at, firstNonFinite, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Interrupted } from './interrupted.js';
 import { Sgd } from './optimiser.js';
@@ -161,16 +161,17 @@ function trainStep(
 ): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
   const { height, width, channels } = options.imageShape;
   const images = Tensor.view([batch.labels.length, height, width, channels], batch.images);
-  const { value, tape } = Tape.record(() => {
+  const pass = (): { readonly logits: Tensor; readonly loss: Tensor } => {
     const logits = trainee.forward(images, step);
     const { labelSmoothing } = options.schedule;
     return { logits, loss: at('loss', () => softmaxCrossEntropy(logits, batch.labels, labelSmoothing)) };
-  });
+  };
+  const { value, tape } = Tape.record(pass);
   const loss = value.loss.data[0] as number;
   const correct = countCorrect(value.logits, batch.labels);
   if (!Number.isFinite(loss)) {
-    const origin = tape.firstNonFinite();
     tape.dispose();
+    const origin = firstNonFinite(pass);
     return {
       loss,
       correct,

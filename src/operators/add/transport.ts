@@ -104,6 +104,7 @@ function applyTransport(shared: Tensor, logScale: Tensor): Tensor {
         gradient[0] = r * sum;
       });
     },
+    { tensors: [shared, logScale], output: false },
   );
 }
 

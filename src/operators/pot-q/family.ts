@@ -8,7 +8,7 @@ import { Primitive } from '../../hardware/layer.js';
 import { lowerConvolution } from '../../nn/onnx/layers.js';
 import { kernels } from '../../tensor/device.js';
 import { conv2d } from '../../tensor/ops/convolution.js';
-import { contribute, record } from '../../tensor/tape.js';
+import { passOn, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { OperatorFamily } from '../contract.js';
 import { kaimingUniform } from '../initialisation.js';
@@ -25,7 +25,8 @@ function roundToPowerOfTwo(weights: Tensor): Tensor {
     [weights],
     weights.shape,
     (q) => kernels().powerOfTwo(minExponent, maxExponent, weights.data, q),
-    (dq) => contribute(weights, (dw) => dw.set(dq)),
+    (dq) => passOn(weights, dq),
+    { tensors: [], output: false },
   );
 }
 

@@ -18,6 +18,7 @@ export function conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor 
       contribute(w, (dw) => kernels().conv2dWeightGradient(g, x.data, dy, dw));
       contribute(x, (dx) => kernels().conv2dInputGradient(g, dy, w.data, dx));
     },
+    { tensors: [...ifTrained(w, x), ...ifTrained(x, w)], output: false },
   );
 }
 
@@ -38,5 +39,11 @@ export function l1Conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tenso
       contribute(w, (dw) => kernels().l1WeightGradient(g, x.data, w.data, dy, dw));
       contribute(x, (dx) => kernels().l1InputGradient(g, x.data, w.data, dy, dx));
     },
+    { tensors: [x, w], output: false },
   );
+}
+
+/** `needed` if the gradient of `tensor` will be asked for. */
+function ifTrained(tensor: Tensor, needed: Tensor): readonly Tensor[] {
+  return tensor.requiresGradient ? [needed] : [];
 }

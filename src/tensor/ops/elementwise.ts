@@ -2,8 +2,9 @@
  * @file Elementwise ops, on the tape.
  */
 import { kernels } from '../device.js';
+import { release, share } from '../pool.js';
 import { requireShape, requireSameShape } from '../shape.js';
-import { contribute, record } from '../tape.js';
+import { contribute, contributeInPlace, ownedOrNew, passOn, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /** max(0, x). */
@@ -13,7 +14,8 @@ export function relu(x: Tensor): Tensor {
     [x],
     x.shape,
     (out) => kernels().relu(x.data, out),
-    (dy) => contribute(x, (dx) => kernels().reluGradient(y.data, dy, dx)),
+    (dy) => contributeInPlace(x, dy, (dx) => kernels().reluGradient(y.data, dy, dx)),
+    { tensors: [], output: true },
   );
   return y;
 }
@@ -28,10 +30,13 @@ export function add(a: Tensor, b: Tensor, options: { readonly relu?: boolean } =
     a.shape,
     (out) => kernels().add(withRelu, a.data, b.data, out),
     (dy) => {
-      if (withRelu) kernels().reluGradient(y.data, dy, dy);
-      contribute(a, (da) => da.set(dy));
-      contribute(b, (db) => db.set(dy));
+      const passed = withRelu ? ownedOrNew(dy) : share(dy);
+      if (withRelu) kernels().reluGradient(y.data, dy, passed);
+      passOn(a, passed);
+      passOn(b, passed);
+      release(passed);
     },
+    { tensors: [], output: withRelu },
   );
   return y;
 }
@@ -50,7 +55,7 @@ export function addBias(x: Tensor, bias: Tensor): Tensor {
           out[row + c] = (x.data[row + c] as number) + (bias.data[c] as number);
     },
     (dy) => {
-      contribute(x, (dx) => dx.set(dy));
+      passOn(x, dy);
       contribute(bias, (db) => {
         const sums = new Float64Array(channels);
         for (let i = 0; i < dy.length; i++)
@@ -58,5 +63,6 @@ export function addBias(x: Tensor, bias: Tensor): Tensor {
         db.set(sums);
       });
     },
+    { tensors: [], output: false },
   );
 }

@@ -73,6 +73,7 @@ function meanLoss(
         if (dy[0] !== 1) kernels().scale(dy[0] as number, gradient);
       });
     },
+    { tensors: [dlogits], output: false },
   );
 }
 

@@ -4,7 +4,7 @@
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
 import { requireShape } from '../shape.js';
-import { give, record } from '../tape.js';
+import { give, isRecomputing, ownedOrNew, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
 export interface BatchMoments {
@@ -15,7 +15,8 @@ export interface BatchMoments {
 
 /**
  * Normalises x [..., C] by the moments of this batch: gamma (x - mean) / sqrt(variance + epsilon) + beta.
- * `onMoments` sees the batch's moments (for running statistics) before they go. @throws ShapeError
+ * `onMoments` sees the batch's moments (for running statistics) before they go, once per pass: not when a checkpoint
+ * runs the pass again. @throws ShapeError
  */
 export function batchNorm(
   x: Tensor,
@@ -31,7 +32,7 @@ export function batchNorm(
   const mean = Tensor.temporary([channels]);
   const inverseStd = Tensor.temporary([channels]);
   kernels().channelMoments(rows, channels, x.data, mean.data, inverseStd.data);
-  options.onMoments?.({ mean: mean.data, variance: inverseStd.data });
+  if (!isRecomputing()) options.onMoments?.({ mean: mean.data, variance: inverseStd.data });
   invertStd(inverseStd.data, options.epsilon);
   const y = record(
     'batchNorm',
@@ -47,13 +48,13 @@ export function batchNorm(
         out,
       ),
     (dy) => {
-      const [dx, dgamma, dbeta] = [take(x.size), take(channels), take(channels)];
+      const [dx, dgamma, dbeta] = [ownedOrNew(dy), take(channels), take(channels)];
       kernels().batchNormGradient(
         rows,
         channels,
         options.relu,
         x.data,
-        y.data,
+        options.relu ? y.data : x.data,
         dy,
         mean.data,
         inverseStd.data,
@@ -66,6 +67,7 @@ export function batchNorm(
       give(gamma, dgamma);
       give(beta, dbeta);
     },
+    { tensors: [x, mean, inverseStd, gamma], output: options.relu },
   );
   return y;
 }
@@ -89,6 +91,7 @@ export function batchNormInference(
     () => {
       throw new Error('batchNormInference is for evaluation; it has no gradient');
     },
+    { tensors: [], output: false },
   );
 }
 

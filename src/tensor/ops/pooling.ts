@@ -18,5 +18,6 @@ export function globalAveragePool(x: Tensor): Tensor {
     [batch, 1, 1, channels],
     (y) => kernels().globalAveragePool(batch, positions, channels, x.data, y),
     (dy) => contribute(x, (dx) => kernels().globalAveragePoolGradient(batch, positions, channels, dy, dx)),
+    { tensors: [], output: false },
   );
 }

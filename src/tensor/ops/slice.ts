@@ -33,5 +33,6 @@ export function sliceWeights(w: Tensor, inChannels: number, outChannels: number)
         dw.fill(0);
         eachRow((to, from) => dw.set(dPart.subarray(from, from + outChannels), to));
       }),
+    { tensors: [], output: false },
   );
 }

@@ -229,6 +229,35 @@ export function describeRowOps(device: Device): void {
       });
     });
 
+    it('gradient may be written over dy, to the bit', () => {
+      forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
+        const d = normalisationData(rows, channels, relu, seed);
+        const inPlace = withBuffers(device, (buffers) => {
+          const dx = buffers.updated(d.dy);
+          const [x, y, mean] = [buffers.input(d.x), buffers.input(d.y), buffers.input(d.mean)];
+          const [inverseStd, gamma] = [buffers.input(d.inverseStd), buffers.input(d.gamma)];
+          const [dgamma, dbeta] = [buffers.output(channels), buffers.output(channels)];
+          device.kernels.batchNormGradient(
+            rows,
+            channels,
+            relu,
+            x,
+            y,
+            dx,
+            mean,
+            inverseStd,
+            gamma,
+            dx,
+            dgamma,
+            dbeta,
+          );
+          return { dx, dgamma, dbeta };
+        });
+        const apart = normalisationGradients(device, d);
+        for (const key of ['dx', 'dgamma', 'dbeta'] as const) expectEqual(key, inPlace[key], apart[key]);
+      });
+    });
+
     it.each([false, true])('gradient is the finite difference of the layer (relu %s)', (relu) => {
       const [rows, channels] = [23, 5];
       const d = normalisationData(rows, channels, relu, 12);
