@@ -52,6 +52,7 @@ const sa_kernels ISA_TABLE = {
     .channel_moments = channel_moments,
     .channel_affine = channel_affine,
     .batch_norm_gradient = batch_norm_gradient,
+    .batch_norm_parameter_gradient = batch_norm_parameter_gradient,
     .relu = relu,
     .relu_gradient = relu_gradient,
     .add = add,

@@ -240,25 +240,45 @@ static int channel_affine(long rows, long channels, int relu, const float *x, co
   return SA_OK;
 }
 
+/* The sums over all rows of dy and of dy (x - mean), into the first tile's partial sums, and the gradients of the
+ * parameters that follow from them. */
+static int gradient_sums(reduction *r, const float *inverse_std, float *dgamma, float *dbeta) {
+  const long channels = r->f.channels;
+  r->partial = reduction_memory(&r->f);
+  if (!r->partial) return SA_NO_MEMORY;
+  sa_parallel(gradient_sum_tiles, r, r->f.tiles);
+  for (long i = 0; i < channels; i++) {
+    double sum = 0, product = 0;
+    for (long t = 0; t < r->f.tiles; t++) {
+      sum += r->partial[t * 3 * channels + i];
+      product += r->partial[(t * 3 + 1) * channels + i];
+    }
+    r->partial[i] = sum;
+    r->partial[channels + i] = product;
+    dbeta[i] = (float)sum;
+    dgamma[i] = (float)(product * inverse_std[i]);
+  }
+  return SA_OK;
+}
+
+static int batch_norm_parameter_gradient(long rows, long channels, int relu, const float *x, const float *y,
+                                         const float *dy, const float *mean, const float *inverse_std, float *dgamma,
+                                         float *dbeta) {
+  reduction r = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .y = y, .dy = dy, .mean = mean};
+  return gradient_sums(&r, inverse_std, dgamma, dbeta);
+}
+
 static int batch_norm_gradient(long rows, long channels, int relu, const float *x, const float *y, const float *dy,
                                const float *mean, const float *inverse_std, const float *gamma, float *dx,
                                float *dgamma, float *dbeta) {
   reduction r = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .y = y, .dy = dy, .mean = mean};
   channel_map c = {.f = r.f, .relu = relu, .x = x, .y = y, .dy = dy, .to = dx};
   const long wide = c.f.wide;
-  r.partial = reduction_memory(&r.f);
   float *memory = sa_scratch(SA_SLOT_CHANNELS, (size_t)(4 * wide) * sizeof(float));
-  if (!r.partial || !memory) return SA_NO_MEMORY;
-  sa_parallel(gradient_sum_tiles, &r, r.f.tiles);
+  if (!memory || gradient_sums(&r, inverse_std, dgamma, dbeta) != SA_OK) return SA_NO_MEMORY;
   for (long i = 0; i < channels; i++) {
-    double sum = 0, product = 0;
-    for (long t = 0; t < r.f.tiles; t++) {
-      sum += r.partial[t * 3 * channels + i];
-      product += r.partial[(t * 3 + 1) * channels + i];
-    }
+    const double sum = r.partial[i], product = r.partial[channels + i];
     const double slope = (double)gamma[i] * inverse_std[i];
-    dbeta[i] = (float)sum;
-    dgamma[i] = (float)(product * inverse_std[i]);
     memory[i] = (float)slope;
     memory[wide + i] = (float)(-slope * inverse_std[i] * inverse_std[i] * product / (double)rows);
     memory[2 * wide + i] = (float)(-slope * sum / (double)rows);

@@ -50,6 +50,9 @@ static int op_channel_affine(sa_call *c) {
 static int op_batch_norm_gradient(sa_call *c) {
   return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8));
 }
+static int op_batch_norm_parameter_gradient(sa_call *c) {
+  return c->kernels->batch_norm_parameter_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6));
+}
 static int op_relu(sa_call *c) {
   c->kernels->relu((long)c->length[0], F(0), F(1));
   return SA_OK;
@@ -118,6 +121,7 @@ const sa_op sa_ops[] = {
     {"channelMoments", op_channel_moments, "01 1 1", "nn", NULL},
     {"channelAffine", op_channel_affine, "01 1 1 01", "nni", NULL},
     {"batchNormGradient", op_batch_norm_gradient, "01 01 01 1 1 1 01 1 1", "nni", NULL},
+    {"batchNormParameterGradient", op_batch_norm_parameter_gradient, "01 01 01 1 1 1 1", "nni", NULL},
     {"relu", op_relu, "= =", "", NULL},
     {"reluGradient", op_relu_gradient, "= = =", "", NULL},
     {"add", op_add, "= = =", "i", NULL},

@@ -61,6 +61,9 @@ typedef struct {
   int (*batch_norm_gradient)(long rows, long channels, int relu, const float *x, const float *y, const float *dy,
                              const float *mean, const float *inverse_std, const float *gamma, float *dx,
                              float *dgamma, float *dbeta);
+  int (*batch_norm_parameter_gradient)(long rows, long channels, int relu, const float *x, const float *y,
+                                       const float *dy, const float *mean, const float *inverse_std, float *dgamma,
+                                       float *dbeta);
 
   void (*relu)(long length, const float *x, float *y);
   void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);

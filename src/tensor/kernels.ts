@@ -101,6 +101,19 @@ export interface Kernels {
     dgamma: Float32Array,
     dbeta: Float32Array,
   ): void;
+  /** The dgamma and dbeta of {@link batchNormGradient} alone, where nobody asks for dx. */
+  batchNormParameterGradient(
+    rows: number,
+    channels: number,
+    relu: boolean,
+    x: Float32Array,
+    y: Float32Array,
+    dy: Float32Array,
+    mean: Float32Array,
+    inverseStd: Float32Array,
+    dgamma: Float32Array,
+    dbeta: Float32Array,
+  ): void;
 
   // --- elementwise; length = first buffer's
   relu(x: Float32Array, y: Float32Array): void;

@@ -18,6 +18,7 @@ export interface CompiledOps {
   readonly channelMoments: CompiledOp;
   readonly channelAffine: CompiledOp;
   readonly batchNormGradient: CompiledOp;
+  readonly batchNormParameterGradient: CompiledOp;
   readonly relu: CompiledOp;
   readonly reluGradient: CompiledOp;
   readonly add: CompiledOp;
@@ -57,6 +58,10 @@ export function compiledKernels(
     batchNormGradient(rows, channels, relu, x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta) {
       const flag = relu ? 1 : 0;
       ops.batchNormGradient(x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta, rows, channels, flag);
+    },
+    batchNormParameterGradient(rows, channels, relu, x, y, dy, mean, inverseStd, dgamma, dbeta) {
+      const flag = relu ? 1 : 0;
+      ops.batchNormParameterGradient(x, y, dy, mean, inverseStd, dgamma, dbeta, rows, channels, flag);
     },
     relu(x, y) {
       ops.relu(x, y);

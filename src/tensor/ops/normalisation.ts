@@ -48,26 +48,30 @@ export function batchNorm(
         out,
       ),
     (dy) => {
-      const [dx, dgamma, dbeta] = [ownedOrNew(dy), take(channels), take(channels)];
-      kernels().batchNormGradient(
+      const [dgamma, dbeta] = [take(channels), take(channels)];
+      const { relu } = options;
+      const before = [
         rows,
         channels,
-        options.relu,
+        relu,
         x.data,
-        options.relu ? y.data : x.data,
+        relu ? y.data : x.data,
         dy,
         mean.data,
         inverseStd.data,
-        gamma.data,
-        dx,
-        dgamma,
-        dbeta,
-      );
-      give(x, dx);
+      ] as const;
+      if (x.requiresGradient) {
+        const dx = ownedOrNew(dy);
+        kernels().batchNormGradient(...before, gamma.data, dx, dgamma, dbeta);
+        give(x, dx);
+      } else kernels().batchNormParameterGradient(...before, dgamma, dbeta);
       give(gamma, dgamma);
       give(beta, dbeta);
     },
-    { tensors: [x, mean, inverseStd, gamma], output: options.relu },
+    {
+      tensors: x.requiresGradient ? [x, mean, inverseStd, gamma] : [x, mean, inverseStd],
+      output: options.relu,
+    },
   );
   return y;
 }

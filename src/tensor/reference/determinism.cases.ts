@@ -49,6 +49,8 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       output('dgamma', channels),
       output('dbeta', channels),
     );
+    const [dgamma, dbeta] = [output('dgamma alone', channels), output('dbeta alone', channels)];
+    kernels.batchNormParameterGradient(rows, channels, true, x, y, x, c, c, dgamma, dbeta);
     kernels.relu(x, output('relu', length));
     kernels.reluGradient(x, y, output('relu gradient', length));
     kernels.add(true, x, y, output('add', length));

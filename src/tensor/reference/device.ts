@@ -9,7 +9,12 @@ import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient, scale, sgdSteps, sumOfSquares } from './elementwise.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
-import { batchNormGradient, channelAffine, channelMoments } from './normalisation.js';
+import {
+  batchNormGradient,
+  batchNormParameterGradient,
+  channelAffine,
+  channelMoments,
+} from './normalisation.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { powerOfTwo } from './power-of-two.js';
 
@@ -26,6 +31,7 @@ export const referenceKernels: Kernels = {
   channelMoments,
   channelAffine,
   batchNormGradient,
+  batchNormParameterGradient,
   relu,
   reluGradient,
   add,

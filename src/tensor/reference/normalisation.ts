@@ -63,21 +63,55 @@ export function batchNormGradient(
   dgamma: Float32Array,
   dbeta: Float32Array,
 ): void {
-  const reaches = (at: number): number => (relu && !(y[at]! > 0) ? 0 : dy[at]!);
   for (let c = 0; c < channels; c++) {
-    const normalised = (at: number): number => (x[at]! - mean[c]!) * inverseStd[c]!;
-    let sum = 0;
-    let product = 0;
+    const [sum, product] = gradientSums(c, rows, channels, relu, x, y, dy, mean, inverseStd);
     for (let r = 0; r < rows; r++) {
       const at = r * channels + c;
-      sum += reaches(at);
-      product += reaches(at) * normalised(at);
-    }
-    for (let r = 0; r < rows; r++) {
-      const at = r * channels + c;
-      dx[at] = gamma[c]! * inverseStd[c]! * (reaches(at) - sum / rows - (normalised(at) * product) / rows);
+      const reaches = relu && !(y[at]! > 0) ? 0 : dy[at]!;
+      const normalised = (x[at]! - mean[c]!) * inverseStd[c]!;
+      dx[at] = gamma[c]! * inverseStd[c]! * (reaches - sum / rows - (normalised * product) / rows);
     }
     dgamma[c] = product;
     dbeta[c] = sum;
   }
+}
+
+/** dbeta = sum dy and dgamma = sum dy * xhat, dy masked by y > 0 when `relu`. */
+export function batchNormParameterGradient(
+  rows: number,
+  channels: number,
+  relu: boolean,
+  x: Float32Array,
+  y: Float32Array,
+  dy: Float32Array,
+  mean: Float32Array,
+  inverseStd: Float32Array,
+  dgamma: Float32Array,
+  dbeta: Float32Array,
+): void {
+  for (let c = 0; c < channels; c++)
+    [dbeta[c], dgamma[c]] = gradientSums(c, rows, channels, relu, x, y, dy, mean, inverseStd);
+}
+
+/** Over the rows of channel c: sum of masked dy, and of masked dy * xhat. */
+function gradientSums(
+  c: number,
+  rows: number,
+  channels: number,
+  relu: boolean,
+  x: Float32Array,
+  y: Float32Array,
+  dy: Float32Array,
+  mean: Float32Array,
+  inverseStd: Float32Array,
+): [number, number] {
+  let sum = 0;
+  let product = 0;
+  for (let r = 0; r < rows; r++) {
+    const at = r * channels + c;
+    const reaches = relu && !(y[at]! > 0) ? 0 : dy[at]!;
+    sum += reaches;
+    product += reaches * (x[at]! - mean[c]!) * inverseStd[c]!;
+  }
+  return [sum, product];
 }

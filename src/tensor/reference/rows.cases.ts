@@ -229,6 +229,22 @@ export function describeRowOps(device: Device): void {
       });
     });
 
+    it('gradients of the parameters alone are the same, to the bit', () => {
+      forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
+        const d = normalisationData(rows, channels, relu, seed);
+        const alone = withBuffers(device, (buffers) => {
+          const [x, y, dy] = [buffers.input(d.x), buffers.input(d.y), buffers.input(d.dy)];
+          const [mean, inverseStd] = [buffers.input(d.mean), buffers.input(d.inverseStd)];
+          const [dgamma, dbeta] = [buffers.output(channels), buffers.output(channels)];
+          const { kernels } = device;
+          kernels.batchNormParameterGradient(rows, channels, relu, x, y, dy, mean, inverseStd, dgamma, dbeta);
+          return { dgamma, dbeta };
+        });
+        const all = normalisationGradients(device, d);
+        for (const key of ['dgamma', 'dbeta'] as const) expectEqual(key, alone[key], all[key]);
+      });
+    });
+
     it('gradient may be written over dy, to the bit', () => {
       forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
         const d = normalisationData(rows, channels, relu, seed);
