@@ -15,7 +15,7 @@ export {
 export { loadDataset } from './data/load-dataset.js';
 export { splitDataset } from './data/split.js';
 export { estimate, loadProfile, Primitive, type LayerDescription } from './hardware/index.js';
-export { Mode } from './nn/module.js';
+export { freeze, Mode, thaw } from './nn/module.js';
 export type { LayerGeometry, OperatorFamily, SharingMap } from './operators/contract.js';
 export { OperatorLayer } from './operators/layer.js';
 export { familyNamed, listFamilies } from './operators/registry.js';

@@ -43,6 +43,20 @@ export interface Module {
   lower(graph: OnnxGraph, input: string): string;
 }
 
+/**
+ * Stops the training of the module's parameters, from the next recorded pass on: they get no gradient, what only their
+ * gradients need is neither computed nor kept, and the optimiser leaves them alone, weight decay included. Running
+ * statistics of batch norms still follow the batches of a pass in training mode.
+ */
+export function freeze(module: Pick<Module, 'parameters'>): void {
+  for (const { tensor } of module.parameters) tensor.setTrainable(false);
+}
+
+/** Undoes {@link freeze}. */
+export function thaw(module: Pick<Module, 'parameters'>): void {
+  for (const { tensor } of module.parameters) tensor.setTrainable(true);
+}
+
 export type NamedTensors = ReadonlyMap<
   string,
   { readonly shape: readonly number[]; readonly data: Float32Array }

@@ -34,9 +34,9 @@ export class OperatorLayer implements Module {
     return at(this.name, () => this.family.forward(x, this.#weight, this.geometry));
   }
 
-  /** Called by the trainer after each optimiser step. */
+  /** Called by the trainer after each optimiser step; frozen weights stay as they are. */
   project(): void {
-    this.family.project?.(this.#weight.data);
+    if (this.#weight.requiresGradient) this.family.project?.(this.#weight.data);
   }
 
   /** The values the layer computes with. */
