@@ -1,406 +1,422 @@
 /*
- * The blocked skeleton of every dense convolution-like op: conv2d forward and input gradient, L1 forward, and the
- * adder's clamped input gradient. They differ in the inner step alone.
+ * The blocked skeleton of every convolution-like gather: forward and input gradient of conv2d, of the adder layer and
+ * of both depth-wise. They differ in the kernel of tiles.h alone.
  *
- * A tile is P destination pixels (consecutive in the flattened order image, row, column, so tiles stay full on maps
- * of any size) times one or two vectors of destination channels, held in registers. The reduction runs over
- * segments: one per kernel tap, each `length` adjacent source floats, reached through a pointer per pixel (indirect
- * convolution: nothing is unfolded; a padded position points at a row of zeros).
- *
- * When one vector covers the destination channels (16 of them and AVX-512, say), a load would feed a single
- * multiplication and the load ports would set the pace. Then `fold` adjacent source floats are repeated over the
- * vector in one load and meet weights laid out [channel][fold]: two vectors of weights cover 2 WIDTH / fold channels,
- * each load feeds two vectors again, no lane is idle with half as many channels, and neighbours are added at the end.
+ * Work is dealt in bands: some rows of destination pixels, over the ends of images, so that bands of small maps are as
+ * large as those of big ones. A band first copies the source rows it sees into memory of its thread, with the padding
+ * written out as zeros (nothing is unfolded; without padding even the copy is left out). From there on every pixel
+ * finds the source of a tap at the same distance from its own pointer, taps of one kernel row are adjacent, and the
+ * tiles of the band, which lies in the cache, pass under one block of weights after the other.
  *
  * An input gradient is the same gather seen from the input: input pixel (ih, iw) reads dy at ((ih + pad - u) / stride,
  * ...) for the taps that divide. For stride s the pixels fall into s x s phases with the same taps each, so no
- * work is spent on holes.
+ * work is spent on holes. Seen in the order of the source its taps run backwards.
  */
 
-enum { STEP_MULTIPLY, STEP_DISTANCE, STEP_CLAMP };
+INLINE int is_depthwise(const sa_geometry *g) {
+  return g->groups > 1 && g->groups == g->in_channels && g->groups == g->out_channels;
+}
 
-/* Destination pixels per tile: `pair` when there are two or more vectors of channels, else `single`. */
-#if WIDTH == 16
-enum { MULTIPLY_PAIR = 14, MULTIPLY_SINGLE = 14, DISTANCE_PAIR = 10, DISTANCE_SINGLE = 14, CLAMP_PAIR = 6, CLAMP_SINGLE = 12 };
-enum { SINGLE_STEPS = 16, DISTANCE_STEPS = 8 };
-#elif defined(SA_AVX2)
-enum { MULTIPLY_PAIR = 6, MULTIPLY_SINGLE = 10, DISTANCE_PAIR = 5, DISTANCE_SINGLE = 8, CLAMP_PAIR = 2, CLAMP_SINGLE = 4 };
-enum { SINGLE_STEPS = 4, DISTANCE_STEPS = 1 };
-#else
-enum { MULTIPLY_PAIR = 4, MULTIPLY_SINGLE = 8, DISTANCE_PAIR = 3, DISTANCE_SINGLE = 8, CLAMP_PAIR = 2, CLAMP_SINGLE = 4 };
-enum { SINGLE_STEPS = 1, DISTANCE_STEPS = 1 };
-#endif
-enum { MAX_TILE = 16, MAX_SEGMENTS = 64, TILES_PER_PIECE = 4 };
-
-/* What one call of a tile kernel works on. */
+/* Some destination positions of one axis and their taps: position i of `count` stands at start + i * period and reads
+ * the sources i * step + origin .. + taps - 1. */
 typedef struct {
-  const float *const *source; /* [segments][MAX_TILE] */
-  long segments, length;
-  long source_shift; /* added to every source pointer: first channel of the group */
-  const float *packed; /* [segments * length / fold][NV * WIDTH] */
-  int accumulate; /* add to what the destination holds */
-  float *const *destination; /* [P] */
-  const float *const *aux; /* [P], the x of the clamped gradient */
-  long destination_shift; /* first destination channel */
-  long lanes; /* valid channels from there */
-} tile_job;
+  long start, count;
+  long origin, taps;
+} axis_phase;
 
-INLINE V inner_step(const int step, V acc, V source, V weight, V x, V one) {
-  if (step == STEP_MULTIPLY) return v_fma(source, weight, acc);
-  if (step == STEP_DISTANCE) return v_add_abs(source - weight, one, acc);
-  return v_fma(source, v_clamp(weight - x, one), acc);
-}
-
-/* KU steps (of `fold` source floats each) of the reduction for all P pixels. The weights of KU steps stay in
- * registers, so that with one vector of channels a pixel's pointer is needed once in KU steps; four pixels go
- * together to have four chains in flight. */
-INLINE void tile_steps(const int step, const int P, const int NV, const int KU, const int fold, V *acc, const V *x,
-                       V one, const float *const *from, long k, const float *packed) {
-  enum { TOGETHER = 4 };
-  V weight[16];
-  UNROLL
-  for (int i = 0; i < KU * NV; i++) weight[i] = v_load(packed + i * WIDTH);
-  UNROLL
-  for (int p0 = 0; p0 < P; p0 += TOGETHER) {
-    UNROLL
-    for (int i = 0; i < KU; i++) {
-      UNROLL
-      for (int p = p0; p < (p0 + TOGETHER < P ? p0 + TOGETHER : P); p++) {
-        const V source = fold > 1 ? v_set_group(from[p] + k + i * fold, fold) : v_set(from[p][k + i]);
-        UNROLL
-        for (int v = 0; v < NV; v++)
-          acc[p * NV + v] = inner_step(step, acc[p * NV + v], source, weight[i * NV + v],
-                                       step == STEP_CLAMP ? x[p * NV + v] : v_zero(), one);
-      }
-    }
-  }
-}
-
-INLINE void tile_body(const int step, const int P, const int NV, const int KU, const int fold, const tile_job *job) {
-  V acc[2 * MAX_TILE], x[2 * MAX_TILE];
-  const V one = v_opaque(v_set(1.0f));
-  const long shift = job->destination_shift, lanes = job->lanes;
-  if (step == STEP_CLAMP) {
-    UNROLL
-    for (int p = 0; p < P; p++) {
-      UNROLL
-      for (int v = 0; v < NV; v++) x[p * NV + v] = v_load_up_to(job->aux[p] + shift + v * WIDTH, lanes - v * WIDTH);
-    }
-  }
-  UNROLL
-  for (int p = 0; p < P; p++) {
-    UNROLL
-    for (int v = 0; v < NV; v++) acc[p * NV + v] = v_zero();
-  }
-
-  const float *packed = job->packed;
-  const float *const *source = job->source;
-  const long first = job->source_shift, last = first + job->length;
-  for (long s = 0; s < job->segments; s++, source += MAX_TILE) {
-    long k = first;
-    for (; k + KU * fold <= last; k += KU * fold, packed += KU * NV * WIDTH)
-      tile_steps(step, P, NV, KU, fold, acc, x, one, source, k, packed);
-    if (KU > 8)
-      for (; k + 8 <= last; k += 8, packed += 8 * NV * WIDTH)
-        tile_steps(step, P, NV, 8, 1, acc, x, one, source, k, packed);
-    if (KU > 3) /* the three channels of a picture */
-      for (; k + 3 <= last; k += 3, packed += 3 * NV * WIDTH)
-        tile_steps(step, P, NV, 3, 1, acc, x, one, source, k, packed);
-    if (KU > 1)
-      for (; k < last; k++, packed += NV * WIDTH) tile_steps(step, P, NV, 1, 1, acc, x, one, source, k, packed);
-  }
-
-  UNROLL
-  for (int p = 0; p < P; p++) {
-    if (fold > 1) {
-      acc[p * NV] = v_add_pairs(acc[p * NV], acc[p * NV + NV - 1]);
-      if (fold == 4) acc[p * NV] = v_add_pairs(acc[p * NV], acc[p * NV]);
-    }
-    UNROLL
-    for (int v = 0; v < NV; v++) {
-      if (fold > 1 && v > 0) break;
-      V value = acc[p * NV + v];
-      if (step == STEP_DISTANCE) value = -value;
-      if (job->accumulate) value += v_load_up_to(job->destination[p] + shift + v * WIDTH, lanes - v * WIDTH);
-      if (step == STEP_CLAMP && CLAMP_DROPS_NAN) value = v_keep_nan(value, x[p * NV + v]);
-      v_store_up_to(job->destination[p] + shift + v * WIDTH, value, lanes - v * WIDTH);
-    }
-  }
-}
-
-#define TILE_KERNEL(name, step, P, NV, KU, fold) \
-  NOINLINE void name(const tile_job *job) { tile_body(step, P, NV, KU, fold, job); }
-TILE_KERNEL(multiply_pair, STEP_MULTIPLY, MULTIPLY_PAIR, 2, 1, 1)
-TILE_KERNEL(multiply_rest, STEP_MULTIPLY, MULTIPLY_PAIR, 1, 1, 1)
-TILE_KERNEL(multiply_single, STEP_MULTIPLY, MULTIPLY_SINGLE, 1, SINGLE_STEPS, 1)
-TILE_KERNEL(multiply_fold2, STEP_MULTIPLY, MULTIPLY_PAIR, 2, 1, 2)
-TILE_KERNEL(multiply_fold4, STEP_MULTIPLY, MULTIPLY_PAIR, 2, 1, 4)
-TILE_KERNEL(distance_pair, STEP_DISTANCE, DISTANCE_PAIR, 2, 1, 1)
-TILE_KERNEL(distance_rest, STEP_DISTANCE, DISTANCE_PAIR, 1, 1, 1)
-TILE_KERNEL(distance_single, STEP_DISTANCE, DISTANCE_SINGLE, 1, DISTANCE_STEPS, 1)
-TILE_KERNEL(distance_fold2, STEP_DISTANCE, DISTANCE_PAIR, 2, 1, 2)
-TILE_KERNEL(distance_fold4, STEP_DISTANCE, DISTANCE_PAIR, 2, 1, 4)
-TILE_KERNEL(clamp_pair, STEP_CLAMP, CLAMP_PAIR, 2, 1, 1)
-TILE_KERNEL(clamp_rest, STEP_CLAMP, CLAMP_PAIR, 1, 1, 1)
-TILE_KERNEL(clamp_single, STEP_CLAMP, CLAMP_SINGLE, 1, 1, 1)
-
-typedef void (*tile_kernel)(const tile_job *);
-static const struct {
-  int pair_tile, single_tile;
-  tile_kernel pair, rest, single, fold2, fold4;
-} tile_kernels[] = {
-    {MULTIPLY_PAIR, MULTIPLY_SINGLE, multiply_pair, multiply_rest, multiply_single, multiply_fold2, multiply_fold4},
-    {DISTANCE_PAIR, DISTANCE_SINGLE, distance_pair, distance_rest, distance_single, distance_fold2, distance_fold4},
-    {CLAMP_PAIR, CLAMP_SINGLE, clamp_pair, clamp_rest, clamp_single, NULL, NULL},
-};
-
-/* Source floats per load when one vector covers the destination channels; 1 when folding is not possible. */
-static long fold_for(int step, long columns, long length) {
-  if (columns > WIDTH || step == STEP_CLAMP || length % 2) return 1;
-  return columns <= WIDTH / 2 && length % 4 == 0 ? 4 : 2;
-}
-
-/* Destination pixels that share one set of taps. */
 typedef struct {
-  long pixels, taps; /* pixels of one image */
-  long first_pixel; /* index of the phase's first entry in `targets` */
-  long first_offset; /* the same in `offsets` */
-  long packed; /* first float of its packed weights */
-  long first_tile, tiles;
-} phase;
-
-#define PADDED INT64_MIN
+  long period, step;
+  long sources, destinations; /* extents */
+  long phases;
+  axis_phase *phase;
+  /* over all phases: position i reads sources from i * step + low to i * step + high - 1, together `extent` */
+  long low, high, extent;
+  int inside; /* all of them exist */
+} axis;
 
 typedef struct {
   int step;
-  long batch, groups;
-  long length; /* floats per segment: source channels of one group */
-  long columns, vectors; /* destination channels of one group, and vectors that cover them */
-  long fold; /* source floats per load, see above */
-  long tile; /* pixels per tile */
-  int exact; /* the weights are not all finite */
-  const float *source, *aux, *zeros;
-  float *destination, *trash;
-  long source_image, destination_image;
-  /* Per phase, with MAX_TILE pixels more than an image has: these run on into the next images, so that a tile may
-   * cross from image to image without noticing. */
-  const int64_t *offsets; /* [tap][pixel]: float offset from the image's source, PADDED outside */
-  const int64_t *targets; /* [pixel]: float offset from the image's destination */
-  float *packed;
-  long phases;
-  phase *phase;
-  /* for packing */
   const sa_geometry *g;
-  const float *weights;
-  int backward;
-  const int32_t *tap_of; /* per phase: kernel positions of its taps, at first_tap */
-  long *first_tap;
+  int backward, lanewise;
+  long batch, groups;
+  long length;  /* source channels of a group */
+  long columns; /* destination channels of a group */
+  long source_channels, channels;
+  axis down, across;
+  const float *source, *weights, *aux;
+  float *destination;
+
+  float *packed;
+  long packed_width; /* packed floats per source float of the reduction of a group */
+
+  long rows;     /* of positions in one image, over all phases down the image */
+  long band;     /* rows of a band */
+  int copied;    /* bands copy their sources */
+  long row;      /* floats from one source row to the next */
+  long parts;    /* tasks per band, each with every parts-th block of channels */
+  long calls;    /* of tile kernels in a band, about */
+  size_t copy_floats;
+  int failed;    /* a thread had no memory for its band */
 } gather;
 
-/* Where the pixels of a tile read and write. */
-typedef struct {
-  const float *source[MAX_SEGMENTS * MAX_TILE] ALIGNED; /* [tap][MAX_TILE] */
-  const float *aux[MAX_TILE];
-  float *destination[MAX_TILE];
-} tile_pointers;
+/* --- axes ------------------------------------------------------------------------------------------------- */
 
-/* Fetches what the tile after this one reads first (at the tap that looks furthest ahead) and what this one will write:
- * on maps beyond the second-level cache the tiles would otherwise wait for memory a third of the time. (Inline, because
- * GCC takes a function that only prefetches for one without effect.) */
-INLINE void prefetch_tile(const gather *c, const tile_pointers *at, long furthest_tap) {
-  enum { LINE = 16 };
-  const long P = c->tile, source_floats = c->length * c->groups, floats = c->columns * c->groups;
-  for (long p = 0; p < P; p++) {
-    const uintptr_t ahead = (uintptr_t)at->source[furthest_tap * MAX_TILE + p] + (uintptr_t)(P * source_floats) * 4;
-    for (long i = 0; i < source_floats; i += LINE) __builtin_prefetch((const void *)(ahead + (uintptr_t)i * 4));
-    for (long i = 0; i < floats; i += LINE) __builtin_prefetch(at->destination[p] + i, 1);
+static void set_axis(axis *a, int backward, long stride, long kernel, long pad, long sources, long destinations) {
+  a->period = backward ? stride : 1;
+  a->step = backward ? 1 : stride;
+  a->sources = sources;
+  a->destinations = destinations;
+  a->phases = min_long(a->period, destinations);
+  a->low = a->high = 0;
+  a->inside = 1;
+  int seen = 0;
+  for (long i = 0; i < a->phases; i++) {
+    axis_phase *f = &a->phase[i];
+    f->start = i;
+    f->count = ceil_div(destinations - i, a->period);
+    const long first = backward ? (i + pad) % stride : 0; /* of the taps that divide */
+    f->taps = first < kernel ? (kernel - 1 - first) / a->period + 1 : 0;
+    f->origin = backward ? (i + pad) / stride - (f->taps - 1) : -pad;
+    if (f->taps == 0) continue;
+    a->low = seen ? min_long(a->low, f->origin) : f->origin;
+    a->high = seen ? max_long(a->high, f->origin + f->taps) : f->origin + f->taps;
+    a->inside &= f->origin >= 0 && (f->count - 1) * a->step + f->origin + f->taps <= sources;
+    seen = 1;
   }
-  if (c->step == STEP_CLAMP)
-    for (long p = 0; p < P; p++)
-      for (long i = 0; i < floats; i += LINE) __builtin_prefetch(at->aux[p] + P * floats + i);
+  a->extent = 0;
+  for (long i = 0; i < a->phases; i++) {
+    const axis_phase *f = &a->phase[i];
+    if (f->taps > 0) a->extent = max_long(a->extent, (f->count - 1) * a->step + f->origin + f->taps - a->low);
+  }
 }
 
-/* Fills in the pointers for `taps` taps from `first`. Pixels past the last image read zeros and write to a row that
- * nobody reads. */
-static void point_tile(const gather *c, const phase *f, long tile, long first, long taps, tile_pointers *to) {
-  const long P = c->tile, row = f->pixels + MAX_TILE;
-  const long image = tile * P / f->pixels, pixel = tile * P % f->pixels, valid = c->batch * f->pixels - tile * P;
-  const int64_t *targets = c->targets + f->first_pixel + pixel;
-  for (long p = 0; p < P; p++) {
-    const long target = image * c->destination_image + targets[p];
-    to->destination[p] = p < valid ? c->destination + target : c->trash;
-    to->aux[p] = p < valid && c->step == STEP_CLAMP ? c->aux + target : c->zeros;
-  }
-  const uintptr_t base = (uintptr_t)(c->source + image * c->source_image), zeros = (uintptr_t)c->zeros;
-  for (long t = 0; t < taps; t++) {
-    const int64_t *offsets = c->offsets + f->first_offset + (first + t) * row + pixel;
-    uintptr_t *source = (uintptr_t *)(to->source + t * MAX_TILE);
-    for (long p = 0; p < MAX_TILE; p++)
-      source[p] = offsets[p] == PADDED ? zeros : base + (uintptr_t)offsets[p] * sizeof(float);
-    for (long p = valid; p < MAX_TILE; p++) source[p] = zeros;
-  }
-  if (taps > 0 && valid >= 2 * MAX_TILE) prefetch_tile(c, to, c->backward ? 0 : taps - 1);
+/* The kernel position of tap t of a phase. */
+INLINE long kernel_tap(const gather *c, const axis *a, const axis_phase *f, long t, long pad) {
+  return c->backward ? (f->start + pad) % a->period + (f->taps - 1 - t) * a->period : t;
 }
 
-/* Packed weights that one load of `fold` source floats meets, in a block of nv vectors of channels: folded, it is
- * always two vectors, however few the channels. */
-static long packed_step(const gather *c, long nv) { return (c->fold > 1 ? 2 : nv) * WIDTH; }
+/* Packed floats before those of phase (i, j). */
+static long packed_before(const gather *c, long i, long j) {
+  long rows = 0, taps = 0;
+  for (long k = 0; k < i; k++) rows += c->down.phase[k].taps;
+  for (long k = 0; k < j; k++) taps += c->across.phase[k].taps;
+  taps = rows * c->g->kernel_width + c->down.phase[i].taps * taps;
+  return taps * c->length * c->packed_width * c->groups;
+}
 
-/* Runs the kernels of a tile over `segments` segments, the first being tap `first`. */
-static void run_tile(const gather *c, const phase *f, const tile_pointers *at, long segments, long first) {
-  const long reduction = f->taps * c->length;
-  for (long group = 0; group < c->groups; group++) {
-    for (long v = 0; v < c->vectors;) {
-      const long nv = min_long(2, c->vectors - v);
-      const tile_job job = {
-          .source = at->source,
-          .segments = segments,
-          .length = c->length,
-          .source_shift = group * c->length,
-          /* a block has room for unfolded weights; folded by four they fill half of it */
-          .packed = c->packed + f->packed + (group * c->vectors + v) * reduction * WIDTH +
-                    first * (c->length / c->fold) * packed_step(c, nv),
-          .accumulate = first > 0,
-          .destination = at->destination,
-          .aux = at->aux,
-          .destination_shift = group * c->columns + v * WIDTH,
-          .lanes = c->columns - v * WIDTH,
-      };
-      (nv == 2          ? tile_kernels[c->step].pair
-       : c->vectors > 1 ? tile_kernels[c->step].rest
-       : c->fold == 4   ? tile_kernels[c->step].fold4
-       : c->fold == 2   ? tile_kernels[c->step].fold2
-                        : tile_kernels[c->step].single)(&job);
-      v += nv;
+/* --- weights ---------------------------------------------------------------------------------------------- */
+
+static const tile_kernel *kernel_for(const gather *c, long left) {
+  return c->lanewise ? &tile_kernels[c->step].lanes : tile_kernel_for(c->step, left, c->length);
+}
+
+/* Packs one block of channels of one group for one tap: [k / fold][channel][fold], zero beyond the last channel. */
+static void pack_tap(const gather *c, const tile_kernel *kernel, long lanes, const float *from, float *to) {
+  const long out = c->g->out_channels, fold = kernel->fold, wide = kernel->channels * fold;
+  if (lanes < kernel->channels) memset(to, 0, (size_t)(c->length * kernel->channels) * sizeof(float));
+  if (c->backward && !c->lanewise) {
+    for (long i = 0; i < lanes; i++, from += out)
+      for (long k = 0; k < c->length; k++) to[k / fold * wide + i * fold + k % fold] = from[k];
+  } else if (fold > 1) {
+    for (long k = 0; k < c->length; k++, from += out)
+      for (long i = 0; i < lanes; i++) to[k / fold * wide + i * fold + k % fold] = from[i];
+  } else {
+    for (long k = 0; k < c->length; k++, from += out, to += wide)
+      for (long i = 0; i < lanes; i += WIDTH) v_store_up_to(to + i, v_load_up_to(from + i, lanes - i), lanes - i);
+  }
+}
+
+/* Tasks are the taps down of every phase, group by group. */
+static void pack_weights(void *context, long first, long last) {
+  const gather *c = context;
+  const sa_geometry *g = c->g;
+  const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
+  const long tap_floats = (c->lanewise ? 1 : in_group) * g->out_channels;
+  for (long task = first; task < last; task++) {
+    const long group = task % c->groups;
+    long i = 0, t = task / c->groups;
+    for (; t >= c->down.phase[i].taps; i++) t -= c->down.phase[i].taps;
+    const long u = kernel_tap(c, &c->down, &c->down.phase[i], t, g->pad_top), rows = c->down.phase[i].taps;
+    for (long j = 0; j < c->across.phases; j++) {
+      const axis_phase *f = &c->across.phase[j];
+      const long reduction = rows * f->taps * c->length;
+      float *to = c->packed + packed_before(c, i, j) + group * reduction * c->packed_width;
+      for (long column = 0; column < c->columns;) {
+        const tile_kernel *kernel = kernel_for(c, c->columns - column);
+        const long lanes = min_long(kernel->channels, c->columns - column);
+        for (long s = 0; s < f->taps; s++) {
+          const long v = kernel_tap(c, &c->across, f, s, g->pad_left);
+          const float *from = c->weights + (u * g->kernel_width + v) * tap_floats + group * out_group +
+                              column * (c->backward && !c->lanewise ? g->out_channels : 1);
+          pack_tap(c, kernel, lanes, from, to + (t * f->taps + s) * c->length * kernel->channels);
+        }
+        to += reduction * kernel->channels;
+        column += lanes;
+      }
     }
   }
 }
 
-static void gather_tile(const gather *c, const phase *f, long tile) {
-  tile_pointers at;
-  for (long first = 0; first == 0 || first < f->taps; first += MAX_SEGMENTS) {
-    const long taps = min_long(MAX_SEGMENTS, f->taps - first);
-    point_tile(c, f, tile, first, taps, &at);
-    run_tile(c, f, &at, taps, first);
+/* --- bands ------------------------------------------------------------------------------------------------ */
+
+/* What a band needs of its thread's memory. */
+typedef struct {
+  float *copy;           /* [source rows][c->row] */
+  const float **sources; /* [band]: where the sources of a row of positions begin, at (low, low) */
+  const float **source;  /* per pixel of a phase, see tile_job */
+  float **destination;
+  long *segment;
+  const char *ahead, *ahead_end; /* sources of the next band, not yet fetched */
+  long ahead_share;              /* bytes to fetch with each tile */
+} band_memory;
+
+/* The list of pixels goes on for the tile after the last. */
+static size_t band_pixels(const gather *c) { return (size_t)(c->band * c->across.phase[0].count) + 2 * MAX_TILE; }
+
+static size_t band_bytes(const gather *c) {
+  const size_t pointers = (size_t)c->band + 2 * band_pixels(c);
+  const size_t taps = (size_t)c->g->kernel_height * (size_t)c->g->kernel_width;
+  return c->copy_floats * sizeof(float) + pointers * sizeof(void *) + taps * sizeof(long) + 64;
+}
+
+static band_memory band_memory_at(const gather *c, void *memory) {
+  band_memory m;
+  m.copy = memory;
+  m.sources = (const float **)(m.copy + (c->copy_floats + 15) / 16 * 16);
+  m.source = m.sources + c->band;
+  m.destination = (float **)(m.source + band_pixels(c));
+  m.segment = (long *)(m.destination + band_pixels(c));
+  m.ahead = m.ahead_end = NULL;
+  m.ahead_share = 0;
+  return m;
+}
+
+/* Source row h of an image as the band sees it, with the padding. */
+static void copy_row(const gather *c, long image, long h, float *to) {
+  const long C = c->source_channels, low = c->across.low, width = c->across.sources;
+  if (h < 0 || h >= c->down.sources) {
+    memset(to, 0, (size_t)c->row * sizeof(float));
+    return;
+  }
+  const long columns = c->across.extent;
+  const long left = min_long(columns, max_long(0, -low));
+  const long end = max_long(left, min_long(columns, width - low));
+  const float *from = c->source + ((image * c->down.sources + h) * width + low + left) * C;
+  memset(to, 0, (size_t)(left * C) * sizeof(float));
+  memcpy(to + left * C, from, (size_t)((end - left) * C) * sizeof(float));
+  memset(to + end * C, 0, (size_t)((columns - end) * C) * sizeof(float));
+}
+
+/* Finds, and where needed copies, the sources of rows [first, last) of positions. */
+static void open_band(const gather *c, long first, long last, band_memory *m) {
+  float *to = m->copy;
+  for (long row = first, next; row < last; row = next) {
+    const long image = row / c->rows, i = row % c->rows;
+    next = min_long(last, (image + 1) * c->rows);
+    const long top = i * c->down.step + c->down.low;
+    const float *base = to;
+    if (c->copied) {
+      const long bottom = (i + next - row - 1) * c->down.step + c->down.high;
+      for (long h = top; h < bottom; h++, to += c->row) copy_row(c, image, h, to);
+    } else {
+      base = c->source + (image * c->down.sources + top) * c->row + c->across.low * c->source_channels;
+    }
+    for (long r = row; r < next; r++) m->sources[r - first] = base + (r - row) * c->down.step * c->row;
+  }
+  /* the rows that the next band reads and this one does not */
+  const long sources = c->batch * c->down.sources, bytes = c->across.sources * c->source_channels * (long)sizeof(float);
+  const long next = last / c->rows * c->down.sources + last % c->rows * c->down.step + c->down.high - c->down.step;
+  const long from = max_long(0, min_long(sources, next)), to_row = max_long(0, min_long(sources, next + (last - first) * c->down.step));
+  m->ahead = (const char *)c->source + from * bytes;
+  m->ahead_end = (const char *)c->source + to_row * bytes;
+  m->ahead_share = (m->ahead_end - m->ahead) / c->calls + 1;
+}
+
+/* Lists the pixels of one phase in rows [first, last); the last is repeated to the end of its tile. */
+static long list_pixels(const gather *c, const axis_phase *down, const axis_phase *across, long first, long last,
+                        const band_memory *m) {
+  const long source_step = c->across.step * c->source_channels, step = c->across.period * c->channels;
+  const long origin = (down->origin - c->down.low) * c->row + (across->origin - c->across.low) * c->source_channels;
+  long pixels = 0;
+  for (long row = first; row < last; row++) {
+    const long image = row / c->rows, i = row % c->rows;
+    if (i >= down->count) continue;
+    const float *from = m->sources[row - first] + origin;
+    float *to = c->destination + ((image * c->down.destinations + down->start + i * c->down.period) *
+                                      c->across.destinations + across->start) * c->channels;
+    for (long j = 0; j < across->count; j++) {
+      m->source[pixels + j] = from + j * source_step;
+      m->destination[pixels + j] = to + j * step;
+    }
+    pixels += across->count;
+  }
+  for (long i = pixels; pixels > 0 && i < pixels + 2 * MAX_TILE; i++) {
+    m->source[i] = m->source[pixels - 1];
+    m->destination[i] = m->destination[pixels - 1];
+  }
+  return pixels;
+}
+
+/* Fetches what the next tile writes and a share of what the next band reads: on maps beyond the second-level cache the
+ * tiles would otherwise wait for memory a third of the time. */
+INLINE void look_ahead(const tile_job *job, long tile, long p, band_memory *m) {
+  enum { LINE = 64 };
+  for (long i = p + tile; i < p + 2 * tile; i++)
+    for (long k = 0; k < job->lanes; k += LINE / 4) __builtin_prefetch(job->destination[i] + job->channel + k, 1);
+  const char *end = m->ahead + m->ahead_share;
+  for (; m->ahead < end && m->ahead < m->ahead_end; m->ahead += LINE) __builtin_prefetch(m->ahead, 0, 2);
+}
+
+/* Runs the tiles of one phase, for every parts-th block of channels from `part`. */
+static void run_phase(const gather *c, long i, long j, long part, long pixels, band_memory *m) {
+  const axis_phase *down = &c->down.phase[i], *across = &c->across.phase[j];
+  const int whole_rows = c->groups == 1 && !c->lanewise;
+  tile_job job = {
+      .source = m->source,
+      .destination = m->destination,
+      .aux_distance = (uintptr_t)c->aux - (uintptr_t)c->destination,
+      .segment = m->segment,
+      .length = (whole_rows ? across->taps : 1) * c->length,
+      .packed = c->packed + packed_before(c, i, j),
+  };
+  for (long t = 0; t < down->taps; t++)
+    for (long s = 0; s < (whole_rows ? 1 : across->taps); s++)
+      m->segment[job.segments++] = t * c->row + s * c->source_channels;
+  const long reduction = down->taps * across->taps * c->length;
+  long block = 0;
+  for (long group = 0; group < c->groups; group++) {
+    for (long column = 0; column < c->columns; block++) {
+      const tile_kernel *kernel = kernel_for(c, c->columns - column);
+      job.source_shift = group * c->length;
+      job.channel = group * c->columns + column;
+      job.lanes = min_long(kernel->channels, c->columns - column);
+      for (long p = 0; p < pixels && block % c->parts == part; p += kernel->tile) {
+        look_ahead(&job, kernel->tile, p, m);
+        kernel->run(&job, p);
+      }
+      job.packed += reduction * kernel->channels;
+      column += job.lanes;
+    }
   }
 }
 
-/* The definition itself, for weights that are not all finite: the fast kernels multiply them by the zeros of the
+static void gather_bands(void *context, long first, long last) {
+  gather *c = context;
+  void *memory = sa_thread_scratch(band_bytes(c));
+  if (!memory) {
+    __atomic_store_n(&c->failed, 1, __ATOMIC_RELAXED);
+    return;
+  }
+  band_memory m = band_memory_at(c, memory);
+  for (long task = first; task < last; task++) {
+    const long row = task / c->parts * c->band, end = min_long(row + c->band, c->batch * c->rows);
+    open_band(c, row, end, &m);
+    for (long i = 0; i < c->down.phases; i++) {
+      for (long j = 0; j < c->across.phases; j++) {
+        const long pixels = list_pixels(c, &c->down.phase[i], &c->across.phase[j], row, end, &m);
+        if (c->down.phase[i].taps * c->across.phase[j].taps * c->length > 0)
+          run_phase(c, i, j, task % c->parts, pixels, &m);
+        else
+          for (long p = 0; p < pixels; p++) memset(m.destination[p], 0, (size_t)c->channels * sizeof(float));
+      }
+    }
+  }
+}
+
+/* --- the definition --------------------------------------------------------------------------------------- */
+
+/* One result by its definition, for weights that are not all finite: the fast kernels multiply them by the zeros of the
  * padding, and the clamp in one instruction loses a NaN. Such a training run has diverged; what matters is that the
  * NaN or infinity reaches what depends on it and nothing else. */
-static void gather_tile_exactly(const gather *c, const phase *f, long tile) {
+static float gather_exactly(const gather *c, long image, long h, long w, long channel) {
   const sa_geometry *g = c->g;
-  const long in_group = g->in_channels / g->groups;
-  const int32_t *taps = c->tap_of + c->first_tap[f - c->phase];
-  for (long at = tile * c->tile; at < min_long((tile + 1) * c->tile, c->batch * f->pixels); at++) {
-    const long image = at / f->pixels, pixel = at % f->pixels;
-    const int64_t *offsets = c->offsets + f->first_offset + pixel;
-    const long row = f->pixels + MAX_TILE;
-    const long target = image * c->destination_image + c->targets[f->first_pixel + pixel];
-    for (long column = 0; column < c->groups * c->columns; column++) {
-      const long group = column / c->columns;
-      float sum = 0;
-      for (long t = 0; t < f->taps; t++) {
-        const int64_t offset = offsets[t * row];
-        if (offset == PADDED && c->step != STEP_DISTANCE) continue;
-        const float *source =
-            (offset == PADDED ? c->zeros : c->source + image * c->source_image + offset) + group * c->length;
-        for (long k = 0; k < c->length; k++) {
-          const long in = c->backward ? column % c->columns : k, out = c->backward ? group * c->length + k : column;
-          const float weight = c->weights[(taps[t] * in_group + in) * g->out_channels + out];
-          if (c->step == STEP_MULTIPLY) {
-            sum += source[k] * weight;
-          } else if (c->step == STEP_DISTANCE) {
-            sum -= __builtin_fabsf(source[k] - weight);
-          } else {
-            const float d = weight - c->aux[target + column];
-            sum += source[k] * (d > 1 ? 1 : d < -1 ? -1 : d);
-          }
+  const long stride = g->stride, in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
+  const long length = c->backward ? out_group : in_group, columns = c->backward ? in_group : out_group;
+  const long group = channel / columns;
+  float sum = 0;
+  for (long u = 0; u < g->kernel_height; u++) {
+    for (long v = 0; v < g->kernel_width; v++) {
+      long y = c->backward ? h + g->pad_top - u : h * stride - g->pad_top + u;
+      long x = c->backward ? w + g->pad_left - v : w * stride - g->pad_left + v;
+      if (c->backward && (y % stride || x % stride)) continue;
+      if (c->backward) y /= stride, x /= stride;
+      const int inside = y >= 0 && y < c->down.sources && x >= 0 && x < c->across.sources;
+      if (!inside && c->step != STEP_DISTANCE) continue;
+      for (long k = 0; k < length; k++) {
+        const float source =
+            inside ? c->source[((image * c->down.sources + y) * c->across.sources + x) * c->source_channels +
+                               group * length + k]
+                   : 0;
+        const long in = c->backward ? channel % columns : k, out = c->backward ? group * length + k : channel;
+        const float weight = c->weights[((u * g->kernel_width + v) * in_group + in) * g->out_channels + out];
+        if (c->step == STEP_MULTIPLY) {
+          sum += source * weight;
+        } else if (c->step == STEP_DISTANCE) {
+          sum -= __builtin_fabsf(source - weight);
+        } else {
+          const float d = weight - c->aux[((image * c->down.destinations + h) * c->across.destinations + w) * c->channels + channel];
+          sum += source * (d > 1 ? 1 : d < -1 ? -1 : d);
         }
       }
-      c->destination[target + column] = sum;
     }
   }
+  return sum;
+}
+
+/* Tasks are destination rows. */
+static void gather_rows_exactly(void *context, long first, long last) {
+  const gather *c = context;
+  float *to = c->destination + first * c->across.destinations * c->channels;
+  for (long row = first; row < last; row++)
+    for (long w = 0; w < c->across.destinations; w++)
+      for (long channel = 0; channel < c->channels; channel++)
+        *to++ = gather_exactly(c, row / c->down.destinations, row % c->down.destinations, w, channel);
 }
 
 static int all_finite(const float *values, long length) {
-  V sum = v_zero();
-  for (long i = 0; i < length; i += WIDTH) sum += v_load_up_to(values + i, length - i) * v_zero();
-  for (int i = 0; i < WIDTH; i++)
-    if (sum[i] != 0) return 0;
+  V sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+  long i = 0;
+  for (; i + 4 * WIDTH <= length; i += 4 * WIDTH) {
+    UNROLL
+    for (int k = 0; k < 4; k++) sum[k] += v_load(values + i + k * WIDTH) * v_zero();
+  }
+  for (; i < length; i += WIDTH) sum[0] += v_load_up_to(values + i, length - i) * v_zero();
+  sum[0] += sum[1] + sum[2] + sum[3];
+  for (int k = 0; k < WIDTH; k++)
+    if (sum[0][k] != 0) return 0;
   return 1;
 }
 
-static void gather_tiles(void *context, long first, long last) {
-  const gather *c = context;
-  const phase *f = c->phase;
-  for (long piece = first; piece < last; piece++) {
-    while (piece >= f->first_tile + f->tiles) f++;
-    const long tiles = ceil_div(c->batch * f->pixels, c->tile);
-    const long from = (piece - f->first_tile) * TILES_PER_PIECE, to = min_long(from + TILES_PER_PIECE, tiles);
-    for (long tile = from; tile < to; tile++) {
-      if (c->exact)
-        gather_tile_exactly(c, f, tile);
-      else
-        gather_tile(c, f, tile);
-    }
-  }
+/* --- the whole -------------------------------------------------------------------------------------------- */
+
+/* A band's copy should stay in the first-level cache beside a block of weights, and must in the second-level one. */
+enum { SMALL_COPY = 1 << 13, LARGE_COPY = 1 << 16, FEW_TILES = 4, MANY_BANDS = 8 };
+
+static long greatest_divisor(long a, long b) { return b == 0 ? a : greatest_divisor(b, a % b); }
+
+/* Source rows that one image of a band needs beyond `step` for each row of positions. */
+static long halo(const gather *c) { return max_long(0, c->down.high - c->down.low - c->down.step); }
+
+/* Rows of a band: a few tiles, more while the copy is small and bands are many, and if possible whole tiles. */
+static long choose_band(const gather *c, long tile) {
+  const long width = c->across.phase[0].count, total = c->batch * c->rows;
+  const long few = ceil_div(FEW_TILES * tile, width), exact = tile / greatest_divisor(tile, width);
+  const double floats = (double)c->row * (double)(c->rows * c->down.step + halo(c)) / (double)c->rows;
+  const long small = (long)(SMALL_COPY / floats), large = max_long(1, (long)(LARGE_COPY / floats));
+  const long rows = max_long(few, min_long(small, total / MANY_BANDS));
+  return min_long(min_long(ceil_div(rows, exact) * exact, large), total);
 }
 
-/* Packs the weights of one group of one phase as [block][tap][k / fold][channel][fold], zero beyond the last channel.
- * k runs over the source channels and the column over the destination channels of the group. */
-static void pack_group(const gather *c, const phase *f, const int32_t *tap_of, long group) {
-  const sa_geometry *g = c->g;
-  const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups, fold = c->fold;
-  const long reduction = f->taps * c->length;
-  const long k_stride = c->backward ? 1 : g->out_channels, column_stride = c->backward ? g->out_channels : 1;
-  for (long v = 0; v < c->vectors;) {
-    const long nv = min_long(2, c->vectors - v), wide = packed_step(c, nv);
-    const long columns = min_long(nv * WIDTH, c->columns - v * WIDTH);
-    float *to = c->packed + f->packed + (group * c->vectors + v) * reduction * WIDTH;
-    for (long t = 0; t < f->taps; t++) {
-      const float *from = c->weights + tap_of[t] * in_group * g->out_channels + group * out_group +
-                          v * WIDTH * column_stride;
-      for (long k = 0; k < c->length; k += fold, to += wide) {
-        for (long i = 0; i < columns; i++)
-          for (long j = 0; j < fold; j++) to[i * fold + j] = from[(k + j) * k_stride + i * column_stride];
-        for (long i = columns * fold; i < wide; i++) to[i] = 0;
-      }
-    }
-    v += nv;
+/* Blocks of channels and packed floats of a group. */
+static long count_blocks(const gather *c, long *packed_width) {
+  long blocks = 0;
+  *packed_width = 0;
+  for (long column = 0; column < c->columns; blocks++) {
+    const tile_kernel *kernel = kernel_for(c, c->columns - column);
+    *packed_width += kernel->channels;
+    column += kernel->channels;
   }
-}
-
-static void pack_groups(void *context, long first, long last) {
-  const gather *c = context;
-  for (long i = first; i < last; i++) {
-    const long f = i / c->groups;
-    pack_group(c, &c->phase[f], c->tap_of + c->first_tap[f], i % c->groups);
-  }
-}
-
-/* One axis of a phase: destination `start + i * period` reads source `first + i * step` at this tap. */
-typedef struct {
-  long first, step;
-} axis;
-
-INLINE axis axis_of(int backward, long start, long tap, long stride, long pad) {
-  /* backward, only taps for which this divides are in the phase */
-  return backward ? (axis){(start + pad - tap) / stride, 1} : (axis){tap - pad, stride};
-}
-
-/* Fills offsets[0 .. pixels + MAX_TILE) for one tap of a phase of `rows` x `columns` pixels. */
-static void fill_offsets(int64_t *to, axis down, axis across, long rows, long columns, long height, long width,
-                         long channels) {
-  const long pixels = rows * columns;
-  for (long i = 0; i < rows; i++) {
-    const long h = down.first + i * down.step;
-    for (long j = 0; j < columns; j++) {
-      const long w = across.first + j * across.step;
-      *to++ = h < 0 || h >= height || w < 0 || w >= width ? PADDED : (h * width + w) * channels;
-    }
-  }
-  for (long i = 0; i < MAX_TILE; i++, to++) *to = to[-pixels] == PADDED ? PADDED : to[-pixels] + height * width * channels;
+  return blocks;
 }
 
 /*
@@ -410,78 +426,49 @@ static void fill_offsets(int64_t *to, axis down, axis across, long rows, long co
 static int convolve(int step, int backward, const sa_geometry *g, const float *source, const float *weights,
                     const float *aux, float *destination) {
   const long taps = (long)g->kernel_height * g->kernel_width;
-  const long source_channels = backward ? g->out_channels : g->in_channels;
-  const long channels = backward ? g->in_channels : g->out_channels;
-  const long source_height = backward ? g->out_height : g->in_height;
-  const long source_width = backward ? g->out_width : g->in_width;
+  gather c = {.step = step, .g = g, .backward = backward, .batch = g->batch, .source = source, .weights = weights,
+              .aux = aux, .destination = destination};
+  c.source_channels = backward ? g->out_channels : g->in_channels;
+  c.channels = backward ? g->in_channels : g->out_channels;
+  c.lanewise = is_depthwise(g);
+  c.groups = c.lanewise ? 1 : g->groups;
+  c.length = c.lanewise ? 1 : c.source_channels / c.groups;
+  c.columns = c.channels / c.groups;
   const long height = backward ? g->in_height : g->out_height, width = backward ? g->in_width : g->out_width;
-  const long period = backward ? g->stride : 1;
-  if ((long)g->batch * height * width == 0) return SA_OK;
-
-  gather c = {.step = step, .batch = g->batch, .groups = g->groups, .source = source, .aux = aux,
-              .destination = destination, .g = g, .weights = weights, .backward = backward};
-  c.exact = !all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels);
-  c.length = source_channels / g->groups;
-  c.columns = channels / g->groups;
-  c.vectors = ceil_div(c.columns, WIDTH);
-  c.fold = fold_for(step, c.columns, c.length);
-  c.tile = c.vectors > 1 || c.fold > 1 ? tile_kernels[step].pair_tile : tile_kernels[step].single_tile;
-  c.source_image = source_height * source_width * source_channels;
-  c.destination_image = height * width * channels;
-
-  /* Memory for the largest case: every phase together has every pixel and every tap once. */
-  const long max_phases = period * period;
-  const long packed_floats = taps * c.length * c.vectors * WIDTH * c.groups;
-  const long zeros = max_long(source_channels, channels) + WIDTH;
-  const long taps_per_phase = ceil_div(g->kernel_height, period) * ceil_div(g->kernel_width, period);
-  float *packed = sa_scratch(SA_SLOT_PACKED, (size_t)(packed_floats + 2 * zeros) * sizeof(float));
-  const long all_pixels = height * width + max_phases * MAX_TILE;
-  int64_t *offsets = sa_scratch(SA_SLOT_OFFSETS, (size_t)(all_pixels * taps_per_phase) * sizeof(int64_t));
-  int64_t *targets = sa_scratch(SA_SLOT_TARGETS, (size_t)all_pixels * sizeof(int64_t));
-  char *memory = sa_scratch(SA_SLOT_ROWS, (size_t)max_phases * (sizeof(phase) + sizeof(long)) +
-                                            (size_t)taps * sizeof(int32_t));
-  if (!packed || !offsets || !targets || !memory) return SA_NO_MEMORY;
-  c.packed = packed;
-  c.zeros = packed + packed_floats;
-  c.trash = packed + packed_floats + zeros;
-  memset(packed + packed_floats, 0, (size_t)(2 * zeros) * sizeof(float));
-  c.phase = (phase *)memory;
-  c.first_tap = (long *)(memory + (size_t)max_phases * sizeof(phase));
-  int32_t *tap_of = (int32_t *)(c.first_tap + max_phases);
-  c.tap_of = tap_of;
-  c.offsets = offsets;
-  c.targets = targets;
-
-  long pixel = 0, offset = 0, tap = 0, tiles = 0;
-  for (long a = 0; a < min_long(period, height); a++) {
-    for (long b = 0; b < min_long(period, width); b++) {
-      phase *f = &c.phase[c.phases];
-      const long u0 = backward ? (a + g->pad_top) % period : 0, v0 = backward ? (b + g->pad_left) % period : 0;
-      f->first_pixel = pixel;
-      f->first_offset = offset;
-      f->packed = tap * c.length * c.vectors * WIDTH * c.groups;
-      f->taps = 0;
-      c.first_tap[c.phases++] = tap;
-      const long rows = ceil_div(height - a, period), columns = ceil_div(width - b, period);
-      f->pixels = rows * columns;
-      const axis targets_down = {a, period}, targets_across = {b, period};
-      fill_offsets(targets + pixel, targets_down, targets_across, rows, columns, height, width, channels);
-      pixel += f->pixels + MAX_TILE;
-      for (long u = u0; u < g->kernel_height; u += period) {
-        const axis down = axis_of(backward, a, u, g->stride, g->pad_top);
-        for (long v = v0; v < g->kernel_width; v += period, f->taps++) {
-          const axis across = axis_of(backward, b, v, g->stride, g->pad_left);
-          tap_of[tap++] = (int32_t)(u * g->kernel_width + v);
-          fill_offsets(offsets + offset, down, across, rows, columns, source_height, source_width, source_channels);
-          offset += f->pixels + MAX_TILE;
-        }
-      }
-      f->first_tile = tiles;
-      f->tiles = ceil_div(ceil_div(c.batch * f->pixels, c.tile), TILES_PER_PIECE);
-      tiles += f->tiles;
-    }
+  if (c.batch * height * width * c.channels == 0) return SA_OK;
+  if (taps * c.source_channels == 0) {
+    memset(destination, 0, (size_t)(c.batch * height * width * c.channels) * sizeof(float));
+    return SA_OK;
   }
-  sa_parallel(pack_groups, &c, c.phases * c.groups);
-  sa_parallel(gather_tiles, &c, tiles);
-  return SA_OK;
+
+  const long period = backward ? g->stride : 1, phases_down = min_long(period, height);
+  c.down.phase = sa_scratch(SA_SLOT_PHASES, (size_t)(phases_down + min_long(period, width)) * sizeof(axis_phase));
+  if (!c.down.phase) return SA_NO_MEMORY;
+  c.across.phase = c.down.phase + phases_down;
+  set_axis(&c.down, backward, g->stride, g->kernel_height, g->pad_top, backward ? g->out_height : g->in_height, height);
+  set_axis(&c.across, backward, g->stride, g->kernel_width, g->pad_left, backward ? g->out_width : g->in_width, width);
+  if (!all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels)) {
+    sa_parallel(gather_rows_exactly, &c, c.batch * height);
+    return SA_OK;
+  }
+
+  /* lane by lane, a vector may reach beyond the last channel: not beyond the buffer */
+  c.copied = !c.down.inside || !c.across.inside || (c.lanewise && c.channels % WIDTH != 0);
+  c.row = (c.copied ? c.across.extent : c.across.sources) * c.source_channels;
+  c.rows = c.down.phase[0].count;
+  c.band = choose_band(&c, kernel_for(&c, c.columns)->tile);
+  const long images = min_long(c.batch, (c.band + c.rows - 2) / c.rows + 1);
+  c.copy_floats = c.copied ? (size_t)((c.band * c.down.step + images * halo(&c)) * c.row + WIDTH) : 0;
+  const long bands = ceil_div(c.batch * c.rows, c.band), blocks = count_blocks(&c, &c.packed_width) * c.groups;
+  c.parts = bands < MANY_BANDS / 2 ? min_long(blocks, ceil_div(MANY_BANDS, bands)) : 1;
+  const long tiles = ceil_div(c.band * c.across.phase[0].count, kernel_for(&c, c.columns)->tile);
+  c.calls = tiles * c.down.phases * c.across.phases * ceil_div(blocks, c.parts);
+  c.packed = sa_scratch(SA_SLOT_PACKED, (size_t)(taps * c.length * c.packed_width * c.groups) * sizeof(float));
+  if (!c.packed) return SA_NO_MEMORY;
+
+  long taps_down = 0;
+  for (long i = 0; i < c.down.phases; i++) taps_down += c.down.phase[i].taps;
+  sa_parallel(pack_weights, &c, taps_down * c.groups);
+  sa_parallel(gather_bands, &c, bands * c.parts);
+  return c.failed ? SA_NO_MEMORY : SA_OK;
 }

@@ -5,6 +5,7 @@
 #include "shiftadd.h"
 #include "simd.h"
 
+#include "tiles.h"
 #include "convolution.h"
 #include "weight_gradient.h"
 #include "depthwise.h"
@@ -14,13 +15,11 @@
 #include "probe.h"
 
 static int conv2d_forward(const sa_geometry *g, const float *x, const float *w, float *y) {
-  return is_depthwise(g) ? depthwise_forward(STEP_MULTIPLY, g, x, w, y)
-                         : convolve(STEP_MULTIPLY, 0, g, x, w, 0, y);
+  return convolve(STEP_MULTIPLY, 0, g, x, w, 0, y);
 }
 
 static int conv2d_input_gradient(const sa_geometry *g, const float *dy, const float *w, float *dx) {
-  return is_depthwise(g) ? depthwise_input_gradient(STEP_MULTIPLY, g, 0, w, dy, dx)
-                         : convolve(STEP_MULTIPLY, 1, g, dy, w, 0, dx);
+  return convolve(STEP_MULTIPLY, 1, g, dy, w, 0, dx);
 }
 
 static int conv2d_weight_gradient(const sa_geometry *g, const float *x, const float *dy, float *dw) {
@@ -28,13 +27,11 @@ static int conv2d_weight_gradient(const sa_geometry *g, const float *x, const fl
 }
 
 static int l1_forward(const sa_geometry *g, const float *x, const float *w, float *y) {
-  return is_depthwise(g) ? depthwise_forward(STEP_DISTANCE, g, x, w, y)
-                         : convolve(STEP_DISTANCE, 0, g, x, w, 0, y);
+  return convolve(STEP_DISTANCE, 0, g, x, w, 0, y);
 }
 
 static int l1_input_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dx) {
-  return is_depthwise(g) ? depthwise_input_gradient(STEP_CLAMP, g, x, w, dy, dx)
-                         : convolve(STEP_CLAMP, 1, g, dy, w, x, dx);
+  return convolve(STEP_CLAMP, 1, g, dy, w, x, dx);
 }
 
 static int l1_weight_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw) {

@@ -187,6 +187,31 @@ void sa_engine_enter(void) {
 
 void sa_engine_leave(void) { pthread_mutex_unlock(&engine); }
 
+/* A thread's own scratch memory, with its size before it; freed by the key when the thread ends. */
+static pthread_key_t own_scratch;
+static int own_scratch_works;
+static void make_own_scratch(void) { own_scratch_works = !pthread_key_create(&own_scratch, free); }
+
+void *sa_thread_scratch(size_t bytes) {
+  enum { HEADER = 64 };
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_own_scratch);
+  if (!own_scratch_works) return NULL;
+  char *memory = pthread_getspecific(own_scratch);
+  if (memory && *(size_t *)memory >= bytes) return memory + HEADER;
+  free(memory);
+  memory = NULL;
+  const size_t rounded = (bytes + HEADER + 4095) & ~(size_t)4095;
+  void *made = NULL;
+  if (!posix_memalign(&made, HEADER, rounded)) memory = made;
+  if (memory) *(size_t *)memory = rounded - HEADER;
+  if (pthread_setspecific(own_scratch, memory)) {
+    free(memory);
+    return NULL;
+  }
+  return memory ? memory + HEADER : NULL;
+}
+
 void *sa_scratch(enum sa_slot slot, size_t bytes) {
   static struct {
     void *memory;

@@ -22,15 +22,16 @@ void sa_parallel(sa_tiles run, void *context, long count);
 /* Scratch memory, 64-byte aligned, valid until the same slot is asked for again. NULL when memory is short. */
 enum sa_slot {
   SA_SLOT_PACKED,
-  SA_SLOT_OFFSETS,
-  SA_SLOT_TARGETS,
-  SA_SLOT_ROWS,
+  SA_SLOT_PHASES,
   SA_SLOT_PARTIAL,
   SA_SLOT_SUMS,
   SA_SLOT_CHANNELS,
   SA_SLOT_COUNT
 };
 void *sa_scratch(enum sa_slot slot, size_t bytes);
+
+/* The same for the calling thread alone, valid until it asks again: memory for a tile to work in. */
+void *sa_thread_scratch(size_t bytes);
 
 /* --- what the kernels offer ------------------------------------------------------------------------------- */
 

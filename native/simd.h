@@ -37,6 +37,8 @@ typedef float V __attribute__((vector_size(16)));
 #define INLINE static inline __attribute__((always_inline, unused))
 #define NOINLINE static __attribute__((noinline))
 #define ALIGNED __attribute__((aligned(64)))
+/* Leaves the compiler no knowledge of an integer or pointer. */
+#define HIDE(value) __asm__("" : "+r"(value))
 /* Loops over accumulators: unless each of them is unrolled whole, GCC keeps the array in memory. */
 #define UNROLL _Pragma("GCC unroll 32")
 

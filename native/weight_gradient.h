@@ -12,10 +12,6 @@
 
 enum { MAX_CHUNKS = 32, MAX_PARTIAL = 1 << 22, CACHED_FLOATS = 1 << 14 };
 
-INLINE int is_depthwise(const sa_geometry *g) {
-  return g->groups > 1 && g->groups == g->in_channels && g->groups == g->out_channels;
-}
-
 /* Rows of pixels under one tap: `images` x `rows` x `columns`, with the strides in floats between neighbours. */
 typedef struct {
   long images, rows, columns;
