@@ -180,7 +180,7 @@ function benchRows(kernels: Kernels): void {
     ['axpy', 3, () => kernels.axpy(1e-9, x, y)],
     ['sumOfSquares', 1, () => kernels.sumOfSquares(x)],
     ['powerOfTwo', 2, () => kernels.powerOfTwo(-14, 0, x, y)],
-    ['sgdSteps', 5, () => kernels.sgdSteps(1e-3, 0.9, [item])],
+    ['sgdSteps', 5, () => kernels.sgdSteps(1e-3, 0.9, false, [item])],
     ['averagePool', 1, () => kernels.globalAveragePool(128, 1024, channels, x, dx)],
     [
       'crossEntropy 128x10',

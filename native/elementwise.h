@@ -8,10 +8,9 @@ typedef struct {
   long length;
   int flag;
   int low, high;
-  float alpha, beta, gamma, delta;
+  float alpha;
   const float *a, *b;
-  float *to, *also;
-  double *partial;
+  float *to;
 } stream;
 
 #define EACH_VECTOR(c, first, last, i, lanes)                                                                        \
@@ -62,50 +61,6 @@ static void axpy(long length, float alpha, const float *x, float *y) {
   run_stream(axpy_pieces, &(stream){.length = length, .alpha = alpha, .a = x, .to = y});
 }
 
-static void scale_pieces(void *context, long first, long last) {
-  const stream *c = context;
-  const V alpha = v_set(c->alpha);
-  EACH_VECTOR(c, first, last, i, lanes) v_store_up_to(c->to + i, alpha * v_load_up_to(c->to + i, lanes), lanes);
-}
-
-static void scale(long length, float alpha, float *x) {
-  run_stream(scale_pieces, &(stream){.length = length, .alpha = alpha, .to = x});
-}
-
-/* Double lanes, the same eight for every instruction set, so that the sum is the same number everywhere. */
-typedef double D __attribute__((vector_size(64)));
-typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
-
-static void square_pieces(void *context, long first, long last) {
-  const stream *c = context;
-  for (long piece = first; piece < last; piece++) {
-    const long end = min_long((piece + 1) * PIECE, c->length);
-    D sum = {0}, other = {0};
-    double rest = 0;
-    long i = piece * PIECE;
-    for (; i + 16 <= end; i += 16) {
-      const D x = __builtin_convertvector(*(const F *)(c->a + i), D);
-      const D y = __builtin_convertvector(*(const F *)(c->a + i + 8), D);
-      sum += x * x;
-      other += y * y;
-    }
-    for (; i < end; i++) rest += (double)c->a[i] * c->a[i];
-    sum += other;
-    for (int k = 0; k < 8; k++) rest += sum[k];
-    c->partial[piece] = rest;
-  }
-}
-
-static int sum_of_squares(long length, const float *x, double *sum) {
-  const long pieces = ceil_div(length, PIECE);
-  double *partial = sa_scratch(SA_SLOT_SUMS, (size_t)pieces * sizeof(double));
-  if (!partial) return SA_NO_MEMORY;
-  run_stream(square_pieces, &(stream){.length = length, .a = x, .partial = partial});
-  *sum = 0;
-  for (long i = 0; i < pieces; i++) *sum += partial[i];
-  return SA_OK;
-}
-
 /* log2 rounds at the geometric middle of two powers, sqrt(2) 2^k, which no float hits: the largest mantissa below
  * sqrt(2) is 0x3504f3. Everything is done on the bits. */
 INLINE I choose(I mask, I yes, I no) { return (mask & yes) | (~mask & no); }
@@ -136,30 +91,6 @@ static void power_of_two(long length, int min_exponent, int max_exponent, const 
                                      .high = max_exponent > 127 ? 127 : max_exponent,
                                      .a = w,
                                      .to = q});
-}
-
-static void sgd_pieces(void *context, long first, long last) {
-  const stream *c = context;
-  const V rate = v_set(c->alpha), momentum = v_set(c->beta), decay = v_set(c->gamma), scaling = v_set(c->delta);
-  EACH_VECTOR(c, first, last, i, lanes) {
-    const V weight = v_load_up_to(c->to + i, lanes);
-    const V gradient = v_fma(decay, weight, scaling * v_load_up_to(c->a + i, lanes));
-    const V velocity = v_fma(momentum, v_load_up_to(c->also + i, lanes), gradient);
-    v_store_up_to(c->also + i, velocity, lanes);
-    v_store_up_to(c->to + i, weight - rate * velocity, lanes);
-  }
-}
-
-static void sgd_step(long length, float rate, float momentum, float weight_decay, float gradient_scale, float *weight,
-                     const float *gradient, float *velocity) {
-  run_stream(sgd_pieces, &(stream){.length = length,
-                                   .alpha = rate,
-                                   .beta = momentum,
-                                   .gamma = weight_decay,
-                                   .delta = gradient_scale,
-                                   .a = gradient,
-                                   .to = weight,
-                                   .also = velocity});
 }
 
 /* Pooling: tiles are images. */

@@ -12,6 +12,7 @@
 #include "normalisation.h"
 #include "elementwise.h"
 #include "loss.h"
+#include "optimiser.h"
 #include "probe.h"
 
 static int conv2d_forward(const sa_geometry *g, const float *x, const float *w, float *y) {
@@ -61,6 +62,7 @@ const sa_kernels ISA_TABLE = {
     .softmax_cross_entropy = softmax_cross_entropy,
     .soft_target_cross_entropy = soft_target_cross_entropy,
     .power_of_two = power_of_two,
-    .sgd_step = sgd_step,
+    .sgd_steps = sgd_steps,
+    .adamw_steps = adamw_steps,
     .probe = probe,
 };

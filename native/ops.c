@@ -70,10 +70,11 @@ static int op_axpy(sa_call *c) {
   return SA_OK;
 }
 static int op_scale(sa_call *c) {
-  c->kernels->scale((long)c->length[0], (float)c->number[0], F(0));
-  return SA_OK;
+  return c->kernels->scale(c->items, (float *const *)c->data, c->length, c->number[0]);
 }
-static int op_sum_of_squares(sa_call *c) { return c->kernels->sum_of_squares((long)c->length[0], F(0), &c->result); }
+static int op_sum_of_squares(sa_call *c) {
+  return c->kernels->sum_of_squares(c->items, (float *const *)c->data, c->length, &c->result);
+}
 static int op_global_average_pool(sa_call *c) {
   c->kernels->global_average_pool(N(0), N(1), N(2), F(0), F(1));
   return SA_OK;
@@ -95,12 +96,12 @@ static int op_power_of_two(sa_call *c) {
   return SA_OK;
 }
 static int op_sgd_steps(sa_call *c) {
-  for (int i = 0; i < c->items; i++) {
-    const double *item = c->number + 2 + 2 * i;
-    c->kernels->sgd_step((long)c->length[3 * i], (float)c->number[0], (float)c->number[1], (float)item[0],
-                         (float)item[1], F(3 * i), F(3 * i + 1), F(3 * i + 2));
-  }
-  return SA_OK;
+  const double *n = c->number;
+  return c->kernels->sgd_steps(c->items, (float *const *)c->data, c->length, n + 3, n[0], n[1], n[2] != 0);
+}
+static int op_adamw_steps(sa_call *c) {
+  const double *n = c->number;
+  return c->kernels->adamw_steps(c->items, (float *const *)c->data, c->length, n + 4, n[0], n[1], n[2], n[3]);
 }
 static int op_probe(sa_call *c) {
   c->result = c->kernels->probe((int)c->number[0], N(1));
@@ -126,14 +127,15 @@ const sa_op sa_ops[] = {
     {"reluGradient", op_relu_gradient, "= = =", "", NULL},
     {"add", op_add, "= = =", "i", NULL},
     {"axpy", op_axpy, "= =", "f", NULL},
-    {"scale", op_scale, "=", "f", NULL},
-    {"sumOfSquares", op_sum_of_squares, "=", "", NULL},
+    {"scale", op_scale, "=", "f", ""},
+    {"sumOfSquares", op_sum_of_squares, "=", "", ""},
     {"globalAveragePool", op_global_average_pool, "012 02", "nnn", NULL},
     {"globalAveragePoolGradient", op_global_average_pool_gradient, "02 012", "nnn", NULL},
     {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
     {"softTargetCrossEntropy", op_soft_target_cross_entropy, "01 01 0 01", "nn", NULL},
     {"powerOfTwo", op_power_of_two, "= =", "ii", NULL},
-    {"sgdSteps", op_sgd_steps, "= = =", "ff", "ff"},
+    {"sgdSteps", op_sgd_steps, "= = =", "ffi", "ff"},
+    {"adamwSteps", op_adamw_steps, "= = = =", "ffff", "ffff"},
     {"probe", op_probe, "", "cn", NULL},
 };
 

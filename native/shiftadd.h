@@ -70,8 +70,6 @@ typedef struct {
   void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);
   void (*add)(long length, int relu, const float *a, const float *b, float *y);
   void (*axpy)(long length, float alpha, const float *x, float *y);
-  void (*scale)(long length, float alpha, float *x);
-  int (*sum_of_squares)(long length, const float *x, double *sum);
   void (*global_average_pool)(long batch, long positions, long channels, const float *x, float *y);
   void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
   void (*softmax_cross_entropy)(long batch, long classes, float smoothing, const float *logits,
@@ -79,8 +77,15 @@ typedef struct {
   void (*soft_target_cross_entropy)(long batch, long classes, const float *logits, const float *targets,
                                     float *losses, float *dlogits);
   void (*power_of_two)(long length, int min_exponent, int max_exponent, const float *w, float *q);
-  void (*sgd_step)(long length, float rate, float momentum, float weight_decay, float gradient_scale, float *weight,
-                   const float *gradient, float *velocity);
+  /* Lists: the buffers and the numbers of the items one after the other, `lengths` one for each buffer. */
+  int (*scale)(int items, float *const *data, const size_t *lengths, double alpha);
+  int (*sum_of_squares)(int items, float *const *data, const size_t *lengths, double *sum);
+  /* weight, gradient, velocity; weight decay, gradient scale */
+  int (*sgd_steps)(int items, float *const *data, const size_t *lengths, const double *numbers, double rate,
+                   double momentum, int nesterov);
+  /* weight, gradient, mean, square; weight decay, gradient scale, the bias corrections of mean and square */
+  int (*adamw_steps)(int items, float *const *data, const size_t *lengths, const double *numbers, double rate,
+                     double beta1, double beta2, double epsilon);
 
   /* Register-only loops: vector steps of `kind` (0 multiply-accumulate, 1 absolute difference, 2 clamped
    * gradient) done `rounds` times; returns the number of elements. The bench divides by the time. */

@@ -71,6 +71,7 @@ INLINE V v_where_positive(V test, V value) {
 /* The smaller, the larger of two; b when either is NaN, as the instructions have it. */
 INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
+INLINE V v_sqrt(V v) { return _mm512_sqrt_ps(v); }
 /* copysign(min(|d|, 1), d), the clamp to [-1, 1] in one instruction; a NaN does NOT pass, see v_keep_nan */
 INLINE V v_clamp(V d, V one) { return _mm512_range_ps(d, one, 2); }
 #define CLAMP_DROPS_NAN 1
@@ -101,6 +102,7 @@ INLINE V v_where_positive(V test, V value) {
 }
 INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+INLINE V v_sqrt(V v) { return _mm256_sqrt_ps(v); }
 INLINE V v_clamp(V d, V one) { return _mm256_max_ps(-one, _mm256_min_ps(one, d)); }
 
 #else
@@ -122,6 +124,7 @@ INLINE V v_opaque(V v) {
 INLINE V v_where_positive(V test, V value) { return _mm_and_ps(_mm_cmpgt_ps(test, v_zero()), value); }
 INLINE V v_min(V a, V b) { return _mm_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm_max_ps(a, b); }
+INLINE V v_sqrt(V v) { return _mm_sqrt_ps(v); }
 INLINE V v_clamp(V d, V one) { return _mm_max_ps(-one, _mm_min_ps(one, d)); }
 #else
 INLINE V v_set(float x) { return (V){x, x, x, x}; }
@@ -129,6 +132,9 @@ INLINE V v_opaque(V v) { return v; }
 INLINE V v_where_positive(V test, V value) { return (V)((I)value & (I)(test > v_zero())); }
 INLINE V v_min(V a, V b) { return v_select((I)(a < b), a, b); }
 INLINE V v_max(V a, V b) { return v_select((I)(a > b), a, b); }
+INLINE V v_sqrt(V v) {
+  return (V){__builtin_sqrtf(v[0]), __builtin_sqrtf(v[1]), __builtin_sqrtf(v[2]), __builtin_sqrtf(v[3])};
+}
 INLINE V v_clamp(V d, V one) {
   d = v_select((I)(d > one), one, d);
   return v_select((I)(-one > d), -one, d);

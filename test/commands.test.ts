@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { packageRoot } from '../src/base/modules.js';
 import { checkConfig, runConfigSchema } from '../src/pipeline/config.js';
+import { scheduleKeys } from '../src/pipeline/schedule-settings.js';
 import type { TrainResult } from '../src/pipeline/train-job.js';
 import {
   fileHashes,
@@ -225,5 +226,6 @@ describe('examples', () => {
     for (const section of ['split', 'augmentation', 'space', 'supernet', 'search', 'retrain'] as const)
       for (const key of Object.keys(resolved[section]))
         expect(text, `${section}.${key}`).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
+    for (const key of scheduleKeys.keys()) expect(text, key).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
   });
 });

@@ -29,8 +29,26 @@ describe('checkConfig', () => {
     const config = checkConfig(runConfigSchema, minimal, 'run.yaml');
     expect(config.space.families).toEqual(listFamilies().map(({ name }) => name));
     expect(config).toMatchObject({ seed: 1, out: 'runs', profile: 'fair', search: { population: 50 } });
-    expect(config.supernet.momentum).toBe(0.9);
+    expect(config.supernet).toMatchObject({ momentum: 0.9, nesterov: false, peakLearningRate: 0.1 });
     expect(config.name).toBeUndefined();
+  });
+
+  it('gives each optimiser its own defaults', () => {
+    const values = mergeConfig(minimal, { retrain: { optimiser: 'adamw', clipNorm: 1 } });
+    const { retrain } = checkConfig(runConfigSchema, values, 'run.yaml');
+    expect(retrain).toEqual({
+      optimiser: 'adamw',
+      epochs: 1,
+      batchSize: 8,
+      peakLearningRate: 0.001,
+      warmupFraction: 0.1,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0.01,
+      labelSmoothing: 0,
+      clipNorm: 1,
+    });
   });
 
   it.each([
@@ -54,6 +72,24 @@ describe('checkConfig', () => {
     ['a name that is a path', { name: '../x' }, "'name': may hold letters"],
     ['a learning rate of zero', { retrain: { peakLearningRate: 0 } }, "'retrain.peakLearningRate': "],
     ['not a number', { seed: NaN }, "'seed': "],
+    ['an unknown optimiser', { retrain: { optimiser: 'adam' } }, "'retrain.optimiser': must be sgd or adamw"],
+    ['a clipping of nothing', { retrain: { clipNorm: 0 } }, "'retrain.clipNorm': "],
+    [
+      'an unknown key beside an optimiser',
+      { retrain: { optimiser: 'adamw', rate: 1 } },
+      "unknown key 'retrain.rate'",
+    ],
+    [
+      'a key of the other optimiser',
+      { retrain: { optimiser: 'adamw', momentum: 0.9 } },
+      "'retrain.momentum' goes with 'optimiser: sgd' alone",
+    ],
+    [
+      'a key of an optimiser that was not asked for',
+      { supernet: { beta1: 0.8 } },
+      "'supernet.beta1' goes with 'optimiser: adamw' alone",
+    ],
+    ['a running mean that never moves', { retrain: { optimiser: 'adamw', beta2: 1 } }, "'retrain.beta2': "],
   ])('names the key: %s', (_, changes, expected) => {
     const message = problem(changes);
     expect(message).toContain(`run.yaml: ${expected}`);

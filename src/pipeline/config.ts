@@ -7,19 +7,10 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
 import { listFamilies } from '../operators/registry.js';
+import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 
 const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
-
-const scheduleSchema = z.strictObject({
-  epochs: count,
-  batchSize: z.int().min(2),
-  peakLearningRate: z.number().positive().default(0.1),
-  warmupFraction: fraction.default(0.1),
-  momentum: fraction.default(0.9),
-  weightDecay: z.number().min(0).default(5e-4),
-  labelSmoothing: fraction.default(0),
-});
 
 /** Where the images come from and how they are split and augmented. */
 export const dataSettings = {
@@ -194,6 +185,9 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     const key = [...path, issue.keys[0]].join('.');
+    const optimiser = scheduleKeys.get(issue.keys[0] as string);
+    if (optimiser !== undefined && path.length === 1)
+      return `'${key}' goes with 'optimiser: ${optimiser}' alone; leave it out or change the optimiser`;
     return `unknown key '${key}'; examples/cifar10.yaml lists every key`;
   }
   const key = path.join('.');

@@ -17,6 +17,7 @@ import { bestOf, type Candidate, type SearchState, type SearchStrategy } from '.
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
+import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf } from './machine.js';
@@ -365,8 +366,13 @@ function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
   return { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
 }
 
-function prefixed(prefix: string, settings: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(settings).map(([key, value]) => [`${prefix}.${key}`, value]));
+function prefixed(prefix: string, settings: Schedule): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, value]: [string, number | string | boolean]) => [
+      `${prefix}.${key}`,
+      typeof value === 'boolean' ? String(value) : value,
+    ]),
+  );
 }
 
 /** A host that also writes training progress into the event log. */

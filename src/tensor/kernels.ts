@@ -34,6 +34,26 @@ export interface SgdItem {
   readonly gradientScale: number;
 }
 
+/** One parameter of an AdamW step; the four buffers are equally long. */
+export interface AdamWItem {
+  readonly weight: Float32Array;
+  readonly gradient: Float32Array;
+  /** Running mean of the gradient, and of its square. */
+  readonly mean: Float32Array;
+  readonly square: Float32Array;
+  readonly weightDecay: number;
+  readonly gradientScale: number;
+  /** Steps of this parameter, this one included: the bias correction is 1 - beta^step. */
+  readonly step: number;
+}
+
+/** Decay of the running means, and what is added to the root of the second. */
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
 export interface Kernels {
   readonly name: string;
 
@@ -123,10 +143,10 @@ export interface Kernels {
   add(relu: boolean, a: Float32Array, b: Float32Array, y: Float32Array): void;
   /** y += alpha * x. */
   axpy(alpha: number, x: Float32Array, y: Float32Array): void;
-  /** x *= alpha. */
-  scale(alpha: number, x: Float32Array): void;
-  /** Sum of squares, accumulated in float64 over fixed-size pieces in order. NaN and infinity propagate. */
-  sumOfSquares(x: Float32Array): number;
+  /** x *= alpha, for each buffer. */
+  scale(alpha: number, ...buffers: readonly Float32Array[]): void;
+  /** Sum of squares over all buffers, accumulated in float64 over fixed pieces in order. NaN and infinity propagate. */
+  sumOfSquares(...buffers: readonly Float32Array[]): number;
 
   // --- pooling: x is [batch, positions, channels], y is [batch, channels]
   globalAveragePool(
@@ -172,7 +192,15 @@ export interface Kernels {
   /** DeepShift-Q: q = sign(w) * 2^round(log2 |w|) with the exponent clamped to [minExponent, maxExponent]; 0 stays 0. */
   powerOfTwo(minExponent: number, maxExponent: number, w: Float32Array, q: Float32Array): void;
 
-  // --- optimiser: one call for all parameters of a step
-  /** g = gradientScale * gradient + weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity. */
-  sgdSteps(rate: number, momentum: number, items: readonly SgdItem[]): void;
+  // --- optimisers: one call for all parameters of a step; g = gradientScale * gradient throughout
+  /**
+   * g += weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity, or with `nesterov`
+   * weight -= rate * (g + momentum * velocity), the velocity being the new one.
+   */
+  sgdSteps(rate: number, momentum: number, nesterov: boolean, items: readonly SgdItem[]): void;
+  /**
+   * mean = beta1 mean + (1 - beta1) g; square = beta2 square + (1 - beta2) g^2; weight = (1 - rate weightDecay) weight
+   * - rate mean' / (sqrt(square') + epsilon), both divided by 1 - beta^step (AdamW: Loshchilov and Hutter, ICLR 2019).
+   */
+  adamWSteps(rate: number, options: AdamWOptions, items: readonly AdamWItem[]): void;
 }

@@ -6,7 +6,7 @@ import { softmaxCrossEntropy } from '../tensor/ops/loss.js';
 import { l1Conv2d } from '../tensor/ops/convolution.js';
 import { Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { adaptiveScale, Sgd } from './optimiser.js';
+import { AdamW, adaptiveScale, clipGradients, createOptimiser, isOptimiserState, Sgd } from './optimiser.js';
 import { learningRate, type Schedule } from './schedule.js';
 import { toySchedule } from './toy.cases.js';
 
@@ -43,7 +43,7 @@ describe('adaptiveScale', () => {
     const sgd = new Sgd([at], { momentum: 0.9, weightDecay: 0 });
     sgd.step(0.1);
     expect([...at.tensor.data]).toEqual([1, 2, 3]);
-    expect([...sgd.velocities.get('p')!.data]).toEqual([0, 0, 0]);
+    expect([...sgd.state.get('momentum:p')!.data]).toEqual([0, 0, 0]);
     at.tensor.dispose();
     sgd.dispose();
   });
@@ -94,7 +94,7 @@ describe('Sgd', () => {
         expect(at.tensor.gradient).toBeUndefined();
       }
       expect(relativeError(at.tensor.data, w)).toBeLessThan(1e-6);
-      expect(relativeError(sgd.velocities.get('p')!.data, v)).toBeLessThan(1e-6);
+      expect(relativeError(sgd.state.get('momentum:p')!.data, v)).toBeLessThan(1e-6);
       at.tensor.dispose();
       sgd.dispose();
     }
@@ -105,12 +105,189 @@ describe('Sgd', () => {
     const sgd = new Sgd([at], { momentum: 0.9, weightDecay: 0.1 });
     setGradient(at, normals(4, 'g'));
     sgd.step(0.1);
-    const [weights, velocity] = [at.tensor.data.slice(), sgd.velocities.get('p')!.data.slice()];
+    const [weights, velocity] = [at.tensor.data.slice(), sgd.state.get('momentum:p')!.data.slice()];
     for (let step = 0; step < 3; step++) sgd.step(0.1);
     expect(at.tensor.data).toEqual(weights);
-    expect(sgd.velocities.get('p')!.data).toEqual(velocity);
+    expect(sgd.state.get('momentum:p')!.data).toEqual(velocity);
     at.tensor.dispose();
     sgd.dispose();
+  });
+});
+
+describe('Sgd with Nesterov momentum', () => {
+  it('steps by the gradient plus momentum times the new velocity', () => {
+    const start = normals(10, 'w');
+    const at = parameter(start, { decay: true });
+    const sgd = new Sgd([at], { momentum: 0.9, nesterov: true, weightDecay: 0.01 });
+    const [w, v] = [Float64Array.from(start), new Float64Array(10)];
+    for (let step = 0; step < 5; step++) {
+      const gradient = normals(10, 'g', step);
+      setGradient(at, gradient);
+      sgd.step(0.1);
+      for (let i = 0; i < 10; i++) {
+        const g = gradient[i]! + 0.01 * w[i]!;
+        v[i] = 0.9 * v[i]! + g;
+        w[i]! -= 0.1 * (g + 0.9 * v[i]!);
+      }
+    }
+    expect(relativeError(at.tensor.data, w)).toBeLessThan(1e-6);
+    at.tensor.dispose();
+    sgd.dispose();
+  });
+});
+
+describe('AdamW', () => {
+  const settings = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 };
+
+  it('follows its definition over steps; decay only where it is due', () => {
+    const start = normals(10, 'w');
+    for (const decay of [true, false]) {
+      const at = parameter(start, { decay });
+      const adamw = new AdamW([at], settings);
+      const [w, m, v] = [Float64Array.from(start), new Float64Array(10), new Float64Array(10)];
+      for (let step = 1; step <= 6; step++) {
+        const gradient = normals(10, 'g', step);
+        setGradient(at, gradient);
+        adamw.step(0.1, () => 0.5);
+        for (let i = 0; i < 10; i++) {
+          const g = 0.5 * gradient[i]!;
+          m[i] = 0.9 * m[i]! + 0.1 * g;
+          v[i] = 0.99 * v[i]! + 0.01 * g * g;
+          const size = Math.sqrt(v[i]! / (1 - 0.99 ** step)) + 1e-8;
+          w[i] = w[i]! * (1 - (decay ? 0.01 : 0)) - (0.1 * m[i]!) / (1 - 0.9 ** step) / size;
+        }
+        expect(at.tensor.gradient).toBeUndefined();
+      }
+      expect(relativeError(at.tensor.data, w)).toBeLessThan(2e-6);
+      expect(relativeError(adamw.state.get('adamw.mean:p')!.data, m)).toBeLessThan(1e-6);
+      expect(relativeError(adamw.state.get('adamw.square:p')!.data, v)).toBeLessThan(1e-6);
+      expect([...adamw.state.get('adamw.steps:p')!.data]).toEqual([6]);
+      at.tensor.dispose();
+      adamw.dispose();
+    }
+  });
+
+  it('the first step has the length of the rate, whatever the gradient', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: -6, max: 6 }), fc.integer({ min: 1, max: 50 }), (exponent, length) => {
+        const at = parameter(new Float32Array(length));
+        const adamw = new AdamW([at], { ...settings, epsilon: 1e-15, weightDecay: 0 });
+        setGradient(
+          at,
+          Float32Array.from({ length }, (_, i) => (i % 2 ? -1 : 1) * 10 ** exponent),
+        );
+        adamw.step(0.25);
+        at.tensor.data.forEach((w, i) => expect(w).toBeCloseTo(i % 2 ? 0.25 : -0.25, 5));
+        at.tensor.dispose();
+        adamw.dispose();
+      }),
+    );
+  });
+
+  it('counts the steps of each parameter by itself and leaves one without gradient alone', () => {
+    const [used, rare] = [parameter(normals(3, 'u')), parameter(normals(3, 'r'), { name: 'q', decay: true })];
+    const adamw = new AdamW([used, rare], settings);
+    const before = rare.tensor.data.slice();
+    for (let step = 0; step < 4; step++) {
+      setGradient(used, normals(3, 'g', step));
+      adamw.step(0.1);
+    }
+    expect(rare.tensor.data).toEqual(before);
+    const alone = parameter(before, { name: 'q', decay: true });
+    const other = new AdamW([alone], settings);
+    for (const [at, by] of [
+      [rare, adamw],
+      [alone, other],
+    ] as const) {
+      setGradient(at, normals(3, 'late'));
+      by.step(0.1);
+    }
+    expect(rare.tensor.data).toEqual(alone.tensor.data);
+    for (const each of [used, rare, alone]) each.tensor.dispose();
+    adamw.dispose();
+    other.dispose();
+  });
+});
+
+describe('createOptimiser', () => {
+  it('makes the one that is named, whose state checkpoints can tell from weights', () => {
+    const at = parameter(normals(2, 'w'));
+    const sgd = createOptimiser([at], { momentum: 0.9, weightDecay: 0 });
+    const adamw = createOptimiser([at], {
+      optimiser: 'adamw',
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0,
+    });
+    expect(sgd).toBeInstanceOf(Sgd);
+    expect(adamw).toBeInstanceOf(AdamW);
+    const names = [...sgd.state.keys(), ...adamw.state.keys()];
+    expect(names).toEqual(['momentum:p', 'adamw.mean:p', 'adamw.square:p', 'adamw.steps:p']);
+    expect(names.every(isOptimiserState)).toBe(true);
+    expect(['stem.weight', 'momentum', 'stage0.block1.norm1.mean'].some(isOptimiserState)).toBe(false);
+    at.tensor.dispose();
+    sgd.dispose();
+    adamw.dispose();
+  });
+});
+
+describe('clipGradients', () => {
+  const three = (): Parameter[] => [
+    parameter(normals(5, 'a')),
+    parameter(normals(70_000, 'b')),
+    parameter(normals(7, 'c'), { adaptiveRate: 0.2 }),
+    parameter(normals(3, 'no gradient')),
+  ];
+  const give = (parameters: readonly Parameter[], factor = 1): void => {
+    for (const at of parameters.slice(0, 3))
+      setGradient(
+        at,
+        normals(at.tensor.size, 'gradient', at.tensor.size).map((v) => factor * v),
+      );
+  };
+  const gradients = (parameters: readonly Parameter[]): Float32Array[] =>
+    parameters.slice(0, 3).map(({ tensor }) => tensor.gradient!.slice());
+  const dispose = (parameters: readonly Parameter[]): void => {
+    for (const { tensor } of parameters) tensor.dispose();
+  };
+
+  it('brings the joint norm down to the limit and keeps the direction; adaptive parameters are left out', () => {
+    const parameters = three();
+    give(parameters);
+    const [a, b, c] = gradients(parameters) as [Float32Array, Float32Array, Float32Array];
+    const joint = Math.hypot(norm(a), norm(b));
+    expect(clipGradients(parameters, 2) / joint).toBeCloseTo(1, 6);
+    const [a2, b2, c2] = gradients(parameters) as [Float32Array, Float32Array, Float32Array];
+    expect(Math.hypot(norm(a2), norm(b2))).toBeCloseTo(2, 5);
+    expect(
+      relativeError(
+        a2,
+        a.map((v) => (v * 2) / joint),
+      ),
+    ).toBeLessThan(1e-6);
+    expect(
+      relativeError(
+        b2,
+        b.map((v) => (v * 2) / joint),
+      ),
+    ).toBeLessThan(1e-6);
+    expect(c2).toEqual(c);
+    dispose(parameters);
+  });
+
+  it('leaves shorter gradients as they are, and those that are not finite', () => {
+    const parameters = three();
+    give(parameters, 1e-3);
+    const before = gradients(parameters);
+    expect(clipGradients(parameters, 2)).toBeLessThan(2);
+    expect(gradients(parameters)).toEqual(before);
+    parameters[0]!.tensor.gradient![3] = Infinity;
+    const spoilt = gradients(parameters);
+    expect(clipGradients(parameters, 1e-9)).toBe(Infinity);
+    expect(gradients(parameters)).toEqual(spoilt);
+    expect(clipGradients([parameters[3]!], 1)).toBe(0);
+    dispose(parameters);
   });
 });
 

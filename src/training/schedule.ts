@@ -1,17 +1,21 @@
 /**
  * @file The training schedule: linear warm-up, then a cosine to zero.
  */
+import type { OptimiserSettings } from './optimiser.js';
 
-export interface Schedule {
+interface ScheduleBase {
   readonly epochs: number;
   readonly batchSize: number;
   readonly peakLearningRate: number;
   /** Part of all steps spent warming up, 0 to 1. */
   readonly warmupFraction: number;
-  readonly momentum: number;
-  readonly weightDecay: number;
   readonly labelSmoothing: number;
+  /** Largest joint norm of the gradients of a step; longer ones are shortened. Absent: as they are. */
+  readonly clipNorm?: number | undefined;
 }
+
+/** How long, at which rates, and by which optimiser. */
+export type Schedule = ScheduleBase & OptimiserSettings;
 
 /** Learning rate of step 0 <= step < steps. */
 export function learningRate(schedule: Schedule, step: number, steps: number): number {

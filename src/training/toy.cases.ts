@@ -79,14 +79,23 @@ export function traineeOf(network: Network): Trainee {
   };
 }
 
-export const toySchedule: Schedule = {
+const toyRates = {
   epochs: 3,
   batchSize: toyBatchSize,
-  peakLearningRate: 0.05,
   warmupFraction: 0.2,
-  momentum: 0.9,
   weightDecay: 5e-4,
   labelSmoothing: 0.1,
+};
+
+export const toySchedule: Schedule = { ...toyRates, peakLearningRate: 0.05, momentum: 0.9 };
+
+export const toyAdamWSchedule: Schedule = {
+  ...toyRates,
+  peakLearningRate: 0.01,
+  optimiser: 'adamw',
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
 };
 
 export function toyOptions(changes: Partial<TrainingOptions> = {}): TrainingOptions {

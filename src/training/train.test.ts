@@ -8,6 +8,7 @@ import { Interrupted } from './interrupted.js';
 import {
   copyOf,
   stateNow,
+  toyAdamWSchedule,
   toyBatch,
   toyNetwork,
   toyOptions,
@@ -16,6 +17,7 @@ import {
   ToySource,
   traineeOf,
 } from './toy.cases.js';
+import { isOptimiserState } from './optimiser.js';
 import { train, type TrainingCheckpoint, type TrainingProgress } from './train.js';
 
 let baseline: number;
@@ -65,50 +67,56 @@ describe('train', () => {
     network.dispose();
   });
 
-  it('12 steps equal 5 steps, a checkpoint, and 7 steps of another process: weights, statistics and momentum', () => {
-    const final = (run: (onLast: (checkpoint: TrainingCheckpoint) => void) => void): TrainingCheckpoint => {
-      let last: TrainingCheckpoint | undefined;
-      run((checkpoint) => (last = copyOf(checkpoint)));
-      return last as TrainingCheckpoint;
-    };
-    const schedule = { ...toySchedule, epochs: 3 };
-    // Momentum is only to be seen in checkpoints: both runs are asked to stop one step before the end as well.
-    const straight = interruptedAfter(11, { schedule });
-    const saved = interruptedAfter(5, { schedule });
-    expect(saved.step).toBe(5);
-    const network = toyNetwork(2);
-    const opened: object[] = [];
-    const resumed = final((onCheckpoint) => {
-      let polls = 0;
-      expect(() =>
-        train(
-          traineeOf(network),
-          toyOptions({
-            schedule,
-            resumeFrom: saved,
-            interrupted: () => polls++ >= 6,
-            onCheckpoint,
-            openBatches: (start) => {
-              opened.push(start);
-              return new ToySource(start);
-            },
-          }),
-        ),
-      ).toThrow(Interrupted);
-    });
-    expect(opened).toEqual([{ epoch: 1, step: 1 }]);
-    expect(resumed).toEqual(straight);
-    expect([...straight.tensors.keys()].filter((name) => name.startsWith('momentum:')).length).toBe(
-      network.parameters.length,
-    );
+  it.each([
+    ['sgd', toySchedule],
+    ['sgd with Nesterov momentum and clipping', { ...toySchedule, nesterov: true, clipNorm: 0.1 }],
+    ['adamw', toyAdamWSchedule],
+  ])(
+    '12 steps equal 5 steps, a checkpoint, and 7 steps of another process, memory and all: %s',
+    (_, base) => {
+      const final = (run: (onLast: (checkpoint: TrainingCheckpoint) => void) => void): TrainingCheckpoint => {
+        let last: TrainingCheckpoint | undefined;
+        run((checkpoint) => (last = copyOf(checkpoint)));
+        return last as TrainingCheckpoint;
+      };
+      const schedule = { ...base, epochs: 3 };
+      // The optimiser's memory is only to be seen in checkpoints: both runs are asked to stop one step before the end as well.
+      const straight = interruptedAfter(11, { schedule });
+      const saved = interruptedAfter(5, { schedule });
+      expect(saved.step).toBe(5);
+      const network = toyNetwork(2);
+      const opened: object[] = [];
+      const resumed = final((onCheckpoint) => {
+        let polls = 0;
+        expect(() =>
+          train(
+            traineeOf(network),
+            toyOptions({
+              schedule,
+              resumeFrom: saved,
+              interrupted: () => polls++ >= 6,
+              onCheckpoint,
+              openBatches: (start) => {
+                opened.push(start);
+                return new ToySource(start);
+              },
+            }),
+          ),
+        ).toThrow(Interrupted);
+      });
+      expect(opened).toEqual([{ epoch: 1, step: 1 }]);
+      expect(resumed).toEqual(straight);
+      const memory = [...straight.tensors.keys()].filter(isOptimiserState);
+      expect(memory.length).toBe((base === toyAdamWSchedule ? 3 : 1) * network.parameters.length);
 
-    const whole = toyNetwork();
-    train(traineeOf(whole), toyOptions({ schedule }));
-    const rest = toyNetwork(3);
-    train(traineeOf(rest), toyOptions({ schedule, resumeFrom: saved }));
-    expect(stateNow(rest)).toEqual(stateNow(whole));
-    for (const each of [network, whole, rest]) each.dispose();
-  });
+      const whole = toyNetwork();
+      train(traineeOf(whole), toyOptions({ schedule }));
+      const rest = toyNetwork(3);
+      train(traineeOf(rest), toyOptions({ schedule, resumeFrom: saved }));
+      expect(stateNow(rest)).toEqual(stateNow(whole));
+      for (const each of [network, whole, rest]) each.dispose();
+    },
+  );
 
   it('saves at the interval it was given, never after the last step, and closes its source', () => {
     const steps: number[] = [];
@@ -128,7 +136,25 @@ describe('train', () => {
     network.dispose();
   });
 
-  it('refuses a checkpoint of another network and one without momentum', () => {
+  it('learns with AdamW too', () => {
+    const network = toyNetwork();
+    const losses: number[] = [];
+    const schedule = { ...toyAdamWSchedule, epochs: 10 };
+    train(traineeOf(network), toyOptions({ schedule, onProgress: ({ loss }) => losses.push(loss) }));
+    const mean = (list: readonly number[]): number => list.reduce((sum, loss) => sum + loss, 0) / list.length;
+    expect(mean(losses.slice(-8))).toBeLessThan(0.7 * mean(losses.slice(0, 8)));
+    network.dispose();
+  });
+
+  it('refuses a checkpoint of another network, of another optimiser, and one without momentum', () => {
+    const foreign = toyNetwork();
+    const resumeForeign = (): void =>
+      train(traineeOf(foreign), toyOptions({ schedule: toyAdamWSchedule, resumeFrom: interruptedAfter(1) }));
+    expect(resumeForeign).toThrow(
+      /holds no 'adamw\.mean:stem\.weight'; it belongs to another network or optimiser/,
+    );
+    foreign.dispose();
+
     const saved = interruptedAfter(1);
     const without = (name: string): TrainingCheckpoint => ({
       ...saved,

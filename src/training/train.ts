@@ -13,7 +13,7 @@ import { countCorrect, softmaxCrossEntropy } from '../tensor/ops/loss.js';
 import { at, firstNonFinite, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Interrupted } from './interrupted.js';
-import { Sgd } from './optimiser.js';
+import { clipGradients, createOptimiser, isOptimiserState, type Optimiser } from './optimiser.js';
 import { learningRate, type Schedule } from './schedule.js';
 
 /** What can be trained: parameters, state, and a recorded forward pass that may depend on the step. */
@@ -46,7 +46,7 @@ export interface BatchSource {
 export interface TrainingCheckpoint {
   /** Steps done. */
   readonly step: number;
-  /** Parameters, state and momentum. Of a checkpoint that is handed out: only lent, the next step overwrites them. */
+  /** Parameters, state and the optimiser's memory. Of a checkpoint that is handed out: only lent, the next step overwrites them. */
   readonly tensors: NamedTensors;
 }
 
@@ -80,7 +80,6 @@ export interface TrainingOptions {
 
 /** Reports of progress over a whole training. */
 const progressReports = 200;
-const momentumPrefix = 'momentum:';
 
 /**
  * Trains to the end of the schedule.
@@ -90,7 +89,7 @@ const momentumPrefix = 'momentum:';
 export function train(trainee: Trainee, options: TrainingOptions): void {
   const { schedule, stepsPerEpoch } = options;
   const steps = schedule.epochs * stepsPerEpoch;
-  const optimiser = new Sgd(trainee.parameters, schedule);
+  const optimiser = createOptimiser(trainee.parameters, schedule);
   let step = 0;
   let source: BatchSource | undefined;
   const reportEvery = Math.ceil(steps / progressReports);
@@ -153,7 +152,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
 
 function trainStep(
   trainee: Trainee,
-  optimiser: Sgd,
+  optimiser: Optimiser,
   batch: TrainingBatch,
   options: TrainingOptions,
   step: number,
@@ -179,6 +178,8 @@ function trainStep(
     };
   }
   tape.backward(value.loss);
+  const { clipNorm } = options.schedule;
+  if (clipNorm !== undefined) clipGradients(trainee.parameters, clipNorm);
   optimiser.step(rate, trainee.gradientScale?.bind(trainee));
   trainee.afterStep?.();
   return { loss, correct };
@@ -217,23 +218,19 @@ function allFinite(tensors: NamedTensors): boolean {
   return [...tensors.values()].every(({ data }) => isFinite(data));
 }
 
-function checkpointOf(trainee: Trainee, optimiser: Sgd, step: number): TrainingCheckpoint {
-  const tensors = new Map(stateOf(trainee));
-  for (const [name, { shape, data }] of optimiser.velocities)
-    tensors.set(momentumPrefix + name, { shape, data });
-  return { step, tensors };
+function checkpointOf(trainee: Trainee, optimiser: Optimiser, step: number): TrainingCheckpoint {
+  return { step, tensors: new Map([...stateOf(trainee), ...optimiser.state]) };
 }
 
-function restore(trainee: Trainee, optimiser: Sgd, checkpoint: TrainingCheckpoint): number {
-  const own = new Map([...checkpoint.tensors].filter(([name]) => !name.startsWith(momentumPrefix)));
-  loadState(trainee, own, `checkpoint of ${trainee.name}`);
-  for (const [name, velocity] of optimiser.velocities) {
-    const saved = checkpoint.tensors.get(momentumPrefix + name);
-    if (saved?.data.length !== velocity.size)
-      throw new FileError(
-        `checkpoint of ${trainee.name}: no momentum for '${name}'; it belongs to another network`,
-      );
-    velocity.data.set(saved.data);
+function restore(trainee: Trainee, optimiser: Optimiser, checkpoint: TrainingCheckpoint): number {
+  const { tensors } = checkpoint;
+  const where = `checkpoint of ${trainee.name}`;
+  loadState(trainee, new Map([...tensors].filter(([name]) => !isOptimiserState(name))), where);
+  for (const [name, { data }] of optimiser.state) {
+    const saved = tensors.get(name);
+    if (saved?.data.length !== data.length)
+      throw new FileError(`${where}: holds no '${name}'; it belongs to another network or optimiser`);
+    data.set(saved.data);
   }
   return checkpoint.step;
 }

@@ -31,6 +31,7 @@ export interface CompiledOps {
   readonly softTargetCrossEntropy: CompiledOp;
   readonly powerOfTwo: CompiledOp;
   readonly sgdSteps: CompiledOp;
+  readonly adamwSteps: CompiledOp;
   readonly probe: CompiledOp;
 }
 
@@ -75,10 +76,10 @@ export function compiledKernels(
     axpy(alpha, x, y) {
       ops.axpy(x, y, alpha);
     },
-    scale(alpha, x) {
-      ops.scale(x, alpha);
+    scale(alpha, ...buffers) {
+      ops.scale(...buffers, alpha);
     },
-    sumOfSquares: (x) => ops.sumOfSquares(x),
+    sumOfSquares: (...buffers) => ops.sumOfSquares(...buffers),
     globalAveragePool(batch, positions, channels, x, y) {
       ops.globalAveragePool(x, y, batch, positions, channels);
     },
@@ -94,12 +95,28 @@ export function compiledKernels(
     powerOfTwo(minExponent, maxExponent, w, q) {
       ops.powerOfTwo(w, q, minExponent, maxExponent);
     },
-    sgdSteps(rate, momentum, items) {
+    sgdSteps(rate, momentum, nesterov, items) {
       ops.sgdSteps(
         ...items.flatMap(({ weight, gradient, velocity }) => [weight, gradient, velocity]),
         rate,
         momentum,
+        nesterov ? 1 : 0,
         ...items.flatMap(({ weightDecay, gradientScale }) => [weightDecay, gradientScale]),
+      );
+    },
+    adamWSteps(rate, { beta1, beta2, epsilon }, items) {
+      ops.adamwSteps(
+        ...items.flatMap(({ weight, gradient, mean, square }) => [weight, gradient, mean, square]),
+        rate,
+        beta1,
+        beta2,
+        epsilon,
+        ...items.flatMap(({ weightDecay, gradientScale, step }) => [
+          weightDecay,
+          gradientScale,
+          1 - beta1 ** step,
+          1 - beta2 ** step,
+        ]),
       );
     },
   };

@@ -52,7 +52,7 @@ function rowResults(kernels: Kernels): Record<string, Float32Array> {
     kernels.powerOfTwo(-6, 1, x, out('powers', length));
     const velocity = out('velocity', length);
     velocity.set(dy);
-    kernels.sgdSteps(0.1, 0.9, [
+    kernels.sgdSteps(0.1, 0.9, false, [
       { weight: sum, gradient: x, velocity, weightDecay: 1e-3, gradientScale: 0.5 },
     ]);
     kernels.globalAveragePool(1, rows, channels, x, out('pool', channels));

@@ -79,8 +79,28 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       output('soft dlogits', length),
     );
     kernels.powerOfTwo(-15, 0, x, output('powers of two', length));
+    results.set('sum over lists', new Float32Array(Float64Array.of(kernels.sumOfSquares(x, c, y)).buffer));
+    kernels.scale(0.3, updated('scaled', b), updated('scaled too', perChannel));
     const item = { gradient: y, weightDecay: 1e-4, gradientScale: 1 };
-    kernels.sgdSteps(0.1, 0.9, [{ ...item, weight: updated('weight', a), velocity: updated('velocity', b) }]);
+    const small = { gradient: c, weightDecay: 0, gradientScale: 0.5 };
+    for (const nesterov of [false, true]) {
+      const name = nesterov ? 'nesterov' : 'sgd';
+      const [w, v] = [updated(`${name} weight`, a), updated(`${name} velocity`, b)];
+      const [w2, v2] = [updated(`${name} bias`, perChannel), updated(`${name} bias velocity`, perChannel)];
+      kernels.sgdSteps(0.1, 0.9, nesterov, [
+        { ...small, weight: w2, velocity: v2 },
+        { ...item, weight: w, velocity: v },
+      ]);
+    }
+    const squares = b.map((value) => value * value);
+    const [w, m, q] = [updated('adamw weight', a), updated('mean', b), updated('square', squares)];
+    const [w2, m2, q2] = ['weight', 'mean', 'square'].map((name) =>
+      updated(`adamw bias ${name}`, perChannel.map(Math.abs)),
+    ) as [Float32Array, Float32Array, Float32Array];
+    kernels.adamWSteps(0.1, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, [
+      { ...small, weight: w2, mean: m2, square: q2, step: 1 },
+      { ...item, weight: w, mean: m, square: q, step: 7 },
+    ]);
   });
   return results;
 }

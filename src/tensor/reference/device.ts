@@ -7,7 +7,7 @@
 import type { Kernels } from '../kernels.js';
 import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
-import { add, axpy, relu, reluGradient, scale, sgdSteps, sumOfSquares } from './elementwise.js';
+import { add, axpy, relu, reluGradient } from './elementwise.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import {
   batchNormGradient,
@@ -15,6 +15,7 @@ import {
   channelAffine,
   channelMoments,
 } from './normalisation.js';
+import { adamWSteps, scale, sgdSteps, sumOfSquares } from './optimiser.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { powerOfTwo } from './power-of-two.js';
 
@@ -44,4 +45,5 @@ export const referenceKernels: Kernels = {
   softTargetCrossEntropy,
   powerOfTwo,
   sgdSteps,
+  adamWSteps,
 };

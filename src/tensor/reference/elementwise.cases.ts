@@ -1,6 +1,6 @@
 /**
- * @file Cases for the elementwise ops, the sum of squares and the optimiser step, at every length around the widths
- * of vectors and at lengths that are split among threads.
+ * @file Cases for the elementwise ops, at every length around the widths of vectors and at lengths that are split among
+ * threads.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -113,72 +113,6 @@ export function describeElementwise(device: Device): void {
             return y;
           });
         expectDefinition('y', device, run, expected);
-      });
-    });
-
-    it('scale multiplies', () => {
-      forAll(lists, ([length, seed]) => {
-        const x = normals(length, seed);
-        const expected = tabulate(length, (at, add) => add(1.7 * x[at]!));
-        const run = (on: Device): Float32Array =>
-          withBuffers(on, (buffers) => {
-            const scaled = buffers.updated(x);
-            on.kernels.scale(1.7, scaled);
-            return scaled;
-          });
-        expectDefinition('x', device, run, expected);
-      });
-    });
-
-    it('sum of squares has float64 accuracy and range', () => {
-      forAll(lists, ([length, seed]) => {
-        const x = normals(length, seed);
-        const expected = x.reduce((sum, value) => sum + value ** 2, 0);
-        const actual = use((buffers) => kernels.sumOfSquares(buffers.input(x)));
-        expect(Math.abs(actual / expected - 1)).toBeLessThan(1e-12);
-      });
-      // Gradients too large for float32 squares are still finite gradients.
-      const large = Math.fround(1e30);
-      const actual = use((buffers) => kernels.sumOfSquares(buffers.input(new Float32Array(100).fill(large))));
-      expect(Math.abs(actual / (100 * large ** 2) - 1)).toBeLessThan(1e-12);
-      expect(kernels.sumOfSquares(kernels.allocate(0))).toBe(0);
-    });
-
-    it('a step of gradient descent is its definition', () => {
-      const steps = fc.record({
-        rate: fc.constantFrom(0, 0.1, 0.05),
-        momentum: fc.constantFrom(0, 0.9),
-        weightDecay: fc.constantFrom(0, 5e-4),
-        gradientScale: fc.constantFrom(1, 0.25),
-      });
-      forAll(fc.tuple(lists, steps), ([[length, seed], { rate, momentum, weightDecay, gradientScale }]) => {
-        const weight = normals(length, 'weight', seed);
-        const gradient = normals(length, 'gradient', seed);
-        const velocity = normals(length, 'velocity', seed);
-        const run = (on: Device): [Float32Array, Float32Array] =>
-          withBuffers(on, (buffers) => {
-            const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
-            const item = {
-              weight: w,
-              gradient: buffers.input(gradient),
-              velocity: v,
-              weightDecay,
-              gradientScale,
-            };
-            on.kernels.sgdSteps(rate, momentum, [item]);
-            return [w, v];
-          });
-        const velocities = tabulate(length, (at, add) => {
-          add(momentum * velocity[at]!);
-          add(gradientScale * gradient[at]!);
-          add(weightDecay * weight[at]!);
-        });
-        const weights = tabulate(length, (at, add) => {
-          add(weight[at]!);
-          add(-rate * velocities.values[at]!, rate * velocities.magnitudes[at]!);
-        });
-        expectDefinition('weight', device, (on) => run(on)[0], weights);
-        expectDefinition('velocity', device, (on) => run(on)[1], velocities);
       });
     });
   });

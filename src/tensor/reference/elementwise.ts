@@ -1,10 +1,8 @@
 /**
- * @file Reference ops that treat a buffer as a flat list: activations, sums, the optimiser step.
+ * @file Reference ops that treat a buffer as a flat list: activations and sums.
  *
  * `Math.max` rather than a comparison wherever a value is cut at zero, because it lets NaN through.
  */
-import type { SgdItem } from '../kernels.js';
-
 /** y = max(0, x). */
 export function relu(x: Float32Array, y: Float32Array): void {
   for (let i = 0; i < x.length; i++) y[i] = Math.max(0, x[i]!);
@@ -26,30 +24,4 @@ export function add(cut: boolean, a: Float32Array, b: Float32Array, y: Float32Ar
 /** y += alpha * x. */
 export function axpy(alpha: number, x: Float32Array, y: Float32Array): void {
   for (let i = 0; i < x.length; i++) y[i] = y[i]! + alpha * x[i]!;
-}
-
-/** x *= alpha. */
-export function scale(alpha: number, x: Float32Array): void {
-  for (let i = 0; i < x.length; i++) x[i] = alpha * x[i]!;
-}
-
-/** Sum of squares in float64, which no finite float32 data can overflow. */
-export function sumOfSquares(x: Float32Array): number {
-  let sum = 0;
-  for (const value of x) sum += value * value;
-  return sum;
-}
-
-/**
- * Stochastic gradient descent with momentum, the weight decay inside the gradient: g = gradientScale * gradient +
- * weightDecay * weight; velocity = momentum * velocity + g; weight -= rate * velocity.
- */
-export function sgdSteps(rate: number, momentum: number, items: readonly SgdItem[]): void {
-  for (const { weight, gradient, velocity, weightDecay, gradientScale } of items)
-    for (let i = 0; i < weight.length; i++) {
-      const slope = gradientScale * gradient[i]! + weightDecay * weight[i]!;
-      const speed = momentum * velocity[i]! + slope;
-      velocity[i] = speed;
-      weight[i] = weight[i]! - rate * speed;
-    }
 }

@@ -10,6 +10,7 @@ import { describeDeterminism } from './determinism.cases.js';
 import { describeElementwise } from './elementwise.cases.js';
 import { describeLoss } from './loss.cases.js';
 import { describeNonFinite } from './nonfinite.cases.js';
+import { describeOptimisers } from './optimiser.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
 import { describeRowOps } from './rows.cases.js';
 
@@ -33,6 +34,7 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeRowOps(device);
     describeLoss(device);
     describeElementwise(device);
+    describeOptimisers(device);
     describePowerOfTwo(device);
     describeNonFinite(device);
     describeDeterminism(device);

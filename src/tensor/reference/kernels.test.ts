@@ -19,7 +19,7 @@ describe('native threads', () => {
       return computeAll({ kernels, relativeError: 0 });
     };
     const alone = withThreads(1);
-    for (const threads of [2, 3]) expectSameResults(alone, withThreads(threads));
+    for (const threads of [2, 3, 7]) expectSameResults(alone, withThreads(threads));
     setThreads(before);
   });
 });

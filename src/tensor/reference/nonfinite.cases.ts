@@ -256,7 +256,7 @@ export function describeNonFinite(device: Device): void {
           withBuffers(device, (buffers) => {
             const [w, v] = [buffers.updated(weight), buffers.updated(velocity)];
             const g = buffers.input(gradient);
-            kernels.sgdSteps(0.1, 0.9, [
+            kernels.sgdSteps(0.1, 0.9, false, [
               { weight: w, gradient: g, velocity: v, weightDecay: 1e-4, gradientScale: 1 },
             ]);
             return [w, v];
@@ -272,6 +272,28 @@ export function describeNonFinite(device: Device): void {
           ]) {
             expectSameKinds('weight', w, expected);
             expectSameKinds('velocity', v, expected);
+          }
+        }
+      });
+
+      it(`${bad} in a step of AdamW stays in its weight`, () => {
+        const length = 37;
+        const plain = normals(length, 'plain').map(Math.abs);
+        const names = ['weight', 'gradient', 'mean', 'square'] as const;
+        for (const at of [0, 17, 36]) {
+          for (const name of names) {
+            const item = withBuffers(device, (buffers) => {
+              const [weight, gradient, mean, square] = names.map((each) =>
+                buffers.updated(each === name ? withOne(plain, at, bad) : plain),
+              ) as [Float32Array, Float32Array, Float32Array, Float32Array];
+              const made = { weight, gradient, mean, square, weightDecay: 0.1, gradientScale: 1, step: 3 };
+              kernels.adamWSteps(0.1, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, [made]);
+              return made;
+            });
+            // A step divides by the root of the square: an infinite one makes no step, two make one that is NaN.
+            const reaches = name !== 'square' || !(bad > 0);
+            const expected = Array.from(plain, (_, i) => (i === at && reaches ? bad : 0));
+            expectSameKinds(`weight with ${name}`, item.weight, expected);
           }
         }
       });
