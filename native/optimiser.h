@@ -19,7 +19,7 @@ typedef struct {
 
 /* Lays out the items; returns the number of tiles, or -1 when memory is short. */
 static long lay_out(list *l) {
-  long *start = sa_scratch(SA_SLOT_OFFSETS, (size_t)(l->items + 1) * sizeof(long));
+  long *start = sa_scratch(SA_SLOT_ITEMS, (size_t)(l->items + 1) * sizeof(long));
   if (!start) return -1;
   start[0] = 0;
   for (int i = 0; i < l->items; i++) start[i + 1] = start[i] + ceil_div((long)l->lengths[i * l->buffers], 16) * 16;

@@ -23,6 +23,7 @@ void sa_parallel(sa_tiles run, void *context, long count);
 enum sa_slot {
   SA_SLOT_PACKED,
   SA_SLOT_PHASES,
+  SA_SLOT_ITEMS,
   SA_SLOT_PARTIAL,
   SA_SLOT_SUMS,
   SA_SLOT_CHANNELS,
