@@ -9,6 +9,8 @@
 #include "convolution.h"
 #include "weight_gradient.h"
 #include "depthwise.h"
+#include "product.h"
+#include "matmul.h"
 #include "normalisation.h"
 #include "elementwise.h"
 #include "loss.h"
@@ -47,6 +49,7 @@ const sa_kernels ISA_TABLE = {
     .l1_forward = l1_forward,
     .l1_input_gradient = l1_input_gradient,
     .l1_weight_gradient = l1_weight_gradient,
+    .matmul = matmul,
     .channel_moments = channel_moments,
     .channel_affine = channel_affine,
     .batch_norm_gradient = batch_norm_gradient,

@@ -43,6 +43,14 @@ static int op_l1_weight_gradient(sa_call *c) {
   const sa_geometry g = geometry_of(c);
   return c->kernels->l1_weight_gradient(&g, F(0), F(1), F(2), F(3));
 }
+static int op_matmul(sa_call *c) {
+  const sa_matmul g = {
+      .batch = (int32_t)c->number[0], .rows = (int32_t)c->number[1], .columns = (int32_t)c->number[2],
+      .depth = (int32_t)c->number[3], .shared_b = c->number[4] < c->number[0], .transpose_a = N(5) != 0,
+      .transpose_b = N(6) != 0, .accumulate = N(7) != 0,
+  };
+  return c->kernels->matmul(&g, F(0), F(1), F(2));
+}
 static int op_channel_moments(sa_call *c) { return c->kernels->channel_moments(N(0), N(1), F(0), F(1), F(2)); }
 static int op_channel_affine(sa_call *c) {
   return c->kernels->channel_affine(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3));
@@ -119,6 +127,7 @@ const sa_op sa_ops[] = {
     {"l1Forward", op_l1_forward, "x w y", GEOMETRY, NULL},
     {"l1InputGradient", op_l1_input_gradient, "x w y x", GEOMETRY, NULL},
     {"l1WeightGradient", op_l1_weight_gradient, "x w y w", GEOMETRY, NULL},
+    {"matmul", op_matmul, "013 423 012", "ccccciii", NULL},
     {"channelMoments", op_channel_moments, "01 1 1", "nn", NULL},
     {"channelAffine", op_channel_affine, "01 1 1 01", "nni", NULL},
     {"batchNormGradient", op_batch_norm_gradient, "01 01 01 1 1 1 01 1 1", "nni", NULL},

@@ -16,7 +16,9 @@
 typedef void (*sa_tiles)(void *context, long first, long last);
 
 /* Calls run(context, first, last) for pieces that together cover [0, count) once, on any threads in any order, and
- * returns when all are done. What a tile computes must not depend on how the range was cut. */
+ * returns when all are done. What a tile computes must not depend on how the range was cut. It may use up to
+ * SA_TILE_STACK bytes of stack. */
+enum { SA_TILE_STACK = 128 << 10 };
 void sa_parallel(sa_tiles run, void *context, long count);
 
 /* Scratch memory, 64-byte aligned, valid until the same slot is asked for again. NULL when memory is short. */
@@ -45,6 +47,12 @@ typedef struct {
   int32_t kernel_height, kernel_width, stride, pad_top, pad_left, groups;
 } sa_geometry;
 
+/* Field for field the MatmulGeometry of src/tensor/kernels.ts. */
+typedef struct {
+  int32_t batch, rows, columns, depth;
+  int32_t transpose_a, transpose_b, shared_b, accumulate;
+} sa_matmul;
+
 /* One instruction set's functions; semantics are those of src/tensor/kernels.ts. Functions that need scratch
  * memory return SA_OK or SA_NO_MEMORY. */
 typedef struct {
@@ -56,6 +64,8 @@ typedef struct {
   int (*l1_forward)(const sa_geometry *g, const float *x, const float *w, float *y);
   int (*l1_input_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dx);
   int (*l1_weight_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw);
+
+  int (*matmul)(const sa_matmul *g, const float *a, const float *b, float *c);
 
   int (*channel_moments)(long rows, long channels, const float *x, float *mean, float *variance);
   int (*channel_affine)(long rows, long channels, int relu, const float *x, const float *scale, const float *shift,

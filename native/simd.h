@@ -193,6 +193,65 @@ INLINE V v_add_pairs(V a, V b) {
 #endif
 }
 
+/* Transposes the WIDTH x WIDTH floats of the vectors r[0 .. WIDTH). */
+INLINE void v_transpose(V *r) {
+#if defined(SA_AVX512)
+  V t[16];
+  UNROLL
+  for (int i = 0; i < 16; i += 2) { /* pairs of rows, interleaved within each quarter */
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  UNROLL
+  for (int i = 0; i < 16; i += 4) { /* r[i + j]: column j of each quarter, four rows */
+    r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  UNROLL
+  for (int j = 0; j < 4; j++) {
+    t[j] = _mm512_shuffle_f32x4(r[j], r[j + 4], 0x88);
+    t[j + 4] = _mm512_shuffle_f32x4(r[j], r[j + 4], 0xdd);
+    t[j + 8] = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0x88);
+    t[j + 12] = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0xdd);
+  }
+  UNROLL
+  for (int j = 0; j < 4; j++) {
+    r[j] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
+    r[j + 4] = _mm512_shuffle_f32x4(t[j + 4], t[j + 12], 0x88);
+    r[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
+    r[j + 12] = _mm512_shuffle_f32x4(t[j + 4], t[j + 12], 0xdd);
+  }
+#elif defined(SA_AVX2)
+  V t[8];
+  UNROLL
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  UNROLL
+  for (int j = 0; j < 4; j++) {
+    const V low = r[j], high = r[j + 4];
+    r[j] = _mm256_permute2f128_ps(low, high, 0x20);
+    r[j + 4] = _mm256_permute2f128_ps(low, high, 0x31);
+  }
+#elif defined(SA_SSE4)
+  _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+#else
+  const V a = r[0], b = r[1], c = r[2], d = r[3];
+  UNROLL
+  for (int i = 0; i < 4; i++) r[i] = (V){a[i], b[i], c[i], d[i]};
+#endif
+}
+
 INLINE V v_load_up_to(const float *p, long n) { return n >= WIDTH ? v_load(p) : v_load_part(p, n); }
 INLINE void v_store_up_to(float *p, V v, long n) {
   if (n >= WIDTH)

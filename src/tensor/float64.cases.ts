@@ -83,6 +83,34 @@ function outputSize(
 export const conv64 = (x: Array64, w: Array64, options?: Filter64): Array64 =>
   filter64(x, w, (a, b) => a * b, options);
 
+/** a [m, k] * b [k, n], or item by item with a leading batch, b perhaps without one. */
+export function matmul64(
+  a: Array64,
+  b: Array64,
+  {
+    transposeA = false,
+    transposeB = false,
+  }: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {},
+): Array64 {
+  const lastTwo = (shape: readonly number[], transposed: boolean): [number, number] =>
+    (transposed ? shape.slice(-2).reverse() : shape.slice(-2)) as [number, number];
+  const [rows, depth] = lastTwo(a.shape, transposeA);
+  const [, columns] = lastTwo(b.shape, transposeB);
+  const at = (t: Array64, transposed: boolean, item: number, row: number, column: number): number => {
+    const [height, width] = t.shape.slice(-2) as [number, number];
+    const matrix = t.shape.length > 2 ? item : 0;
+    return t.data[matrix * height * width + (transposed ? column * width + row : row * width + column)]!;
+  };
+  const data = new Float64Array((a.data.length / depth) * columns).map((_, i) => {
+    const [item, row] = [Math.floor(i / (rows * columns)), Math.floor(i / columns) % rows];
+    let sum = 0;
+    for (let k = 0; k < depth; k++)
+      sum += at(a, transposeA, item, row, k) * at(b, transposeB, item, k, i % columns);
+    return sum;
+  });
+  return { shape: [...a.shape.slice(0, -2), rows, columns], data };
+}
+
 /** gamma (x - mean) / sqrt(variance + epsilon) + beta by the biased moments of the batch. */
 export function batchNorm64(
   x: Array64,

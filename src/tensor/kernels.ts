@@ -25,6 +25,23 @@ export interface ConvGeometry {
   readonly groups: number;
 }
 
+/** Geometry of the products C = A B of a batch. A is [batch, rows, depth], B [batch, depth, columns], C [batch, rows, columns]. */
+export interface MatmulGeometry {
+  readonly batch: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Terms of each sum. */
+  readonly depth: number;
+  /** A is held as [batch, depth, rows]. */
+  readonly transposeA: boolean;
+  /** B is held as [batch, columns, depth]. */
+  readonly transposeB: boolean;
+  /** There is one B for the whole batch. */
+  readonly sharedB: boolean;
+  /** Add to what C holds. */
+  readonly accumulate: boolean;
+}
+
 /** One parameter of an SGD step; the three buffers are equally long. */
 export interface SgdItem {
   readonly weight: Float32Array;
@@ -83,6 +100,9 @@ export interface Kernels {
     dy: Float32Array,
     dw: Float32Array,
   ): void;
+
+  // --- matrix products: c[i,r,j] = sum a[i,r,k] * b[i,k,j] (+ c[i,r,j])
+  matmul(g: MatmulGeometry, a: Float32Array, b: Float32Array, c: Float32Array): void;
 
   // --- batch normalisation over rows: x is [rows, channels]
   /** Biased batch mean and variance of each channel. */

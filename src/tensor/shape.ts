@@ -2,7 +2,7 @@
  * @file Shape rules: what fits what, and errors that name the op and both shapes.
  */
 import { ShapeError } from '../base/errors.js';
-import type { ConvGeometry } from './kernels.js';
+import type { ConvGeometry, MatmulGeometry } from './kernels.js';
 import type { Tensor } from './tensor.js';
 
 export interface ConvOptions {
@@ -10,6 +10,12 @@ export interface ConvOptions {
   /** Zero padding on every side. */
   readonly padding?: number;
   readonly groups?: number;
+}
+
+export interface MatmulOptions {
+  /** The matrices of the first factor are held transposed. */
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
 }
 
 /** Number of elements of a shape. */
@@ -62,6 +68,29 @@ export function convGeometry(op: string, x: Tensor, w: Tensor, options: ConvOpti
 /** Shape [N, H', W', O] of the output of `g`. */
 export function convOutputShape(g: ConvGeometry): readonly number[] {
   return [g.batch, g.outHeight, g.outWidth, g.outChannels];
+}
+
+/** Geometry of a product of a [m, k] or [N, m, k] and b [k, n] or [N, k, n], before transposition. @throws ShapeError */
+export function matmulGeometry(op: string, a: Tensor, b: Tensor, options: MatmulOptions): MatmulGeometry {
+  const { transposeA = false, transposeB = false } = options;
+  const refuse = (why: string): never => {
+    const text = (t: Tensor, transposed: boolean): string =>
+      shapeText(t.shape) + (transposed ? ' transposed' : '');
+    throw new ShapeError(`${op}: a ${text(a, transposeA)} and b ${text(b, transposeB)}: ${why}`);
+  };
+  const [dimensions, others] = [a.shape.length, b.shape.length];
+  if (dimensions < 2 || dimensions > 3 || others < 2 || others > dimensions)
+    refuse('a must have 2 or 3 dimensions, and b as many or 2');
+  const lastTwo = (t: Tensor, transposed: boolean): [number, number] => {
+    const [rows, columns] = t.shape.slice(-2) as [number, number];
+    return transposed ? [columns, rows] : [rows, columns];
+  };
+  const [rows, depth] = lastTwo(a, transposeA);
+  const [bRows, columns] = lastTwo(b, transposeB);
+  if (depth !== bRows) refuse(`a has ${depth} columns, b has ${bRows} rows`);
+  const batch = dimensions === 3 ? (a.shape[0] as number) : 1;
+  if (others === 3 && b.shape[0] !== batch) refuse(`a has ${batch} items, b has ${b.shape[0]}`);
+  return { batch, rows, columns, depth, transposeA, transposeB, sharedB: others === 2, accumulate: false };
 }
 
 /** @throws ShapeError unless the two shapes are equal. */

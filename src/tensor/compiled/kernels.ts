@@ -15,6 +15,7 @@ export interface CompiledOps {
   readonly l1Forward: CompiledOp;
   readonly l1InputGradient: CompiledOp;
   readonly l1WeightGradient: CompiledOp;
+  readonly matmul: CompiledOp;
   readonly channelMoments: CompiledOp;
   readonly channelAffine: CompiledOp;
   readonly batchNormGradient: CompiledOp;
@@ -50,6 +51,10 @@ export function compiledKernels(
     l1Forward: (g, x, w, y) => withGeometry(ops.l1Forward, g, x, w, y),
     l1InputGradient: (g, x, w, dy, dx) => withGeometry(ops.l1InputGradient, g, x, w, dy, dx),
     l1WeightGradient: (g, x, w, dy, dw) => withGeometry(ops.l1WeightGradient, g, x, w, dy, dw),
+    matmul(g, a, b, c) {
+      const flags = [g.transposeA, g.transposeB, g.accumulate].map(Number);
+      ops.matmul(a, b, c, g.batch, g.rows, g.columns, g.depth, g.sharedB ? 1 : g.batch, ...flags);
+    },
     channelMoments(rows, channels, x, mean, variance) {
       ops.channelMoments(x, mean, variance, rows, channels);
     },

@@ -3,6 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type Device, normals, sameBits, usualLayers, withBuffers } from './support.cases.js';
+import { multiply, operands, usualProducts } from './matmul.cases.js';
 import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
 
 /** The results of every op on fixed data. */
@@ -16,6 +17,10 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       results.set(`${calls.name} ${index} dw`, calls.byWeight(device, g, x, w, dy));
     });
   }
+
+  usualProducts.forEach((g, index) =>
+    results.set(`product ${index}`, multiply(device, g, operands(g, index))),
+  );
 
   const { kernels } = device;
   const [rows, channels] = [4099, 35];

@@ -9,6 +9,7 @@ import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient } from './elementwise.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
+import { matmul } from './matmul.js';
 import {
   batchNormGradient,
   batchNormParameterGradient,
@@ -29,6 +30,7 @@ export const referenceKernels: Kernels = {
   l1Forward,
   l1InputGradient,
   l1WeightGradient,
+  matmul,
   channelMoments,
   channelAffine,
   batchNormGradient,

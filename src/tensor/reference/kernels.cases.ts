@@ -9,6 +9,7 @@ import { describeConvolutions } from './convolution.cases.js';
 import { describeDeterminism } from './determinism.cases.js';
 import { describeElementwise } from './elementwise.cases.js';
 import { describeLoss } from './loss.cases.js';
+import { describeMatmul } from './matmul.cases.js';
 import { describeNonFinite } from './nonfinite.cases.js';
 import { describeOptimisers } from './optimiser.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
@@ -31,6 +32,7 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     const device: Device = { kernels, relativeError };
     describeConvolutions(device);
     describeAdderClosedForms(device);
+    describeMatmul(device);
     describeRowOps(device);
     describeLoss(device);
     describeElementwise(device);

@@ -13,6 +13,7 @@ import {
   type Numbers,
   withBuffers,
 } from './support.cases.js';
+import { multiply, operands, plainProduct, productSums } from './matmul.cases.js';
 import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
 import { forwardSums, inputGradientSums, weightGradientSums } from './definitions.cases.js';
 
@@ -95,6 +96,24 @@ export function describeNonFinite(device: Device): void {
           }
         });
       }
+
+      it(`${bad} in a factor of a matrix product reaches its row or column, and nothing else`, () => {
+        for (const shape of [
+          { batch: 3, rows: 17, columns: 35, depth: 19 },
+          { batch: 2, rows: 3, columns: 21, depth: 5 },
+          { rows: 150, columns: 131, depth: 70 },
+        ])
+          for (const transpose of [false, true]) {
+            const product = { ...plainProduct, ...shape, transposeA: transpose, transposeB: transpose };
+            const clean = operands(product, 5);
+            for (const factor of ['a', 'b'] as const) {
+              const at = Math.floor(clean[factor].length / 2);
+              const spoilt = { ...clean, [factor]: withOne(clean[factor], at, bad) };
+              const expected = productSums(product, spoilt).values;
+              expectSameKinds(`c with ${factor} ${bad}`, multiply(device, product, spoilt), expected);
+            }
+          }
+      });
 
       it(`${bad} in batch normalisation stays in its channel`, () => {
         const [rows, channels, at] = [9, 21, 4 * 21 + 18];
