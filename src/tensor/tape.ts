@@ -19,6 +19,11 @@ export interface Needs {
   readonly output: boolean;
 }
 
+/** `needed` if the gradient of `tensor` will be asked for, for a list of {@link Needs}. */
+export function ifTrained(tensor: Tensor, needed: Tensor): readonly Tensor[] {
+  return tensor.requiresGradient ? [needed] : [];
+}
+
 interface Entry {
   readonly output: Tensor;
   readonly held: readonly Tensor[];

@@ -3,7 +3,7 @@
  */
 import { kernels } from '../device.js';
 import { convGeometry, convOutputShape, type ConvOptions } from '../shape.js';
-import { contribute, record } from '../tape.js';
+import { contribute, ifTrained, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /** x [N, H, W, C] * w [kh, kw, C / groups, O] -> [N, H', W', O]. @throws ShapeError */
@@ -41,9 +41,4 @@ export function l1Conv2d(x: Tensor, w: Tensor, options: ConvOptions = {}): Tenso
     },
     { tensors: [x, w], output: false },
   );
-}
-
-/** `needed` if the gradient of `tensor` will be asked for. */
-function ifTrained(tensor: Tensor, needed: Tensor): readonly Tensor[] {
-  return tensor.requiresGradient ? [needed] : [];
 }

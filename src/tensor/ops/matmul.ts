@@ -4,7 +4,7 @@
 import { kernels } from '../device.js';
 import type { MatmulGeometry } from '../kernels.js';
 import { matmulGeometry, type MatmulOptions } from '../shape.js';
-import { contribute, record } from '../tape.js';
+import { contribute, ifTrained, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /**
@@ -23,6 +23,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       contribute(a, (da) => gradientOfA(g, b.data, dc, da));
       contribute(b, (db) => gradientOfB(g, a.data, dc, db));
     },
+    { tensors: [...ifTrained(b, a), ...ifTrained(a, b)], output: false },
   );
 }
 
