@@ -238,6 +238,16 @@ describe('the seed', () => {
   });
 });
 
+describe('memory', () => {
+  it('of recomputed blocks is saved at no other price than time: the same run', async () => {
+    const lean = { ...toyConfig(data, join(home, 'runs')), recomputeBlocks: true };
+    const path = writeConfig(join(home, 'lean.yaml'), lean);
+    const { code } = await shiftaddnas(['search', '--config', path, '--name', 'lean', '--quiet']);
+    expect(code).toBe(0);
+    expect(comparable(join(home, 'runs', 'lean'))).toEqual(comparable(run));
+  });
+});
+
 describe('flags', () => {
   it('win over the file, and name the folder by data set and time', async () => {
     const out = join(home, 'flags');

@@ -58,12 +58,12 @@ export class BatchNorm implements Module {
         },
       );
     const rows = x.size / this.#mean.length;
-    if (mode === Mode.Recalibration) this.#recalibrationRows += rows;
-    const rate = mode === Mode.Training ? runningMomentum : rows / this.#recalibrationRows;
     return batchNorm(x, this.#gamma, this.#beta, {
       epsilon,
       relu: this.relu,
       onMoments: ({ mean, variance }) => {
+        if (mode === Mode.Recalibration) this.#recalibrationRows += rows;
+        const rate = mode === Mode.Training ? runningMomentum : rows / this.#recalibrationRows;
         follow(this.#mean, mean, rate, 1);
         follow(this.#variance, variance, rate, rows > 1 ? rows / (rows - 1) : 1);
       },

@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileError, OptionError } from '../base/errors.js';
 import { listFamilies } from '../operators/registry.js';
-import { checkConfig, mergeConfig, presetNamed, presets, readConfigFile, runConfigSchema } from './config.js';
+import {
+  checkConfig,
+  jobIdentity,
+  mergeConfig,
+  presetNamed,
+  presets,
+  readConfigFile,
+  runConfigSchema,
+} from './config.js';
 
 const minimal = {
   data: 'mnist',
@@ -39,6 +47,7 @@ describe('checkConfig', () => {
     expect(retrain).toEqual({
       optimiser: 'adamw',
       epochs: 1,
+      accumulate: 1,
       batchSize: 8,
       peakLearningRate: 0.001,
       warmupFraction: 0.1,
@@ -90,6 +99,8 @@ describe('checkConfig', () => {
       "'supernet.beta1' goes with 'optimiser: adamw' alone",
     ],
     ['a running mean that never moves', { retrain: { optimiser: 'adamw', beta2: 1 } }, "'retrain.beta2': "],
+    ['parts of one image', { retrain: { accumulate: 5 } }, "'retrain.accumulate': must leave every part"],
+    ['a switch that is none', { recomputeBlocks: 'yes' }, "'recomputeBlocks': "],
   ])('names the key: %s', (_, changes, expected) => {
     const message = problem(changes);
     expect(message).toContain(`run.yaml: ${expected}`);
@@ -103,6 +114,18 @@ describe('checkConfig', () => {
 
   it('says that a key inside a section is missing', () => {
     expect(problem({}, { ...minimal, retrain: { epochs: 2 } })).toContain("'retrain.batchSize' is missing");
+  });
+});
+
+describe('jobIdentity', () => {
+  const identity = (changes: object): string =>
+    jobIdentity(checkConfig(runConfigSchema, mergeConfig(minimal, changes), 'run.yaml'));
+
+  it('changes with what results depend on, and not with places, saving and memory', () => {
+    for (const changes of [{ name: 'a' }, { out: 'b' }, { checkpointSeconds: 1 }, { recomputeBlocks: true }])
+      expect(identity(changes)).toBe(identity({}));
+    for (const changes of [{ seed: 2 }, { retrain: { accumulate: 2 } }, { supernet: { momentum: 0 } }])
+      expect(identity(changes)).not.toBe(identity({}));
   });
 });
 

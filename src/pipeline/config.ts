@@ -78,6 +78,8 @@ export const runConfigSchema = z.strictObject({
   supernet: scheduleSchema,
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
+  /** Trains every block without keeping what it computes and computes it again for the gradients. */
+  recomputeBlocks: z.boolean().default(false),
   /** At most this much work is lost when the process is killed. */
   checkpointSeconds: z.number().positive().max(60).default(20),
 });
@@ -160,11 +162,17 @@ function isSection(value: unknown): value is object {
 }
 
 /**
- * Fingerprint of a job: every setting that its results depend on (not where it writes or how often it saves), and
- * `inputs`, what the settings refer to.
+ * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves or what it
+ * keeps in memory), and `inputs`, what the settings refer to.
  */
 export function jobIdentity(config: object, ...inputs: readonly unknown[]): string {
-  const matters = { ...config, name: undefined, out: undefined, checkpointSeconds: undefined };
+  const matters = {
+    ...config,
+    name: undefined,
+    out: undefined,
+    checkpointSeconds: undefined,
+    recomputeBlocks: undefined,
+  };
   return createHash('sha256')
     .update(JSON.stringify([matters, ...inputs]))
     .digest('hex');

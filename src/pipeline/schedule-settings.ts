@@ -13,6 +13,8 @@ const common = {
   labelSmoothing: fraction.default(0),
   /** Largest joint norm of the gradients of a step. */
   clipNorm: z.number().positive().optional(),
+  /** Parts that a batch is worked through in, their gradients added up. */
+  accumulate: z.int().min(1).default(1),
 };
 
 const sgdSchedule = z.strictObject({
@@ -34,9 +36,14 @@ const adamwSchedule = z.strictObject({
   weightDecay: z.number().min(0).default(0.01),
 });
 
-export const scheduleSchema = z.discriminatedUnion('optimiser', [sgdSchedule, adamwSchedule], {
-  error: ({ code }) => (code === 'invalid_union' ? 'must be sgd or adamw' : undefined),
-});
+export const scheduleSchema = z
+  .discriminatedUnion('optimiser', [sgdSchedule, adamwSchedule], {
+    error: ({ code }) => (code === 'invalid_union' ? 'must be sgd or adamw' : undefined),
+  })
+  .refine(({ batchSize, accumulate }) => batchSize >= 2 * accumulate, {
+    path: ['accumulate'],
+    message: 'must leave every part at least 2 of the images of a batch',
+  });
 
 /** Every key that a schedule may have, and with which optimiser where it goes with one alone. */
 export const scheduleKeys: ReadonlyMap<string, 'sgd' | 'adamw' | undefined> = new Map([

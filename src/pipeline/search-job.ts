@@ -269,6 +269,7 @@ function retrain(
       schedule: config.retrain,
       augmentation: config.augmentation,
       seed: config.seed,
+      recomputeBlocks: config.recomputeBlocks,
       checkpoints: checkpointsOf(job, phase, clock),
     },
     logged(folder, host),

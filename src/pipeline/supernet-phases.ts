@@ -38,17 +38,18 @@ export function trainSupernet(
   host: JobHost,
 ): Supernet {
   const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
+  const { seed, recomputeBlocks } = config;
   trainOn(
     {
       name: 'supernet',
       parameters: supernet.parameters,
       buffers: supernet.buffers,
       forward: (images, step) =>
-        supernet.forward(images, fairGenome(space.positions, config.seed, step), Mode.Training),
+        supernet.forward(images, fairGenome(space.positions, seed, step), Mode.Training, { recomputeBlocks }),
       gradientScale: (parameter) => supernet.gradientScale(parameter),
     },
     { augmentation: config.augmentation, checkpoints },
-    { seed: config.seed, label: 'supernet', data, schedule: config.supernet },
+    { seed, label: 'supernet', data, schedule: config.supernet },
     host,
   );
   return supernet;

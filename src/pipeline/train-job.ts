@@ -89,6 +89,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
         schedule: config.retrain,
         augmentation: config.augmentation,
         seed: config.seed,
+        recomputeBlocks: config.recomputeBlocks,
         checkpoints: {
           everySeconds: config.checkpointSeconds,
           resumeFrom,

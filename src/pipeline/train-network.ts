@@ -30,6 +30,8 @@ export interface TrainingJob {
   readonly schedule: Schedule;
   readonly augmentation: RunConfig['augmentation'];
   readonly seed: number;
+  /** Saves memory at the price of time; the result is the same. */
+  readonly recomputeBlocks?: boolean;
   readonly checkpoints?: CheckpointHooks;
 }
 
@@ -46,13 +48,13 @@ export interface CheckpointHooks {
  * @throws DivergenceError, Interrupted
  */
 export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Network {
-  const { data, schedule, seed, architecture } = job;
+  const { data, schedule, seed, architecture, recomputeBlocks = false } = job;
   const network = new Network(architecture, Random.stream(seed, 'weights'));
   const trainee: Trainee = {
     name: job.name,
     parameters: network.parameters,
     buffers: network.buffers,
-    forward: (images) => network.forward(images, Mode.Training),
+    forward: (images) => network.forward(images, Mode.Training, { recomputeBlocks }),
     afterStep: () => network.project(),
   };
   trainOn(trainee, job, { seed, label: 'retrain', data, schedule }, host);

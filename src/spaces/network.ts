@@ -15,7 +15,7 @@ import { at, chain, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { BlockKind, type Architecture } from './architecture.js';
 import { classifierName, hasShortcutLayer, planLayers, stemName, type PlannedLayer } from './layers.js';
-import { residualForward, type ResidualParts } from './residual.js';
+import { residualForward, type ForwardOptions, type ResidualParts } from './residual.js';
 
 /** A layer and the norm behind it. */
 class Unit {
@@ -85,10 +85,10 @@ export class Network implements Module {
     this.buffers = modules.flatMap((module) => module.buffers);
   }
 
-  forward(x: Tensor, mode: Mode): Tensor {
+  forward(x: Tensor, mode: Mode, options: ForwardOptions = {}): Tensor {
     return chain(x, [
       (y) => at(stemName, () => tidy(() => this.#stem.norm.forward(this.#stem.forward(y), mode))),
-      ...this.#blocks.map((block) => (y: Tensor) => residualForward(block.name, y, mode, block)),
+      ...this.#blocks.map((block) => (y: Tensor) => residualForward(block.name, y, mode, block, options)),
       (y) => at(classifierName, () => tidy(() => this.#classifier.forward(globalAveragePool(y)))),
     ]);
   }

@@ -339,6 +339,26 @@ describe('training', () => {
     for (const supernet of [whole, first, rest]) supernet.dispose();
   });
 
+  it('is the same to the bit when blocks are recomputed', () => {
+    const trained = [false, true].map((recomputeBlocks) => {
+      const supernet = fresh();
+      train(
+        {
+          ...traineeOf(supernet),
+          forward: (images, step) =>
+            supernet.forward(images, fairGenome(toySpace.positions, 5, step), Mode.Training, {
+              recomputeBlocks,
+            }),
+        },
+        toyOptions(),
+      );
+      const state = snapshot(stateOf(supernet));
+      supernet.dispose();
+      return state;
+    });
+    expect(trained[1]).toEqual(trained[0]);
+  });
+
   it('gives the mapped weights of a layer without touching the shared ones', () => {
     const supernet = lived();
     const before = snapshot(stateOf(supernet));

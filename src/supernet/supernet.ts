@@ -13,7 +13,7 @@ import { BlockKind } from '../spaces/architecture.js';
 import type { Genome } from '../spaces/contract.js';
 import { classifierName, fixedFamily, stemName } from '../spaces/layers.js';
 import type { MiniPosition, MiniSpace } from '../spaces/mini/space.js';
-import { residualForward } from '../spaces/residual.js';
+import { residualForward, type ForwardOptions } from '../spaces/residual.js';
 import { globalAveragePool } from '../tensor/ops/pooling.js';
 import { at, chain, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -66,21 +66,21 @@ class SharedBlock {
     this.norms = norms;
   }
 
-  forward(x: Tensor, gene: number, mode: Mode): Tensor {
-    const { name, inChannels, outChannels, options } = this.position;
-    const option = options[gene];
+  forward(x: Tensor, gene: number, mode: Mode, options: ForwardOptions): Tensor {
+    const { name, inChannels, outChannels } = this.position;
+    const option = this.position.options[gene];
     if (option === undefined) throw new RangeError(`${name} has no option ${gene}`);
     if (option.kind === BlockKind.Skip) return x;
     const family = familyNamed(option.family);
     const { norm1, norm2, shortcut } = this.norms.get(normKey(option)) as BlockNorms;
     const shared = this.#shortcut;
-    return residualForward(name, x, mode, {
+    const parts = {
       layer1: {
-        forward: (y) => this.#layer1.forward(y, family, inChannels, option.midChannels),
+        forward: (y: Tensor) => this.#layer1.forward(y, family, inChannels, option.midChannels),
         norm: norm1,
       },
       layer2: {
-        forward: (y) => this.#layer2.forward(y, family, option.midChannels, outChannels),
+        forward: (y: Tensor) => this.#layer2.forward(y, family, option.midChannels, outChannels),
         norm: norm2,
       },
       ...(shared &&
@@ -90,7 +90,8 @@ class SharedBlock {
             norm: shortcut,
           },
         }),
-    });
+    };
+    return residualForward(name, x, mode, parts, options);
   }
 
   normsOf(gene: number): readonly BatchNorm[] {
@@ -156,10 +157,10 @@ export class Supernet {
   }
 
   /** Logits [N, 1, 1, classes] of the subnet `genome`. */
-  forward(x: Tensor, genome: Genome, mode: Mode): Tensor {
+  forward(x: Tensor, genome: Genome, mode: Mode, options: ForwardOptions = {}): Tensor {
     return chain(x, [
       (y) => at(stemName, () => tidy(() => this.#stemNorm.forward(this.#stem.forward(y), mode))),
-      ...this.#blocks.map((block, i) => (y: Tensor) => block.forward(y, genome[i] as number, mode)),
+      ...this.#blocks.map((block, i) => (y: Tensor) => block.forward(y, genome[i] as number, mode, options)),
       (y) => at(classifierName, () => tidy(() => this.#classifier.forward(globalAveragePool(y)))),
     ]);
   }

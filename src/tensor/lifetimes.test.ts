@@ -24,6 +24,9 @@ afterEach(() => {
   expect(currentScope()).toBeUndefined();
 });
 
+/** To take so many floats, now and then many, or to give one of those that are held back. */
+const moves = fc.oneof(fc.integer({ min: -8, max: 300 }), fc.integer({ min: 15_000, max: 90_000 }));
+
 describe('the pool', () => {
   it('has classes that hold the length and waste at most a quarter of themselves', () => {
     fc.assert(
@@ -37,9 +40,23 @@ describe('the pool', () => {
     );
   });
 
+  it('lends large memory to smaller buffers, and gets it back', () => {
+    const [big, small] = [1 << 20, 1 << 18];
+    const whole = take(big);
+    const { allocatedBytes } = poolUsage();
+    release(whole);
+    const lent = take(small - 5);
+    expect(lent.length).toBe(small - 5);
+    expect(poolUsage()).toMatchObject({ allocatedBytes, usedBytes: baseline + 4 * small });
+    release(lent);
+    const again = take(big);
+    expect(poolUsage()).toMatchObject({ allocatedBytes, usedBytes: baseline + 4 * big });
+    release(again);
+  });
+
   it('never hands out memory that is in use', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: -8, max: 300 }), { maxLength: 60 }), (moves) => {
+      fc.property(fc.array(moves, { maxLength: 60 }), (moves) => {
         const held: { buffer: Float32Array; mark: number }[] = [];
         moves.forEach((move, mark) => {
           if (move > 0) {
@@ -47,7 +64,9 @@ describe('the pool', () => {
             expect(buffer.length).toBe(move);
             held.push({ buffer: buffer.fill(mark), mark });
           } else if (held.length > 0) release(held.splice(-move % held.length, 1)[0]!.buffer);
-          for (const { buffer, mark } of held) expect(buffer.every((value) => value === mark)).toBe(true);
+          for (const { buffer, mark } of held)
+            if (!buffer.every((value) => value === mark))
+              throw new Error(`${buffer.length} floats overwritten`);
         });
         for (const { buffer } of held) release(buffer);
         expect(poolUsage().usedBytes).toBe(baseline);

@@ -4,7 +4,8 @@
  * A training step asks for the same few hundred buffers every time. Giving them back the moment the tape is done with
  * them, and handing them out again by size class, keeps megabytes per step away from the garbage collector and the
  * caches warm. Classes are multiples of 16 floats up to 1024, so that vectors over channels need no view, and four per
- * octave above, which bounds the waste at a quarter.
+ * octave above, which bounds the waste at a quarter. A large buffer may also be lent the memory of one up to four
+ * times its size that nobody uses: maps shrink towards the end of a network, and what is taken last goes back first.
  *
  * A gradient that an op passes on unchanged to several inputs is one buffer with several owners: {@link share} adds
  * one, {@link release} takes one away, and who wants to write asks {@link isShared} first.
@@ -13,6 +14,9 @@ import { kernels } from './device.js';
 
 const smallest = 16;
 const finest = 1024;
+/** From this many floats on a buffer may be lent larger memory: up to `lendingClasses` classes, two octaves. */
+const lendingFrom = 1 << 14;
+const lendingClasses = 8;
 
 const free = new Map<number, Float32Array[]>();
 /** The memory behind a view of part of it, and the last view of each memory, which the next step asks for again. */
@@ -38,18 +42,29 @@ export function take(length: number): Float32Array {
   const size = sizeClass(length);
   usedFloats += size;
   if (usedFloats > peakFloats) peakFloats = usedFloats;
-  let base = free.get(size)?.pop();
+  let base = free.get(size)?.pop() ?? larger(size);
   if (base === undefined) {
     base = kernels().allocate(size);
     allocatedFloats += size;
   }
-  if (size === length) return base;
+  if (base.length === length) return base;
   const known = lastView.get(base);
   if (known?.length === length) return known;
   const view = base.subarray(0, length);
   home.set(view, base);
   lastView.set(base, view);
   return view;
+}
+
+/** Free memory of the next larger classes. */
+function larger(size: number): Float32Array | undefined {
+  if (size < lendingFrom) return undefined;
+  for (let k = 0, next = size; k < lendingClasses; k++) {
+    next = sizeClass(next + 1);
+    const base = free.get(next)?.pop();
+    if (base !== undefined) return base;
+  }
+  return undefined;
 }
 
 /** Gives up one ownership of a buffer that came from {@link take}; the last one returns it. Then using it is a defect. */
@@ -63,7 +78,7 @@ export function release(buffer: Float32Array): void {
     }
   }
   const base = home.get(buffer) ?? buffer;
-  usedFloats -= base.length;
+  usedFloats -= sizeClass(buffer.length);
   const list = free.get(base.length);
   if (list === undefined) free.set(base.length, [base]);
   else list.push(base);
@@ -83,7 +98,7 @@ export function isShared(buffer: Float32Array): boolean {
 export interface PoolUsage {
   /** Ever allocated by this thread's pool. */
   readonly allocatedBytes: number;
-  /** Handed out now. */
+  /** Handed out now, in whole size classes. */
   readonly usedBytes: number;
   /** Most ever handed out at once since {@link resetPeak}. */
   readonly peakBytes: number;

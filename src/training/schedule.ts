@@ -12,6 +12,11 @@ interface ScheduleBase {
   readonly labelSmoothing: number;
   /** Largest joint norm of the gradients of a step; longer ones are shortened. Absent: as they are. */
   readonly clipNorm?: number | undefined;
+  /**
+   * Parts that a batch is worked through in, one after the other, their gradients added up (default 1): the memory of
+   * one part, and the step of the whole batch but for batch norm, which sees the parts.
+   */
+  readonly accumulate?: number | undefined;
 }
 
 /** How long, at which rates, and by which optimiser. */

@@ -1,7 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DivergenceError, FileError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { Linear } from '../nn/linear.js';
 import { Mode } from '../nn/module.js';
-import { poolUsage } from '../tensor/pool.js';
+import { OperatorLayer } from '../operators/layer.js';
+import { familyNamed } from '../operators/registry.js';
+import { Network } from '../spaces/network.js';
+import { resnetArchitecture } from '../spaces/resnet.js';
+import { relativeError } from '../tensor/float64.cases.js';
+import { relu } from '../tensor/ops/elementwise.js';
+import { globalAveragePool } from '../tensor/ops/pooling.js';
+import { poolUsage, resetPeak } from '../tensor/pool.js';
+import { chain, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { accuracyOf, forEachBatch } from './evaluate.js';
 import { Interrupted } from './interrupted.js';
@@ -18,7 +28,7 @@ import {
   traineeOf,
 } from './toy.cases.js';
 import { isOptimiserState } from './optimiser.js';
-import { train, type TrainingCheckpoint, type TrainingProgress } from './train.js';
+import { train, type Trainee, type TrainingCheckpoint, type TrainingProgress } from './train.js';
 
 let baseline: number;
 beforeEach(() => {
@@ -167,6 +177,115 @@ describe('train', () => {
       expect(resume).toThrow(name.replace('momentum:', ''));
       network.dispose();
     }
+  });
+});
+
+describe('gradient accumulation', () => {
+  const parts = (accumulate: number) => ({ ...toySchedule, accumulate });
+  /** A network of every family without batch norm, which alone can tell a batch from its parts. */
+  function plainTrainee(): Trainee & { readonly dispose: () => void } {
+    const random = Random.stream('accumulate');
+    const geometry = { kernel: 3, stride: 2, padding: 1, groups: 1 };
+    const layers = ['conv', 'add', 'pot.q'].map((family, i) => {
+      const [inChannels, outChannels] = [i === 0 ? 1 : 8, 8];
+      const widths = { ...geometry, inChannels, outChannels };
+      return new OperatorLayer(family, familyNamed(family), widths, random);
+    });
+    const classifier = new Linear('classifier', 8, 4, random);
+    const parameters = [...layers, classifier].flatMap((module) => module.parameters);
+    return {
+      name: 'plain',
+      parameters,
+      buffers: [],
+      forward: (images) =>
+        chain(images, [
+          ...layers.map((layer) => (x: Tensor) => tidy(() => relu(layer.forward(x)))),
+          (x) => tidy(() => classifier.forward(globalAveragePool(x))),
+        ]),
+      dispose: () => {
+        for (const { tensor } of parameters) tensor.dispose();
+      },
+    };
+  }
+  const trained = (accumulate: number) => {
+    const trainee = plainTrainee();
+    const progress: TrainingProgress[] = [];
+    const schedule = parts(accumulate);
+    train(trainee, toyOptions({ schedule, onProgress: (each) => progress.push(each) }));
+    const weights = new Map(trainee.parameters.map(({ name, tensor }) => [name, tensor.data.slice()]));
+    trainee.dispose();
+    return {
+      weights,
+      losses: progress.map(({ loss }) => loss),
+      accuracies: progress.map(({ accuracy }) => accuracy),
+    };
+  };
+
+  it.each([2, 3, 5, 8])('in %d parts takes the step of the whole batch, up to rounding', (count) => {
+    const [whole, cut] = [trained(1), trained(count)];
+    for (const [name, weights] of whole.weights)
+      expect(relativeError(cut.weights.get(name)!, weights), name).toBeLessThan(1e-5);
+    whole.losses.forEach((loss, i) => expect(cut.losses[i]).toBeCloseTo(loss, 5));
+    expect(cut.accuracies).toEqual(whole.accuracies);
+  });
+
+  it('gives the same bits every time, and after a resume', () => {
+    expect(trained(3)).toEqual(trained(3));
+    const schedule = parts(3);
+    const saved = interruptedAfter(5, { schedule });
+    const [whole, rest] = [toyNetwork(), toyNetwork(2)];
+    train(traineeOf(whole), toyOptions({ schedule }));
+    train(traineeOf(rest), toyOptions({ schedule, resumeFrom: saved }));
+    expect(stateNow(rest)).toEqual(stateNow(whole));
+    // Batch norm sees the parts.
+    const once = toyNetwork();
+    train(traineeOf(once), toyOptions());
+    expect(stateNow(once)).not.toEqual(stateNow(whole));
+    for (const each of [whole, rest, once]) each.dispose();
+  });
+
+  it('needs the memory of one part', () => {
+    const peak = (accumulate: number): number => {
+      const network = toyNetwork();
+      resetPeak();
+      const before = poolUsage().usedBytes;
+      train(traineeOf(network), toyOptions({ schedule: parts(accumulate) }));
+      const bytes = poolUsage().peakBytes - before;
+      network.dispose();
+      return bytes;
+    };
+    expect(peak(4)).toBeLessThan(0.5 * peak(1));
+  });
+
+  it('does not outdo the images: of more parts than images some are left out', () => {
+    expect(trained(100)).toEqual(trained(8));
+  });
+});
+
+describe('recomputed blocks', () => {
+  it('end with the same weights, statistics and momentum, and need less memory', () => {
+    const schedule = { ...toySchedule, epochs: 1 };
+    const deep = resnetArchitecture({ depth: 20, family: 'add', input: toyShape, classes: 4 });
+    const run = (recomputeBlocks: boolean) => {
+      const network = new Network(deep, Random.stream('deep'));
+      const saved: TrainingCheckpoint[] = [];
+      resetPeak();
+      const before = poolUsage().usedBytes;
+      train(
+        { ...traineeOf(network), forward: (x) => network.forward(x, Mode.Training, { recomputeBlocks }) },
+        toyOptions({ schedule, checkpointSeconds: 0, onCheckpoint: (each) => saved.push(copyOf(each)) }),
+      );
+      // Momentum and gradients are there either way.
+      const fixed = 2 * network.parameters.reduce((bytes, { tensor }) => bytes + 4 * tensor.size, 0);
+      const peakBytes = poolUsage().peakBytes - before - fixed;
+      const result = { state: stateNow(network), saved, peakBytes };
+      network.dispose();
+      return result;
+    };
+    const [kept, recomputed] = [run(false), run(true)];
+    expect(recomputed.state).toEqual(kept.state);
+    expect(recomputed.saved).toEqual(kept.saved);
+    expect(recomputed.peakBytes).toBeLessThan(0.6 * kept.peakBytes);
   });
 });
 

@@ -158,31 +158,59 @@ function trainStep(
   step: number,
   rate: number,
 ): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
-  const { height, width, channels } = options.imageShape;
-  const images = Tensor.view([batch.labels.length, height, width, channels], batch.images);
-  const pass = (): { readonly logits: Tensor; readonly loss: Tensor } => {
-    const logits = trainee.forward(images, step);
-    const { labelSmoothing } = options.schedule;
-    return { logits, loss: at('loss', () => softmaxCrossEntropy(logits, batch.labels, labelSmoothing)) };
-  };
-  const { value, tape } = Tape.record(pass);
-  const loss = value.loss.data[0] as number;
-  const correct = countCorrect(value.logits, batch.labels);
-  if (!Number.isFinite(loss)) {
-    tape.dispose();
-    const origin = firstNonFinite(pass);
-    return {
-      loss,
-      correct,
-      divergedIn: origin === undefined ? 'the loss' : `${origin.place} (${origin.op})`,
-    };
+  let [loss, correct] = [0, 0];
+  for (const part of partsOf(batch, options.schedule.accumulate ?? 1)) {
+    const weight = part.labels.length / batch.labels.length;
+    const result = accumulateGradients(trainee, part, options, step, weight);
+    loss += weight * result.loss;
+    correct += result.correct;
+    if (result.divergedIn !== undefined) return { loss, correct, divergedIn: result.divergedIn };
   }
-  tape.backward(value.loss);
   const { clipNorm } = options.schedule;
   if (clipNorm !== undefined) clipGradients(trainee.parameters, clipNorm);
   optimiser.step(rate, trainee.gradientScale?.bind(trainee));
   trainee.afterStep?.();
   return { loss, correct };
+}
+
+type Images = Pick<TrainingBatch, 'images' | 'labels'>;
+
+/** The batch cut into `count` runs of images whose lengths differ by one at most, none of them empty. */
+function partsOf(batch: Images, count: number): readonly Images[] {
+  const { images, labels } = batch;
+  const floats = images.length / labels.length;
+  const start = (part: number): number => Math.floor((part * labels.length) / count);
+  return Array.from({ length: count }, (_, part) => ({
+    images: images.subarray(start(part) * floats, start(part + 1) * floats),
+    labels: labels.subarray(start(part), start(part + 1)),
+  })).filter((part) => part.labels.length > 0);
+}
+
+/** Adds `weight` times the gradients of the mean loss over these images to those of the parameters. */
+function accumulateGradients(
+  trainee: Trainee,
+  { images, labels }: Images,
+  options: TrainingOptions,
+  step: number,
+  weight: number,
+): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
+  const { height, width, channels } = options.imageShape;
+  const input = Tensor.view([labels.length, height, width, channels], images);
+  const pass = (): { readonly logits: Tensor; readonly loss: Tensor } => {
+    const logits = trainee.forward(input, step);
+    const { labelSmoothing } = options.schedule;
+    return { logits, loss: at('loss', () => softmaxCrossEntropy(logits, labels, labelSmoothing)) };
+  };
+  const { value, tape } = Tape.record(pass);
+  const loss = value.loss.data[0] as number;
+  const correct = countCorrect(value.logits, labels);
+  if (Number.isFinite(loss)) {
+    tape.backward(value.loss, weight);
+    return { loss, correct };
+  }
+  tape.dispose();
+  const origin = firstNonFinite(pass);
+  return { loss, correct, divergedIn: origin === undefined ? 'the loss' : `${origin.place} (${origin.op})` };
 }
 
 function diverged(
