@@ -153,7 +153,9 @@ function benchRows(kernels: Kernels): void {
   const [rows, channels] = [128 * 32 * 32, 16];
   const length = rows * channels;
   const [x, y, dy] = [filled(kernels, length), filled(kernels, length), filled(kernels, length)];
-  const [a, b, c, d, e] = [1, 2, 3, 4, 5].map(() => filled(kernels, channels)) as [
+  const form = { rows, channels, relu: true, epsilon: 1e-5 };
+  const [a, b, c, d, e, f] = [1, 2, 3, 4, 5, 6].map(() => filled(kernels, channels)) as [
+    Float32Array,
     Float32Array,
     Float32Array,
     Float32Array,
@@ -167,13 +169,9 @@ function benchRows(kernels: Kernels): void {
   const labels = new Int32Array(128);
   const [losses, dlogits] = [kernels.allocate(128), kernels.allocate(128 * classes)];
   const ops: readonly [string, number, () => void][] = [
-    ['channelMoments', 1, () => kernels.channelMoments(rows, channels, x, a, b)],
+    ['batchNorm', 3, () => kernels.batchNorm(form, x, a, b, c, d, y)],
     ['channelAffine', 2, () => kernels.channelAffine(rows, channels, true, x, a, b, y)],
-    [
-      'batchNormGradient',
-      7,
-      () => kernels.batchNormGradient(rows, channels, true, x, y, dy, a, b, c, dx, d, e),
-    ],
+    ['batchNormGradient', 5, () => kernels.batchNormGradient(form, x, dy, a, b, c, d, dx, e, f)],
     ['relu', 2, () => kernels.relu(x, y)],
     ['reluGradient', 3, () => kernels.reluGradient(y, dy, dx)],
     ['add', 3, () => kernels.add(false, x, dy, y)],

@@ -7,7 +7,9 @@
  * by tile in order, so that the result knows nothing of threads.
  */
 
-enum { ROW_TILE = 1 << 14, BLOCK = 4 };
+#include <math.h>
+
+enum { ROW_TILE = 1 << 14, BLOCK = 4, LEAST_TILE_ROWS = 64, PIVOT_ROWS = 4 };
 
 typedef struct {
   long rows, channels;
@@ -20,36 +22,53 @@ static folding fold_rows(long rows, long channels) {
   while (f.fold * channels % WIDTH) f.fold++;
   while (f.fold * channels < BLOCK * WIDTH) f.fold *= 2;
   f.wide = f.fold * channels;
-  f.tile_rows = f.fold * max_long(ceil_div(64, f.fold), ROW_TILE / f.wide);
+  f.tile_rows = f.fold * max_long(ceil_div(LEAST_TILE_ROWS, f.fold), ROW_TILE / f.wide);
   f.tiles = ceil_div(rows, f.tile_rows);
   return f;
 }
 
-/* What is summed over the rows of a tile. */
-enum { SUM, SQUARES_ABOUT, GRADIENT_SUMS };
+static long rows_of_tile(const folding *f, long tile) { return min_long(f->tile_rows, f->rows - tile * f->tile_rows); }
+
+/* Repeats the first `channels` of `values` up to the width of a wide row. */
+static void widen(const folding *f, float *values) {
+  for (long j = f->channels; j < f->wide; j++) values[j] = values[j - f->channels];
+}
+
+/* What is summed over the rows of a tile: x; x and its square, about a pivot; dy and dy (x - mean), dy being cut where
+ * x scale + shift is not positive. */
+enum { SUM, SQUARES_ABOUT, GRADIENT_SUMS, CUT_GRADIENT_SUMS };
 
 typedef struct {
   folding f;
-  int relu;
-  const float *x, *y, *dy, *mean;
-  double *partial; /* [tiles][3][channels] */
+  const float *x, *dy;
+  const float *mean, *scale, *shift; /* [wide] each */
+  float *pivots; /* [tiles][wide] */
+  double *partial; /* [tiles][2][channels], and [2][channels] for the totals */
 } reduction;
+
+/* Adds lanes of the wide columns from j to the sums of their channels. */
+static void add_lanes(const float *lanes, long count, long channels, long j, double *sums) {
+  for (long i = 0; i < count;) {
+    const long channel = (j + i) % channels, run = min_long(count - i, channels - channel);
+    for (long k = 0; k < run; k++) sums[channel + k] += (double)lanes[i + k];
+    i += run;
+  }
+}
 
 /* Adds, for `vectors` vectors of wide columns from j, the sums over `count` wide rows (or with `lanes` < WIDTH of one
  * cut row) to first and second, indexed by channel. */
-INLINE void reduce_columns(const int kind, const int vectors, const reduction *c, long at, long j, long count,
-                           long lanes, const double *about, double *first, double *second) {
-  const long channels = c->f.channels, wide = c->f.wide;
-  V a[BLOCK], b[BLOCK], pivot[BLOCK];
-  float spill[BLOCK * WIDTH] ALIGNED = {0};
-  if (kind != SUM) {
-    for (long i = 0; i < vectors * WIDTH; i++)
-      spill[i] = about ? (float)about[(j + i) % channels] : c->mean[(j + i) % channels];
-  }
+INLINE void reduce_columns(const int kind, const int vectors, const reduction *c, const float *about, long at, long j,
+                           long count, long lanes, double *first, double *second) {
+  const long wide = c->f.wide;
+  V a[BLOCK], b[BLOCK], pivot[BLOCK], scale[BLOCK], shift[BLOCK];
   UNROLL
   for (int v = 0; v < vectors; v++) {
     a[v] = b[v] = v_zero();
-    pivot[v] = v_load(spill + v * WIDTH);
+    if (kind != SUM) pivot[v] = v_load(about + j + v * WIDTH);
+    if (kind == CUT_GRADIENT_SUMS) {
+      scale[v] = v_load(c->scale + j + v * WIDTH);
+      shift[v] = v_load(c->shift + j + v * WIDTH);
+    }
   }
   for (long r = 0; r < count; r++, at += wide) {
     UNROLL
@@ -64,58 +83,66 @@ INLINE void reduce_columns(const int kind, const int vectors, const reduction *c
         b[v] = v_fma(d, d, b[v]);
       } else {
         V dy = v_load_up_to(c->dy + i, lanes);
-        if (c->relu) dy = v_where_positive(v_load_up_to(c->y + i, lanes), dy);
+        if (kind == CUT_GRADIENT_SUMS) dy = v_where_positive(v_fma(x, scale[v], shift[v]), dy);
         a[v] += dy;
         b[v] = v_fma(dy, x - pivot[v], b[v]);
       }
     }
   }
+  float spill[BLOCK * WIDTH] ALIGNED;
   const long valid = min_long(lanes, vectors * WIDTH);
   UNROLL
   for (int v = 0; v < vectors; v++) v_store(spill + v * WIDTH, a[v]);
-  for (long i = 0; i < valid; i++) first[(j + i) % channels] += spill[i];
+  add_lanes(spill, valid, c->f.channels, j, first);
   if (kind == SUM) return;
   UNROLL
   for (int v = 0; v < vectors; v++) v_store(spill + v * WIDTH, b[v]);
-  for (long i = 0; i < valid; i++) second[(j + i) % channels] += spill[i];
+  add_lanes(spill, valid, c->f.channels, j, second);
 }
 
-INLINE void reduce_tile(const int kind, const reduction *c, long tile, const double *about, double *first,
+/* The sums over a number of rows from row0. */
+INLINE void reduce_rows(const int kind, const reduction *c, const float *about, long row0, long rows, double *first,
                         double *second) {
   const folding *f = &c->f;
-  const long row0 = tile * f->tile_rows, rows = min_long(f->tile_rows, f->rows - row0);
   const long count = rows / f->fold, rest = rows % f->fold * f->channels;
   const long at = row0 * f->channels;
   long j = 0;
   if (count > 0) {
     for (; j + BLOCK * WIDTH <= f->wide; j += BLOCK * WIDTH)
-      reduce_columns(kind, BLOCK, c, at, j, count, BLOCK * WIDTH, about, first, second);
-    for (; j < f->wide; j += WIDTH) reduce_columns(kind, 1, c, at, j, count, WIDTH, about, first, second);
+      reduce_columns(kind, BLOCK, c, about, at, j, count, BLOCK * WIDTH, first, second);
+    for (; j < f->wide; j += WIDTH) reduce_columns(kind, 1, c, about, at, j, count, WIDTH, first, second);
   }
   for (j = 0; j < rest; j += WIDTH)
-    reduce_columns(kind, 1, c, at + count * f->wide, j, 1, min_long(WIDTH, rest - j), about, first, second);
+    reduce_columns(kind, 1, c, about, at + count * f->wide, j, 1, min_long(WIDTH, rest - j), first, second);
 }
+
+static double *partial_of(const reduction *c, long tile) { return c->partial + tile * 2 * c->f.channels; }
 
 static void sum_tiles(void *context, long first, long last) {
   const reduction *c = context;
   for (long tile = first; tile < last; tile++) {
-    double *to = c->partial + tile * 3 * c->f.channels;
+    double *to = partial_of(c, tile);
     memset(to, 0, (size_t)c->f.channels * sizeof(double));
-    reduce_tile(SUM, c, tile, 0, to, 0);
+    reduce_rows(SUM, c, 0, tile * c->f.tile_rows, rows_of_tile(&c->f, tile), to, 0);
   }
 }
 
-/* Per tile: its mean rounded to float, and the sum and sum of squares about that. */
+/* Per tile: a pivot for each channel, the mean of the first few wide rows, and the sum and the sum of squares about it. A
+ * large mean then costs no digits, and the tile is read once. */
 static void moment_tiles(void *context, long first, long last) {
   const reduction *c = context;
   const long channels = c->f.channels;
   for (long tile = first; tile < last; tile++) {
-    double *mean = c->partial + tile * 3 * channels, *sum = mean + channels, *squares = sum + channels;
-    const long rows = min_long(c->f.tile_rows, c->f.rows - tile * c->f.tile_rows);
-    memset(mean, 0, (size_t)(3 * channels) * sizeof(double));
-    reduce_tile(SUM, c, tile, 0, mean, 0);
-    for (long i = 0; i < channels; i++) mean[i] = (float)(mean[i] / (double)rows);
-    reduce_tile(SQUARES_ABOUT, c, tile, mean, sum, squares);
+    double *sum = partial_of(c, tile);
+    float *pivot = c->pivots + tile * c->f.wide;
+    const long row0 = tile * c->f.tile_rows, rows = rows_of_tile(&c->f, tile);
+    const long some = min_long(rows, PIVOT_ROWS * c->f.fold);
+    memset(sum, 0, (size_t)channels * sizeof(double));
+    reduce_rows(SUM, c, 0, row0, some, sum, 0);
+    for (long i = 0; i < channels; i++) pivot[i] = (float)(sum[i] / (double)some);
+    widen(&c->f, pivot);
+    memset(sum, 0, (size_t)(2 * channels) * sizeof(double));
+    reduce_rows(SQUARES_ABOUT, c, pivot, row0, rows, sum, sum + channels);
   }
 }
 
@@ -123,52 +150,63 @@ static void gradient_sum_tiles(void *context, long first, long last) {
   const reduction *c = context;
   const long channels = c->f.channels;
   for (long tile = first; tile < last; tile++) {
-    double *to = c->partial + tile * 3 * channels;
+    const long row0 = tile * c->f.tile_rows, rows = rows_of_tile(&c->f, tile);
+    double *to = partial_of(c, tile);
     memset(to, 0, (size_t)(2 * channels) * sizeof(double));
-    reduce_tile(GRADIENT_SUMS, c, tile, 0, to, to + channels);
+    if (c->scale)
+      reduce_rows(CUT_GRADIENT_SUMS, c, c->mean, row0, rows, to, to + channels);
+    else
+      reduce_rows(GRADIENT_SUMS, c, c->mean, row0, rows, to, to + channels);
   }
 }
 
-static double *reduction_memory(const folding *f) {
-  return sa_scratch(SA_SLOT_SUMS, (size_t)(f->tiles * 3 * f->channels) * sizeof(double));
+/* Runs the tiles and adds up their `sums` (1 or 2) partial sums for each channel; NULL when memory is short. */
+static double *run_reduction(sa_tiles run, reduction *c, int sums) {
+  const long channels = c->f.channels, tiles = c->f.tiles;
+  c->partial = sa_scratch(SA_SLOT_SUMS, (size_t)((tiles + 1) * 2 * channels) * sizeof(double));
+  if (!c->partial) return NULL;
+  sa_parallel(run, c, tiles);
+  double *total = partial_of(c, tiles);
+  memset(total, 0, (size_t)(2 * channels) * sizeof(double));
+  for (long t = 0; t < tiles; t++) {
+    const double *at = partial_of(c, t);
+    for (long i = 0; i < sums * channels; i++) total[i] += at[i];
+  }
+  return total;
 }
 
 static int column_sums(long rows, long channels, const float *x, float *sums) {
   reduction c = {.f = fold_rows(rows, channels), .x = x};
-  c.partial = reduction_memory(&c.f);
-  if (!c.partial) return SA_NO_MEMORY;
-  sa_parallel(sum_tiles, &c, c.f.tiles);
-  for (long i = 0; i < channels; i++) {
-    double sum = 0;
-    for (long t = 0; t < c.f.tiles; t++) sum += c.partial[t * 3 * channels + i];
-    sums[i] = (float)sum;
-  }
+  const double *total = run_reduction(sum_tiles, &c, 1);
+  if (!total) return SA_NO_MEMORY;
+  for (long i = 0; i < channels; i++) sums[i] = (float)total[i];
   return SA_OK;
 }
 
 static int channel_moments(long rows, long channels, const float *x, float *mean, float *variance) {
   reduction c = {.f = fold_rows(rows, channels), .x = x};
-  c.partial = reduction_memory(&c.f);
-  if (!c.partial) return SA_NO_MEMORY;
-  sa_parallel(moment_tiles, &c, c.f.tiles);
+  c.pivots = sa_scratch(SA_SLOT_ITEMS, (size_t)(c.f.tiles * c.f.wide) * sizeof(float));
+  double *centre = c.pivots ? run_reduction(moment_tiles, &c, 1) : NULL;
+  if (!centre) return SA_NO_MEMORY;
+  double *squares = centre + channels;
+  for (long t = 0; t < c.f.tiles; t++) {
+    const double count = (double)rows_of_tile(&c.f, t);
+    const float *pivot = c.pivots + t * c.f.wide;
+    for (long i = 0; i < channels; i++) centre[i] += count * (double)pivot[i];
+  }
+  for (long i = 0; i < channels; i++) centre[i] /= (double)rows;
+  /* sum (x - m)^2 = sum (x - p)^2 + 2 (p - m) sum (x - p) + n (p - m)^2, p the tile's pivot */
+  for (long t = 0; t < c.f.tiles; t++) {
+    const double count = (double)rows_of_tile(&c.f, t), *sum = partial_of(&c, t);
+    const float *pivot = c.pivots + t * c.f.wide;
+    for (long i = 0; i < channels; i++) {
+      const double shift = (double)pivot[i] - centre[i];
+      squares[i] += sum[channels + i] + shift * (2 * sum[i] + count * shift);
+    }
+  }
   for (long i = 0; i < channels; i++) {
-    double total = 0, squares = 0;
-    for (long t = 0; t < c.f.tiles; t++) {
-      const double *at = c.partial + t * 3 * channels + i;
-      const double tile_rows = (double)min_long(c.f.tile_rows, rows - t * c.f.tile_rows);
-      total += tile_rows * at[0] + at[channels];
-    }
-    total /= (double)rows;
-    /* sum (x - m)^2 = sum (x - p)^2 + 2 (p - m) sum (x - p) + n (p - m)^2, p the tile's pivot */
-    for (long t = 0; t < c.f.tiles; t++) {
-      const double *at = c.partial + t * 3 * channels + i;
-      const double tile_rows = (double)min_long(c.f.tile_rows, rows - t * c.f.tile_rows);
-      const double shift = at[0] - total;
-      squares += at[2 * channels] + shift * (2 * at[channels] + tile_rows * shift);
-    }
-    mean[i] = (float)total;
-    squares /= (double)rows;
-    variance[i] = squares < 0 ? 0.0f : (float)squares;
+    mean[i] = (float)centre[i];
+    variance[i] = squares[i] < 0 ? 0.0f : (float)(squares[i] / (double)rows);
   }
   return SA_OK;
 }
@@ -177,23 +215,23 @@ static int channel_moments(long rows, long channels, const float *x, float *mean
 typedef struct {
   folding f;
   int relu;
-  const float *x, *y, *dy;
+  const float *x, *dy;
   float *to;
-  const float *coefficient[4]; /* [wide] each */
+  const float *scale, *shift, *mean, *slope, *by_product, *by_sum; /* [wide] each */
 } channel_map;
 
 enum { MAP_AFFINE, MAP_GRADIENT };
 
 INLINE V map_vector(const int kind, const int relu, const channel_map *c, long i, long j, long lanes) {
   const V x = v_load_up_to(c->x + i, lanes);
-  const V c0 = v_load(c->coefficient[0] + j), c1 = v_load(c->coefficient[1] + j);
   if (kind == MAP_AFFINE) {
-    const V y = v_fma(x, c0, c1);
+    const V y = v_fma(x, v_load(c->scale + j), v_load(c->shift + j));
     return relu ? v_relu(y) : y;
   }
   V dy = v_load_up_to(c->dy + i, lanes);
-  if (relu) dy = v_where_positive(v_load_up_to(c->y + i, lanes), dy);
-  return v_fma(dy, c0, v_fma(x - v_load(c->coefficient[3] + j), c1, v_load(c->coefficient[2] + j)));
+  if (relu) dy = v_where_positive(v_fma(x, v_load(c->scale + j), v_load(c->shift + j)), dy);
+  const V rest = v_fma(x - v_load(c->mean + j), v_load(c->by_product + j), v_load(c->by_sum + j));
+  return v_fma(dy, v_load(c->slope + j), rest);
 }
 
 INLINE void map_body(const int kind, const int relu, const channel_map *c, long first, long last) {
@@ -228,67 +266,82 @@ static void gradient_map_tiles(void *context, long first, long last) {
 static int channel_affine(long rows, long channels, int relu, const float *x, const float *scale, const float *shift,
                           float *y) {
   channel_map c = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .to = y};
-  const long wide = c.f.wide;
-  float *memory = sa_scratch(SA_SLOT_CHANNELS, (size_t)(2 * wide) * sizeof(float));
-  if (!memory) return SA_NO_MEMORY;
-  for (long j = 0; j < wide; j++) {
-    memory[j] = scale[j % channels];
-    memory[wide + j] = shift[j % channels];
-  }
-  for (int i = 0; i < 2; i++) c.coefficient[i] = memory + i * wide;
+  float *wide = sa_scratch(SA_SLOT_CHANNELS, (size_t)(2 * c.f.wide) * sizeof(float));
+  if (!wide) return SA_NO_MEMORY;
+  c.scale = memcpy(wide, scale, (size_t)channels * sizeof(float));
+  c.shift = memcpy(wide + c.f.wide, shift, (size_t)channels * sizeof(float));
+  widen(&c.f, wide);
+  widen(&c.f, wide + c.f.wide);
   sa_parallel(affine_tiles, &c, c.f.tiles);
   return SA_OK;
 }
 
-/* The sums over all rows of dy and of dy (x - mean), into the first tile's partial sums, and the gradients of the
- * parameters that follow from them. */
-static int gradient_sums(reduction *r, const float *inverse_std, float *dgamma, float *dbeta) {
-  const long channels = r->f.channels;
-  r->partial = reduction_memory(&r->f);
-  if (!r->partial) return SA_NO_MEMORY;
-  sa_parallel(gradient_sum_tiles, r, r->f.tiles);
-  for (long i = 0; i < channels; i++) {
-    double sum = 0, product = 0;
-    for (long t = 0; t < r->f.tiles; t++) {
-      sum += r->partial[t * 3 * channels + i];
-      product += r->partial[(t * 3 + 1) * channels + i];
-    }
-    r->partial[i] = sum;
-    r->partial[channels + i] = product;
-    dbeta[i] = (float)sum;
-    dgamma[i] = (float)(product * inverse_std[i]);
+/* The normalisation as the map x scale + shift. Forward and backward compute it here and nowhere else, so that both
+ * find the same units cut by a ReLU. */
+typedef struct {
+  double epsilon;
+  const float *mean, *variance, *gamma, *beta;
+} moments_and_affine;
+
+static double inverse_std(const moments_and_affine *n, long i) { return 1 / sqrt((double)n->variance[i] + n->epsilon); }
+
+static void scale_and_shift(const folding *f, const moments_and_affine *n, float *scale, float *shift) {
+  for (long i = 0; i < f->channels; i++) {
+    scale[i] = (float)((double)n->gamma[i] * inverse_std(n, i));
+    shift[i] = (float)((double)n->beta[i] - (double)n->mean[i] * (double)scale[i]);
   }
+  widen(f, scale);
+  widen(f, shift);
+}
+
+static int batch_norm(long rows, long channels, int relu, double epsilon, const float *x, const float *gamma,
+                      const float *beta, float *mean, float *variance, float *y) {
+  const int status = channel_moments(rows, channels, x, mean, variance);
+  if (status != SA_OK) return status;
+  channel_map c = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .to = y};
+  float *wide = sa_scratch(SA_SLOT_CHANNELS, (size_t)(2 * c.f.wide) * sizeof(float));
+  if (!wide) return SA_NO_MEMORY;
+  scale_and_shift(&c.f, &(moments_and_affine){epsilon, mean, variance, gamma, beta}, wide, wide + c.f.wide);
+  c.scale = wide;
+  c.shift = wide + c.f.wide;
+  sa_parallel(affine_tiles, &c, c.f.tiles);
   return SA_OK;
 }
 
-static int batch_norm_parameter_gradient(long rows, long channels, int relu, const float *x, const float *y,
-                                         const float *dy, const float *mean, const float *inverse_std, float *dgamma,
-                                         float *dbeta) {
-  reduction r = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .y = y, .dy = dy, .mean = mean};
-  return gradient_sums(&r, inverse_std, dgamma, dbeta);
-}
-
-static int batch_norm_gradient(long rows, long channels, int relu, const float *x, const float *y, const float *dy,
-                               const float *mean, const float *inverse_std, const float *gamma, float *dx,
-                               float *dgamma, float *dbeta) {
-  reduction r = {.f = fold_rows(rows, channels), .relu = relu, .x = x, .y = y, .dy = dy, .mean = mean};
-  channel_map c = {.f = r.f, .relu = relu, .x = x, .y = y, .dy = dy, .to = dx};
-  const long wide = c.f.wide;
-  float *memory = sa_scratch(SA_SLOT_CHANNELS, (size_t)(4 * wide) * sizeof(float));
-  if (!memory || gradient_sums(&r, inverse_std, dgamma, dbeta) != SA_OK) return SA_NO_MEMORY;
+/* dx may be NULL where nobody asks for it, or dy. */
+static int batch_norm_gradient(long rows, long channels, int relu, double epsilon, const float *x, const float *dy,
+                               const float *mean, const float *variance, const float *gamma, const float *beta,
+                               float *dx, float *dgamma, float *dbeta) {
+  const folding f = fold_rows(rows, channels);
+  const long wide = f.wide;
+  const moments_and_affine n = {epsilon, mean, variance, gamma, beta};
+  float *memory = sa_scratch(SA_SLOT_CHANNELS, (size_t)(6 * wide) * sizeof(float));
+  if (!memory) return SA_NO_MEMORY;
+  float *scale = memory, *shift = scale + wide, *means = shift + wide;
+  float *slope = means + wide, *by_product = slope + wide, *by_sum = by_product + wide;
+  scale_and_shift(&f, &n, scale, shift);
+  memcpy(means, mean, (size_t)channels * sizeof(float));
+  widen(&f, means);
+  reduction r = {.f = f, .x = x, .dy = dy, .mean = means, .scale = relu ? scale : NULL, .shift = shift};
+  const double *sums = run_reduction(gradient_sum_tiles, &r, 2), *products = sums + channels;
+  if (!sums) return SA_NO_MEMORY;
   for (long i = 0; i < channels; i++) {
-    const double sum = r.partial[i], product = r.partial[channels + i];
-    const double slope = (double)gamma[i] * inverse_std[i];
-    memory[i] = (float)slope;
-    memory[wide + i] = (float)(-slope * inverse_std[i] * inverse_std[i] * product / (double)rows);
-    memory[2 * wide + i] = (float)(-slope * sum / (double)rows);
-    memory[3 * wide + i] = mean[i];
+    const double inverse = inverse_std(&n, i), each = (double)gamma[i] * inverse;
+    dbeta[i] = (float)sums[i];
+    dgamma[i] = (float)(products[i] * inverse);
+    slope[i] = (float)each;
+    by_product[i] = (float)(-each * inverse * inverse * products[i] / (double)rows);
+    by_sum[i] = (float)(-each * sums[i] / (double)rows);
   }
-  for (long i = 0; i < 4; i++) {
-    float *to = memory + i * wide;
-    c.coefficient[i] = to;
-    for (long j = channels; j < wide; j++) to[j] = to[j - channels];
-  }
-  sa_parallel(gradient_map_tiles, &c, c.f.tiles);
+  if (!dx) return SA_OK;
+  widen(&f, slope);
+  widen(&f, by_product);
+  widen(&f, by_sum);
+  channel_map c = {.f = f, .relu = relu, .x = x, .dy = dy, .to = dx, .scale = scale, .shift = shift};
+  c.mean = means;
+  c.slope = slope;
+  c.by_product = by_product;
+  c.by_sum = by_sum;
+  sa_parallel(gradient_map_tiles, &c, f.tiles);
   return SA_OK;
 }

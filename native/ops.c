@@ -51,15 +51,19 @@ static int op_matmul(sa_call *c) {
   };
   return c->kernels->matmul(&g, F(0), F(1), F(2));
 }
-static int op_channel_moments(sa_call *c) { return c->kernels->channel_moments(N(0), N(1), F(0), F(1), F(2)); }
 static int op_channel_affine(sa_call *c) {
   return c->kernels->channel_affine(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3));
 }
+static int op_batch_norm(sa_call *c) {
+  return c->kernels->batch_norm(N(0), N(1), N(2) != 0, c->number[3], F(0), F(1), F(2), F(3), F(4), F(5));
+}
 static int op_batch_norm_gradient(sa_call *c) {
-  return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8));
+  return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, c->number[3], F(0), F(1), F(2), F(3), F(4), F(5), F(6),
+                                         F(7), F(8));
 }
 static int op_batch_norm_parameter_gradient(sa_call *c) {
-  return c->kernels->batch_norm_parameter_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6));
+  return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, c->number[3], F(0), F(1), F(2), F(3), F(4), F(5), NULL,
+                                         F(6), F(7));
 }
 static int op_relu(sa_call *c) {
   c->kernels->relu((long)c->length[0], F(0), F(1));
@@ -128,10 +132,10 @@ const sa_op sa_ops[] = {
     {"l1InputGradient", op_l1_input_gradient, "x w y x", GEOMETRY, NULL},
     {"l1WeightGradient", op_l1_weight_gradient, "x w y w", GEOMETRY, NULL},
     {"matmul", op_matmul, "013 423 012", "ccccciii", NULL},
-    {"channelMoments", op_channel_moments, "01 1 1", "nn", NULL},
     {"channelAffine", op_channel_affine, "01 1 1 01", "nni", NULL},
-    {"batchNormGradient", op_batch_norm_gradient, "01 01 01 1 1 1 01 1 1", "nni", NULL},
-    {"batchNormParameterGradient", op_batch_norm_parameter_gradient, "01 01 01 1 1 1 1", "nni", NULL},
+    {"batchNorm", op_batch_norm, "01 1 1 1 1 01", "nnif", NULL},
+    {"batchNormGradient", op_batch_norm_gradient, "01 01 1 1 1 1 01 1 1", "nnif", NULL},
+    {"batchNormParameterGradient", op_batch_norm_parameter_gradient, "01 01 1 1 1 1 1 1", "nnif", NULL},
     {"relu", op_relu, "= =", "", NULL},
     {"reluGradient", op_relu_gradient, "= = =", "", NULL},
     {"add", op_add, "= = =", "i", NULL},

@@ -67,15 +67,14 @@ typedef struct {
 
   int (*matmul)(const sa_matmul *g, const float *a, const float *b, float *c);
 
-  int (*channel_moments)(long rows, long channels, const float *x, float *mean, float *variance);
   int (*channel_affine)(long rows, long channels, int relu, const float *x, const float *scale, const float *shift,
                         float *y);
-  int (*batch_norm_gradient)(long rows, long channels, int relu, const float *x, const float *y, const float *dy,
-                             const float *mean, const float *inverse_std, const float *gamma, float *dx,
-                             float *dgamma, float *dbeta);
-  int (*batch_norm_parameter_gradient)(long rows, long channels, int relu, const float *x, const float *y,
-                                       const float *dy, const float *mean, const float *inverse_std, float *dgamma,
-                                       float *dbeta);
+  int (*batch_norm)(long rows, long channels, int relu, double epsilon, const float *x, const float *gamma,
+                    const float *beta, float *mean, float *variance, float *y);
+  /* dx may be NULL */
+  int (*batch_norm_gradient)(long rows, long channels, int relu, double epsilon, const float *x, const float *dy,
+                             const float *mean, const float *variance, const float *gamma, const float *beta,
+                             float *dx, float *dgamma, float *dbeta);
 
   void (*relu)(long length, const float *x, float *y);
   void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);

@@ -42,6 +42,14 @@ export interface MatmulGeometry {
   readonly accumulate: boolean;
 }
 
+/** A batch normalisation over x [rows, channels]. */
+export interface BatchNormForm {
+  readonly rows: number;
+  readonly channels: number;
+  readonly relu: boolean;
+  readonly epsilon: number;
+}
+
 /** One parameter of an SGD step; the three buffers are equally long. */
 export interface SgdItem {
   readonly weight: Float32Array;
@@ -105,14 +113,6 @@ export interface Kernels {
   matmul(g: MatmulGeometry, a: Float32Array, b: Float32Array, c: Float32Array): void;
 
   // --- batch normalisation over rows: x is [rows, channels]
-  /** Biased batch mean and variance of each channel. */
-  channelMoments(
-    rows: number,
-    channels: number,
-    x: Float32Array,
-    mean: Float32Array,
-    variance: Float32Array,
-  ): void;
   /** y = x * scale[c] + shift[c], then max(0, .) when `relu`. `y` may be `x`. */
   channelAffine(
     rows: number,
@@ -124,33 +124,43 @@ export interface Kernels {
     y: Float32Array,
   ): void;
   /**
-   * Gradient of y = relu?(gamma * (x - mean) * inverseStd + beta) with mean and inverseStd taken over the batch.
-   * With `relu`, dy is masked by y > 0; without, y is not read. Writes dx, dgamma, dbeta; `dx` may be `dy`.
+   * y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, then max(0, .) when `relu`. Writes y and the biased mean
+   * and variance of each channel.
+   */
+  batchNorm(
+    form: BatchNormForm,
+    x: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    mean: Float32Array,
+    variance: Float32Array,
+    y: Float32Array,
+  ): void;
+  /**
+   * Gradient of {@link batchNorm}, the moments being functions of x. With `relu`, dy counts where the y that was
+   * written is positive. Writes dx, dgamma, dbeta; `dx` may be `dy`.
    */
   batchNormGradient(
-    rows: number,
-    channels: number,
-    relu: boolean,
+    form: BatchNormForm,
     x: Float32Array,
-    y: Float32Array,
     dy: Float32Array,
     mean: Float32Array,
-    inverseStd: Float32Array,
+    variance: Float32Array,
     gamma: Float32Array,
+    beta: Float32Array,
     dx: Float32Array,
     dgamma: Float32Array,
     dbeta: Float32Array,
   ): void;
   /** The dgamma and dbeta of {@link batchNormGradient} alone, where nobody asks for dx. */
   batchNormParameterGradient(
-    rows: number,
-    channels: number,
-    relu: boolean,
+    form: BatchNormForm,
     x: Float32Array,
-    y: Float32Array,
     dy: Float32Array,
     mean: Float32Array,
-    inverseStd: Float32Array,
+    variance: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
     dgamma: Float32Array,
     dbeta: Float32Array,
   ): void;

@@ -2,7 +2,7 @@
  * @file The op contract of `../kernels.ts` over the compiled C ops, however they were compiled: the native addon and
  * the WebAssembly module offer the same table of ops (native/ops.c), called with buffers first and then numbers.
  */
-import type { ConvGeometry, Kernels } from '../kernels.js';
+import type { BatchNormForm, ConvGeometry, Kernels } from '../kernels.js';
 
 /** One op of native/ops.c: buffers, then numbers, in the order of its table. */
 export type CompiledOp = (...buffersThenNumbers: readonly (Float32Array | Int32Array | number)[]) => number;
@@ -16,8 +16,8 @@ export interface CompiledOps {
   readonly l1InputGradient: CompiledOp;
   readonly l1WeightGradient: CompiledOp;
   readonly matmul: CompiledOp;
-  readonly channelMoments: CompiledOp;
   readonly channelAffine: CompiledOp;
+  readonly batchNorm: CompiledOp;
   readonly batchNormGradient: CompiledOp;
   readonly batchNormParameterGradient: CompiledOp;
   readonly relu: CompiledOp;
@@ -55,20 +55,12 @@ export function compiledKernels(
       const flags = [g.transposeA, g.transposeB, g.accumulate].map(Number);
       ops.matmul(a, b, c, g.batch, g.rows, g.columns, g.depth, g.sharedB ? 1 : g.batch, ...flags);
     },
-    channelMoments(rows, channels, x, mean, variance) {
-      ops.channelMoments(x, mean, variance, rows, channels);
-    },
     channelAffine(rows, channels, relu, x, scale, shift, y) {
       ops.channelAffine(x, scale, shift, y, rows, channels, relu ? 1 : 0);
     },
-    batchNormGradient(rows, channels, relu, x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta) {
-      const flag = relu ? 1 : 0;
-      ops.batchNormGradient(x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta, rows, channels, flag);
-    },
-    batchNormParameterGradient(rows, channels, relu, x, y, dy, mean, inverseStd, dgamma, dbeta) {
-      const flag = relu ? 1 : 0;
-      ops.batchNormParameterGradient(x, y, dy, mean, inverseStd, dgamma, dbeta, rows, channels, flag);
-    },
+    batchNorm: (form, ...buffers) => withForm(ops.batchNorm, form, buffers),
+    batchNormGradient: (form, ...buffers) => withForm(ops.batchNormGradient, form, buffers),
+    batchNormParameterGradient: (form, ...buffers) => withForm(ops.batchNormParameterGradient, form, buffers),
     relu(x, y) {
       ops.relu(x, y);
     },
@@ -125,6 +117,10 @@ export function compiledKernels(
       );
     },
   };
+}
+
+function withForm(op: CompiledOp, form: BatchNormForm, buffers: readonly Float32Array[]): void {
+  op(...buffers, form.rows, form.channels, form.relu ? 1 : 0, form.epsilon);
 }
 
 function withGeometry(op: CompiledOp, g: ConvGeometry, ...buffers: readonly Float32Array[]): void {

@@ -35,12 +35,12 @@ function rowResults(kernels: Kernels): Record<string, Float32Array> {
     const gamma = values(kernels, channels, 'gamma');
     const out = (name: string, size: number): Float32Array =>
       (results[`${name} ${rows}x${channels}`] = kernels.allocate(size));
+    const form = { rows, channels, relu: true, epsilon: 1e-5 };
     const [mean, variance] = [out('mean', channels), out('variance', channels)];
-    kernels.channelMoments(rows, channels, x, mean, variance);
+    kernels.batchNorm(form, x, gamma, gamma, mean, variance, out('batch norm', length));
     kernels.channelAffine(rows, channels, true, x, gamma, mean, out('affine', length));
-    const inverseStd = variance.map((v) => 1 / Math.sqrt(v));
     const [dx, dgamma, dbeta] = [out('dx', length), out('dgamma', channels), out('dbeta', channels)];
-    kernels.batchNormGradient(rows, channels, true, x, y, dy, mean, inverseStd, gamma, dx, dgamma, dbeta);
+    kernels.batchNormGradient(form, x, dy, mean, variance, gamma, gamma, dx, dgamma, dbeta);
     kernels.relu(x, out('relu', length));
     kernels.reluGradient(y, dy, out('reluGradient', length));
     kernels.add(true, x, dy, out('add', length));
@@ -167,7 +167,9 @@ suite('native device', () => {
 
   it('refuses sizes and exponents that are not whole', () => {
     const x = kernels.allocate(10);
-    expect(() => kernels.channelMoments(NaN, 2, x, x, x)).toThrow('channelMoments: nan is not a count');
+    expect(() => kernels.channelAffine(NaN, 2, false, x, x, x, x)).toThrow(
+      'channelAffine: nan is not a count',
+    );
     expect(() => kernels.globalAveragePool(1, -5, 2, x, x)).toThrow('globalAveragePool: -5 is not a count');
     expect(() => kernels.powerOfTwo(NaN, 1, x, x)).toThrow('powerOfTwo: nan is not a whole number');
     expect(() => kernels.powerOfTwo(-7, 0.5, x, x)).toThrow('powerOfTwo: 0.5 is not a whole number');

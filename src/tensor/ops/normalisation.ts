@@ -28,52 +28,30 @@ export function batchNorm(
     readonly onMoments?: (moments: BatchMoments) => void;
   },
 ): Tensor {
-  const { channels, rows } = rowsOf(x, gamma, beta);
-  const mean = Tensor.temporary([channels]);
-  const inverseStd = Tensor.temporary([channels]);
-  kernels().channelMoments(rows, channels, x.data, mean.data, inverseStd.data);
-  if (!isRecomputing()) options.onMoments?.({ mean: mean.data, variance: inverseStd.data });
-  invertStd(inverseStd.data, options.epsilon);
-  const y = record(
+  const form = { ...rowsOf(x, gamma, beta), relu: options.relu, epsilon: options.epsilon };
+  const mean = Tensor.temporary([form.channels]);
+  const variance = Tensor.temporary([form.channels]);
+  return record(
     'batchNorm',
     [x, gamma, beta],
     x.shape,
-    (out) =>
-      affine(
-        rows,
-        channels,
-        options.relu,
-        x.data,
-        { mean: mean.data, inverseStd: inverseStd.data, gamma, beta },
-        out,
-      ),
+    (y) => {
+      kernels().batchNorm(form, x.data, gamma.data, beta.data, mean.data, variance.data, y);
+      if (!isRecomputing()) options.onMoments?.({ mean: mean.data, variance: variance.data });
+    },
     (dy) => {
-      const [dgamma, dbeta] = [take(channels), take(channels)];
-      const { relu } = options;
-      const before = [
-        rows,
-        channels,
-        relu,
-        x.data,
-        relu ? y.data : x.data,
-        dy,
-        mean.data,
-        inverseStd.data,
-      ] as const;
+      const [dgamma, dbeta] = [take(form.channels), take(form.channels)];
+      const before = [form, x.data, dy, mean.data, variance.data, gamma.data, beta.data] as const;
       if (x.requiresGradient) {
         const dx = ownedOrNew(dy);
-        kernels().batchNormGradient(...before, gamma.data, dx, dgamma, dbeta);
+        kernels().batchNormGradient(...before, dx, dgamma, dbeta);
         give(x, dx);
       } else kernels().batchNormParameterGradient(...before, dgamma, dbeta);
       give(gamma, dgamma);
       give(beta, dbeta);
     },
-    {
-      tensors: x.requiresGradient ? [x, mean, inverseStd, gamma] : [x, mean, inverseStd],
-      output: options.relu,
-    },
+    { tensors: [x, mean, variance, gamma, beta], output: false },
   );
-  return y;
 }
 
 /** Normalises by given moments (running or recalibrated statistics); not differentiable, for evaluation. */
@@ -85,50 +63,26 @@ export function batchNormInference(
   options: { readonly epsilon: number; readonly relu: boolean },
 ): Tensor {
   const { channels, rows } = rowsOf(x, gamma, beta);
-  const inverseStd = invertStd(moments.variance.slice(), options.epsilon);
   return record(
     'batchNormInference',
     [x, gamma, beta],
     x.shape,
-    (out) =>
-      affine(rows, channels, options.relu, x.data, { mean: moments.mean, inverseStd, gamma, beta }, out),
+    (y) => {
+      const [scale, shift] = [take(channels), take(channels)];
+      for (let c = 0; c < channels; c++) {
+        const std = Math.sqrt((moments.variance[c] as number) + options.epsilon);
+        scale[c] = (gamma.data[c] as number) / std;
+        shift[c] = (beta.data[c] as number) - (moments.mean[c] as number) * (scale[c] as number);
+      }
+      kernels().channelAffine(rows, channels, options.relu, x.data, scale, shift, y);
+      release(scale);
+      release(shift);
+    },
     () => {
       throw new Error('batchNormInference is for evaluation; it has no gradient');
     },
     { tensors: [], output: false },
   );
-}
-
-/** Turns variances into 1 / sqrt(variance + epsilon), in place. */
-function invertStd(variance: Float32Array, epsilon: number): Float32Array {
-  for (let c = 0; c < variance.length; c++) variance[c] = 1 / Math.sqrt((variance[c] as number) + epsilon);
-  return variance;
-}
-
-interface Affine {
-  readonly mean: Float32Array;
-  readonly inverseStd: Float32Array;
-  readonly gamma: Tensor;
-  readonly beta: Tensor;
-}
-
-function affine(
-  rows: number,
-  channels: number,
-  relu: boolean,
-  x: Float32Array,
-  by: Affine,
-  y: Float32Array,
-): void {
-  const scale = take(channels);
-  const shift = take(channels);
-  for (let c = 0; c < channels; c++) {
-    scale[c] = (by.gamma.data[c] as number) * (by.inverseStd[c] as number);
-    shift[c] = (by.beta.data[c] as number) - (by.mean[c] as number) * (scale[c] as number);
-  }
-  kernels().channelAffine(rows, channels, relu, x, scale, shift, y);
-  release(scale);
-  release(shift);
 }
 
 function rowsOf(

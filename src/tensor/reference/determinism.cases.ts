@@ -38,24 +38,18 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       return buffer;
     };
     const [x, y, c] = [buffers.input(a), buffers.input(b), buffers.input(perChannel)];
-    kernels.channelMoments(rows, channels, x, output('mean', channels), output('variance', channels));
+    const form = { rows, channels, relu: true, epsilon: 1e-5 };
+    const [mean, variance] = [output('mean', channels), output('variance', channels)];
+    kernels.batchNorm(form, x, c, c, mean, variance, output('batch norm', length));
     kernels.channelAffine(rows, channels, true, x, c, c, output('affine', length));
-    kernels.batchNormGradient(
-      rows,
-      channels,
-      true,
-      x,
-      y,
-      x,
-      c,
-      c,
-      c,
-      output('batch norm dx', length),
-      output('dgamma', channels),
-      output('dbeta', channels),
+    const before = [form, x, y, mean, variance, c, c] as const;
+    const [dgamma, dbeta] = [output('dgamma', channels), output('dbeta', channels)];
+    kernels.batchNormGradient(...before, output('batch norm dx', length), dgamma, dbeta);
+    kernels.batchNormParameterGradient(
+      ...before,
+      output('dgamma alone', channels),
+      output('dbeta alone', channels),
     );
-    const [dgamma, dbeta] = [output('dgamma alone', channels), output('dbeta alone', channels)];
-    kernels.batchNormParameterGradient(rows, channels, true, x, y, x, c, c, dgamma, dbeta);
     kernels.relu(x, output('relu', length));
     kernels.reluGradient(x, y, output('relu gradient', length));
     kernels.add(true, x, y, output('add', length));

@@ -10,12 +10,7 @@ import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './conv
 import { add, axpy, relu, reluGradient } from './elementwise.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { matmul } from './matmul.js';
-import {
-  batchNormGradient,
-  batchNormParameterGradient,
-  channelAffine,
-  channelMoments,
-} from './normalisation.js';
+import { batchNorm, batchNormGradient, batchNormParameterGradient, channelAffine } from './normalisation.js';
 import { adamWSteps, scale, sgdSteps, sumOfSquares } from './optimiser.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { powerOfTwo } from './power-of-two.js';
@@ -31,8 +26,8 @@ export const referenceKernels: Kernels = {
   l1InputGradient,
   l1WeightGradient,
   matmul,
-  channelMoments,
   channelAffine,
+  batchNorm,
   batchNormGradient,
   batchNormParameterGradient,
   relu,

@@ -119,31 +119,43 @@ export function describeNonFinite(device: Device): void {
         const [rows, channels, at] = [9, 21, 4 * 21 + 18];
         const x = withOne(normals(rows * channels, 'x'), at, bad);
         const ones = new Float32Array(channels).fill(1);
-        const mean = new Float32Array(channels);
-        const variance = use(channels, (buffers, out) => {
-          const means = buffers.output(channels);
-          kernels.channelMoments(rows, channels, buffers.input(x), means, out);
-          mean.set(means);
-        });
+        const zeros = new Float32Array(channels);
         const inChannel = Array.from(ones, (_, c) => (c === at % channels ? NaN : 0));
-        expectSameKinds('mean', mean, inChannel);
-        expectSameKinds('variance', variance, inChannel);
+        for (const relu of [false, true]) {
+          const form = { rows, channels, relu, epsilon: 0 };
+          const [mean, variance, y] = withBuffers(device, (buffers) => {
+            const outputs = [channels, channels, x.length].map((length) => buffers.output(length)) as [
+              Float32Array,
+              Float32Array,
+              Float32Array,
+            ];
+            const [values, one, zero] = [buffers.input(x), buffers.input(ones), buffers.input(zeros)];
+            kernels.batchNorm(form, values, one, zero, ...outputs);
+            return outputs;
+          });
+          expectSameKinds('mean', mean, inChannel);
+          expectSameKinds('variance', variance, inChannel);
+          expectSameKinds(
+            'y',
+            y,
+            Array.from(x, (_, i) => inChannel[i % channels]!),
+          );
+        }
 
-        const gradients = (relu: boolean, y: number): Float32Array[] =>
+        // With gamma 1 and variance 1, a shift of 100 either way opens or closes every unit.
+        const gradients = (relu: boolean, beta: number): Float32Array[] =>
           withBuffers(device, (buffers) => {
             const [dx, dgamma, dbeta] = [x.length, channels, channels].map((length) =>
               buffers.output(length),
             );
             kernels.batchNormGradient(
-              rows,
-              channels,
-              relu,
+              { rows, channels, relu, epsilon: 0 },
               buffers.input(normals(x.length, 'finite x')),
-              buffers.input(new Float32Array(x.length).fill(y)),
               buffers.input(x),
-              buffers.input(ones.map(() => 0)),
+              buffers.input(zeros),
               buffers.input(ones),
               buffers.input(ones),
+              buffers.input(ones.map(() => beta)),
               dx!,
               dgamma!,
               dbeta!,
@@ -152,13 +164,13 @@ export function describeNonFinite(device: Device): void {
           });
         const everywhere = Array.from(x, (_, i) => inChannel[i % channels]!);
         for (const relu of [false, true]) {
-          const [dx, dgamma, dbeta] = gradients(relu, 1);
+          const [dx, dgamma, dbeta] = gradients(relu, 100);
           expectSameKinds('dx', dx!, everywhere);
           expectSameKinds('dgamma', dgamma!, inChannel);
           expectSameKinds('dbeta', dbeta!, inChannel);
         }
         // A unit that is off passes no slope, whatever the slope.
-        for (const result of gradients(true, 0)) expect(result.every((value) => value === 0)).toBe(true);
+        for (const result of gradients(true, -100)) expect(result.every((value) => value === 0)).toBe(true);
       });
 
       it(`${bad} in elementwise ops stays where it is`, () => {

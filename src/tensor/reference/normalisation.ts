@@ -1,31 +1,11 @@
 /**
  * @file Reference batch normalisation (Ioffe and Szegedy, ICML 2015) over x [rows, channels].
  *
- * The layer is two ops, statistics and affine map, so that training, recalibration and inference share the second.
- * The gradient is of the whole normalisation, with mean and variance themselves functions of x.
+ * Forward and backward share the affine map that the normalisation comes to, rounded to float32 as it is stored, so
+ * that both find the same units cut by a ReLU. The gradient is of the whole normalisation, with mean and variance
+ * themselves functions of x.
  */
-
-/** Biased mean and variance of each channel, in two passes so that a large mean costs no digits of the variance. */
-export function channelMoments(
-  rows: number,
-  channels: number,
-  x: Float32Array,
-  mean: Float32Array,
-  variance: Float32Array,
-): void {
-  for (let c = 0; c < channels; c++) {
-    let sum = 0;
-    for (let r = 0; r < rows; r++) sum += x[r * channels + c]!;
-    const centre = sum / rows;
-    let squares = 0;
-    for (let r = 0; r < rows; r++) {
-      const deviation = x[r * channels + c]! - centre;
-      squares += deviation * deviation;
-    }
-    mean[c] = centre;
-    variance[c] = squares / rows;
-  }
-}
+import type { BatchNormForm } from '../kernels.js';
 
 /** y = x * scale[c] + shift[c], then max(0, .) when `relu`. `y` may be `x`. */
 export function channelAffine(
@@ -45,73 +25,119 @@ export function channelAffine(
   }
 }
 
+/** Normalises by the biased moments of each channel, which it also writes, then y = max(0, y) when `relu`. */
+export function batchNorm(
+  form: BatchNormForm,
+  x: Float32Array,
+  gamma: Float32Array,
+  beta: Float32Array,
+  mean: Float32Array,
+  variance: Float32Array,
+  y: Float32Array,
+): void {
+  const { rows, channels, relu, epsilon } = form;
+  for (let c = 0; c < channels; c++) [mean[c], variance[c]] = moments(rows, channels, x, c);
+  const { scale, shift } = affineMap(epsilon, mean, variance, gamma, beta);
+  channelAffine(rows, channels, relu, x, scale, shift, y);
+}
+
+/** In two passes, so that a large mean costs no digits of the variance. */
+function moments(rows: number, channels: number, x: Float32Array, c: number): [number, number] {
+  let sum = 0;
+  for (let r = 0; r < rows; r++) sum += x[r * channels + c]!;
+  const centre = sum / rows;
+  let squares = 0;
+  for (let r = 0; r < rows; r++) squares += (x[r * channels + c]! - centre) ** 2;
+  return [centre, squares / rows];
+}
+
+/** The normalisation as x * scale + shift. */
+function affineMap(
+  epsilon: number,
+  mean: Float32Array,
+  variance: Float32Array,
+  gamma: Float32Array,
+  beta: Float32Array,
+): { readonly scale: Float32Array; readonly shift: Float32Array } {
+  const scale = gamma.map((each, c) => each / Math.sqrt(variance[c]! + epsilon));
+  return { scale, shift: beta.map((each, c) => each - mean[c]! * scale[c]!) };
+}
+
 /**
- * With xhat = (x - mean) * inverseStd and dy masked by y > 0 when `relu`: dbeta = sum dy, dgamma = sum dy * xhat,
- * dx = gamma * inverseStd * (dy - dbeta / rows - xhat * dgamma / rows). x, y, dy, dx are [rows, channels].
+ * With xhat = (x - mean) / sqrt(variance + epsilon) and dy cut where y is not positive when `relu`: dbeta = sum dy,
+ * dgamma = sum dy * xhat, dx = gamma / sqrt(variance + epsilon) * (dy - dbeta / rows - xhat * dgamma / rows).
  */
 export function batchNormGradient(
-  rows: number,
-  channels: number,
-  relu: boolean,
+  form: BatchNormForm,
   x: Float32Array,
-  y: Float32Array,
   dy: Float32Array,
   mean: Float32Array,
-  inverseStd: Float32Array,
+  variance: Float32Array,
   gamma: Float32Array,
+  beta: Float32Array,
   dx: Float32Array,
   dgamma: Float32Array,
   dbeta: Float32Array,
 ): void {
+  const { rows, channels, epsilon } = form;
+  const reaches = cutGradient(form, x, dy, affineMap(epsilon, mean, variance, gamma, beta));
   for (let c = 0; c < channels; c++) {
-    const [sum, product] = gradientSums(c, rows, channels, relu, x, y, dy, mean, inverseStd);
+    const [sum, product] = gradientSums(form, x, reaches, mean[c]!, variance[c]!, c);
+    const inverseStd = 1 / Math.sqrt(variance[c]! + epsilon);
     for (let r = 0; r < rows; r++) {
       const at = r * channels + c;
-      const reaches = relu && !(y[at]! > 0) ? 0 : dy[at]!;
-      const normalised = (x[at]! - mean[c]!) * inverseStd[c]!;
-      dx[at] = gamma[c]! * inverseStd[c]! * (reaches - sum / rows - (normalised * product) / rows);
+      const normalised = (x[at]! - mean[c]!) * inverseStd;
+      dx[at] = gamma[c]! * inverseStd * (reaches(at) - sum / rows - (normalised * product) / rows);
     }
     dgamma[c] = product;
     dbeta[c] = sum;
   }
 }
 
-/** dbeta = sum dy and dgamma = sum dy * xhat, dy masked by y > 0 when `relu`. */
+/** dbeta and dgamma alone. */
 export function batchNormParameterGradient(
-  rows: number,
-  channels: number,
-  relu: boolean,
+  form: BatchNormForm,
   x: Float32Array,
-  y: Float32Array,
   dy: Float32Array,
   mean: Float32Array,
-  inverseStd: Float32Array,
+  variance: Float32Array,
+  gamma: Float32Array,
+  beta: Float32Array,
   dgamma: Float32Array,
   dbeta: Float32Array,
 ): void {
-  for (let c = 0; c < channels; c++)
-    [dbeta[c], dgamma[c]] = gradientSums(c, rows, channels, relu, x, y, dy, mean, inverseStd);
+  const reaches = cutGradient(form, x, dy, affineMap(form.epsilon, mean, variance, gamma, beta));
+  for (let c = 0; c < form.channels; c++)
+    [dbeta[c], dgamma[c]] = gradientSums(form, x, reaches, mean[c]!, variance[c]!, c);
 }
 
-/** Over the rows of channel c: sum of masked dy, and of masked dy * xhat. */
-function gradientSums(
-  c: number,
-  rows: number,
-  channels: number,
-  relu: boolean,
+/** What of dy reaches the normalised value. */
+function cutGradient(
+  { channels, relu }: BatchNormForm,
   x: Float32Array,
-  y: Float32Array,
   dy: Float32Array,
-  mean: Float32Array,
-  inverseStd: Float32Array,
+  map: { readonly scale: Float32Array; readonly shift: Float32Array },
+): (at: number) => number {
+  if (!relu) return (at) => dy[at]!;
+  const { scale, shift } = map;
+  return (at) => (x[at]! * scale[at % channels]! + shift[at % channels]! > 0 ? dy[at]! : 0);
+}
+
+/** Over the rows of channel c: the sums of dy and of dy * xhat. */
+function gradientSums(
+  { rows, channels, epsilon }: BatchNormForm,
+  x: Float32Array,
+  reaches: (at: number) => number,
+  mean: number,
+  variance: number,
+  c: number,
 ): [number, number] {
   let sum = 0;
   let product = 0;
   for (let r = 0; r < rows; r++) {
     const at = r * channels + c;
-    const reaches = relu && !(y[at]! > 0) ? 0 : dy[at]!;
-    sum += reaches;
-    product += reaches * (x[at]! - mean[c]!) * inverseStd[c]!;
+    sum += reaches(at);
+    product += (reaches(at) * (x[at]! - mean)) / Math.sqrt(variance + epsilon);
   }
   return [sum, product];
 }

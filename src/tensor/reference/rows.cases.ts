@@ -23,14 +23,18 @@ interface NormalisationData {
   readonly rows: number;
   readonly channels: number;
   readonly relu: boolean;
+  readonly epsilon: number;
   readonly x: Float32Array;
   readonly y: Float32Array;
   readonly dy: Float32Array;
   readonly mean: Float32Array;
-  readonly inverseStd: Float32Array;
+  readonly variance: Float32Array;
   readonly gamma: Float32Array;
   readonly beta: Float32Array;
 }
+
+/** x, dy, mean, variance, gamma, beta. */
+type GradientInputs = [Float32Array, Float32Array, Float32Array, Float32Array, Float32Array, Float32Array];
 
 const EPSILON = 1e-5;
 
@@ -38,16 +42,17 @@ function normalisationData(rows: number, channels: number, relu: boolean, seed: 
   const x = normals(rows * channels, 'x', seed).map((value, at) => 2 * value + (at % 3));
   const gamma = normals(channels, 'gamma', seed).map((value) => 1 + 0.3 * value);
   const beta = normals(channels, 'beta', seed).map((value) => 0.3 * value);
-  const { mean, inverseStd } = statistics(rows, channels, x);
+  const { mean, variance } = statistics(rows, channels, x);
   return {
     rows,
     channels,
     relu,
+    epsilon: EPSILON,
     x,
     y: Float32Array.from(normalised(rows, channels, relu, x, gamma, beta)),
     dy: normals(rows * channels, 'dy', seed),
     mean: Float32Array.from(mean),
-    inverseStd: Float32Array.from(inverseStd),
+    variance: Float32Array.from(variance),
     gamma,
     beta,
   };
@@ -99,15 +104,13 @@ function normalisationGradients(
     const dgamma = buffers.output(d.channels);
     const dbeta = buffers.output(d.channels);
     device.kernels.batchNormGradient(
-      d.rows,
-      d.channels,
-      d.relu,
+      d,
       buffers.input(d.x),
-      buffers.input(d.y),
       buffers.input(d.dy),
       buffers.input(d.mean),
-      buffers.input(d.inverseStd),
+      buffers.input(d.variance),
       buffers.input(d.gamma),
+      buffers.input(d.beta),
       dx,
       dgamma,
       dbeta,
@@ -118,22 +121,22 @@ function normalisationGradients(
 
 export function describeRowOps(device: Device): void {
   describe('batch normalisation', () => {
-    const moments = (
+    const forward = (
       on: Device,
-      rows: number,
-      channels: number,
-      x: Float32Array,
-    ): [Float32Array, Float32Array] =>
+      d: NormalisationData,
+    ): { readonly mean: Float32Array; readonly variance: Float32Array; readonly y: Float32Array } =>
       withBuffers(on, (buffers) => {
-        const mean = buffers.output(channels);
-        const variance = buffers.output(channels);
-        on.kernels.channelMoments(rows, channels, buffers.input(x), mean, variance);
-        return [mean, variance];
+        const [mean, variance] = [buffers.output(d.channels), buffers.output(d.channels)];
+        const y = buffers.output(d.x.length);
+        const [x, gamma, beta] = [buffers.input(d.x), buffers.input(d.gamma), buffers.input(d.beta)];
+        on.kernels.batchNorm(d, x, gamma, beta, mean, variance, y);
+        return { mean, variance, y };
       });
 
-    it('moments are their definition', () => {
-      forAll(matrices, ([rows, channels, seed]) => {
-        const x = normals(rows * channels, seed).map((value, at) => 2 * value + (at % 3));
+    it('is its definition, moments and all', () => {
+      forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
+        const d = normalisationData(rows, channels, relu, seed);
+        const { x, gamma, beta } = d;
         const mean = tabulate(channels, (c, add) => {
           for (const value of column(rows, channels, x, c)) add(value / rows);
         });
@@ -142,8 +145,18 @@ export function describeRowOps(device: Device): void {
             add((value - mean.values[c]!) ** 2 / rows, value ** 2 / rows);
           }
         });
-        expectDefinition('mean', device, (on) => moments(on, rows, channels, x)[0], mean);
-        expectDefinition('variance', device, (on) => moments(on, rows, channels, x)[1], variance);
+        const exact = normalised(rows, channels, relu, x, gamma, beta);
+        const y = tabulate(x.length, (at, add) => {
+          const c = at % channels;
+          const scale = Math.abs(gamma[c]!) / Math.sqrt(variance.values[c]! + EPSILON);
+          // An error of the variance moves y by its half, in proportion; where rows are few that is more than y's own.
+          const spread = variance.magnitudes[c]! / (variance.values[c]! + EPSILON);
+          const size = scale * (Math.abs(x[at]!) + mean.magnitudes[c]!) * (1 + spread) + Math.abs(beta[c]!);
+          add(exact[at]!, size);
+        });
+        expectDefinition('mean', device, (on) => forward(on, d).mean, mean);
+        expectDefinition('variance', device, (on) => forward(on, d).variance, variance);
+        expectDefinition('y', device, (on) => forward(on, d).y, y);
       });
     });
 
@@ -152,13 +165,50 @@ export function describeRowOps(device: Device): void {
       const x = normals(rows * channels, 'offset').map((value, at) =>
         at % channels === 4 ? 1234.5 : value + 1000,
       );
-      const [mean, variance] = moments(device, rows, channels, x);
+      const { mean, variance } = forward(device, { ...normalisationData(rows, channels, false, 1), x });
       const expected = statistics(rows, channels, x);
       for (let c = 0; c < channels; c++) {
         expect(Math.abs(mean[c]! - expected.mean[c]!)).toBeLessThan(2e-4);
         if (c === 4) expect(variance[c]).toBe(0);
         else expect(Math.abs(variance[c]! / expected.variance[c]! - 1)).toBeLessThan(1e-4);
       }
+    });
+
+    it('rows that begin far from the mean cost no digits either', () => {
+      const [rows, channels] = [3000, 21];
+      const x = normals(rows * channels, 'outliers').map((value, at) =>
+        at < 3 * channels ? value + 100 : value,
+      );
+      const { mean, variance } = forward(device, { ...normalisationData(rows, channels, false, 2), x });
+      const expected = statistics(rows, channels, x);
+      for (let c = 0; c < channels; c++) {
+        expect(Math.abs(mean[c]! - expected.mean[c]!)).toBeLessThan(1e-5);
+        expect(Math.abs(variance[c]! / expected.variance[c]! - 1)).toBeLessThan(1e-4);
+      }
+    });
+
+    it('the gradient passes where the written y is positive, whatever rounding made of it', () => {
+      const [rows, channels] = [500, 37];
+      // Values on a grid and zero shifts put many units exactly on, or a rounding away from, the edge.
+      const base = normalisationData(rows, channels, true, 4);
+      const grid = (value: number): number => Math.fround(0.7 * Math.round(value / 0.7));
+      const x = base.x.map(grid);
+      const moments = forward(device, { ...base, x, beta: new Float32Array(channels) });
+      const beta = moments.mean.map((mean, c) => {
+        const scale = base.gamma[c]! / Math.sqrt(moments.variance[c]! + EPSILON);
+        return (mean - grid(mean)) * scale;
+      });
+      const d = { ...base, x, beta, ...moments };
+      const { y, mean, variance } = forward(device, d);
+      expect(y.filter((value) => value > 0 && value < 1e-5).length).toBeGreaterThan(0);
+      const { dbeta } = normalisationGradients(device, {
+        ...d,
+        mean,
+        variance,
+        dy: new Float32Array(x.length).fill(1),
+      });
+      const positive = Array.from(dbeta, (_, c) => column(rows, channels, y, c).filter((v) => v > 0).length);
+      expectEqual('dbeta', dbeta, positive);
     });
 
     it('affine map is its definition, in place too', () => {
@@ -201,10 +251,10 @@ export function describeRowOps(device: Device): void {
       forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
         const d = normalisationData(rows, channels, relu, seed);
         const slope = (at: number): number => (relu && d.y[at]! <= 0 ? 0 : d.dy[at]!);
-        const unit = (at: number): number =>
-          (d.x[at]! - d.mean[at % channels]!) * d.inverseStd[at % channels]!;
+        const inverseStd = Array.from(d.variance, (value) => 1 / Math.sqrt(value + EPSILON));
+        const unit = (at: number): number => (d.x[at]! - d.mean[at % channels]!) * inverseStd[at % channels]!;
         const unitSize = (at: number): number =>
-          (Math.abs(d.x[at]!) + Math.abs(d.mean[at % channels]!)) * d.inverseStd[at % channels]!;
+          (Math.abs(d.x[at]!) + Math.abs(d.mean[at % channels]!)) * inverseStd[at % channels]!;
         const dbeta = tabulate(channels, (c, add) => {
           for (let r = 0; r < rows; r++) add(slope(r * channels + c));
         });
@@ -215,7 +265,7 @@ export function describeRowOps(device: Device): void {
         });
         const dx = tabulate(d.x.length, (at, add) => {
           const c = at % channels;
-          const factor = d.gamma[c]! * d.inverseStd[c]!;
+          const factor = d.gamma[c]! * inverseStd[c]!;
           add(factor * slope(at));
           add((-factor * dbeta.values[c]!) / rows, (Math.abs(factor) * dbeta.magnitudes[c]!) / rows);
           add(
@@ -233,11 +283,11 @@ export function describeRowOps(device: Device): void {
       forAll(fc.tuple(matrices, fc.boolean()), ([[rows, channels, seed], relu]) => {
         const d = normalisationData(rows, channels, relu, seed);
         const alone = withBuffers(device, (buffers) => {
-          const [x, y, dy] = [buffers.input(d.x), buffers.input(d.y), buffers.input(d.dy)];
-          const [mean, inverseStd] = [buffers.input(d.mean), buffers.input(d.inverseStd)];
+          const inputs = [d.x, d.dy, d.mean, d.variance, d.gamma, d.beta].map((each) =>
+            buffers.input(each),
+          ) as GradientInputs;
           const [dgamma, dbeta] = [buffers.output(channels), buffers.output(channels)];
-          const { kernels } = device;
-          kernels.batchNormParameterGradient(rows, channels, relu, x, y, dy, mean, inverseStd, dgamma, dbeta);
+          device.kernels.batchNormParameterGradient(d, ...inputs, dgamma, dbeta);
           return { dgamma, dbeta };
         });
         const all = normalisationGradients(device, d);
@@ -250,23 +300,11 @@ export function describeRowOps(device: Device): void {
         const d = normalisationData(rows, channels, relu, seed);
         const inPlace = withBuffers(device, (buffers) => {
           const dx = buffers.updated(d.dy);
-          const [x, y, mean] = [buffers.input(d.x), buffers.input(d.y), buffers.input(d.mean)];
-          const [inverseStd, gamma] = [buffers.input(d.inverseStd), buffers.input(d.gamma)];
+          const [x, ...rest] = [d.x, d.mean, d.variance, d.gamma, d.beta].map((each) =>
+            buffers.input(each),
+          ) as [Float32Array, Float32Array, Float32Array, Float32Array, Float32Array];
           const [dgamma, dbeta] = [buffers.output(channels), buffers.output(channels)];
-          device.kernels.batchNormGradient(
-            rows,
-            channels,
-            relu,
-            x,
-            y,
-            dx,
-            mean,
-            inverseStd,
-            gamma,
-            dx,
-            dgamma,
-            dbeta,
-          );
+          device.kernels.batchNormGradient(d, x, dx, ...rest, dx, dgamma, dbeta);
           return { dx, dgamma, dbeta };
         });
         const apart = normalisationGradients(device, d);
