@@ -99,8 +99,28 @@ export function requireSameShape(op: string, a: Tensor, b: Tensor): void {
     throw new ShapeError(`${op}: shapes ${shapeText(a.shape)} and ${shapeText(b.shape)} differ`);
 }
 
-/** @throws ShapeError unless `t` has exactly this shape. */
-export function requireShape(op: string, what: string, t: Tensor, shape: readonly number[]): void {
-  if (t.shape.length !== shape.length || t.shape.some((extent, i) => extent !== shape[i]))
-    throw new ShapeError(`${op}: ${what} has shape ${shapeText(t.shape)}, expected ${shapeText(shape)}`);
+/** @throws ShapeError unless `t` has exactly the shape that goes with `x`. */
+export function requireShape(
+  op: string,
+  what: string,
+  t: Pick<Tensor, 'shape'>,
+  shape: readonly number[],
+  x: Tensor,
+): void {
+  if (t.shape.length === shape.length && t.shape.every((extent, i) => extent === shape[i])) return;
+  throw new ShapeError(
+    `${op}: ${what} has shape ${shapeText(t.shape)}, expected ${shapeText(shape)} for ${shapeText(x.shape)}`,
+  );
+}
+
+/** @throws ShapeError when an input has no elements (an empty batch, a layer without channels). */
+export function requireElements(op: string, inputs: readonly Tensor[]): void {
+  if (inputs.some(isEmpty))
+    throw new ShapeError(
+      `${op}: nothing to compute on ${inputs.map(({ shape }) => shapeText(shape)).join(' and ')}`,
+    );
+}
+
+function isEmpty({ size }: Tensor): boolean {
+  return size === 0;
 }

@@ -10,6 +10,7 @@
 import { kernels } from './device.js';
 import { isShared, release, share, take } from './pool.js';
 import { currentScope, inScope, type Scope, type Temporary } from './scope.js';
+import { requireElements } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** What an op's backward rule reads beside the output's gradient; the rest may be gone by then. */
@@ -52,7 +53,7 @@ export function at<T>(place: string, work: () => T): T {
  * The output of an op and, while recording and when some input requires a gradient, its entry on the tape.
  * `compute` fills the output's data; `backward` receives dL/doutput and calls {@link contribute}, {@link passOn} or
  * {@link give} for its inputs. `needs` defaults to all inputs and the output; an op that made temporaries of its own
- * for the backward pass must name them.
+ * for the backward pass must name them. @throws ShapeError when an input is empty
  */
 export function record(
   op: string,
@@ -62,6 +63,7 @@ export function record(
   backward: (outputGradient: Float32Array) => void,
   needs: Needs = { tensors: inputs, output: true },
 ): Tensor {
+  requireElements(op, inputs);
   const tracked = tracking && inputs.some(requiresGradient);
   const output = Tensor.temporary(shape, tracked);
   compute(output.data);

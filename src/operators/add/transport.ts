@@ -7,6 +7,7 @@
  * of ShiftAddAug (arXiv 2407.02881); ShiftAddNAS itself multiplies 100 value bins by learned factors, drops the
  * largest weight and flips signs at random. The map is odd, monotone and needs no segments.
  */
+import { requireShape } from '../../tensor/shape.js';
 import { contribute, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { SharingMap } from '../contract.js';
@@ -78,6 +79,7 @@ export function inverseTransport(t: number): number {
  * multiplying family indifferent to s, so following it would only couple the elements for nothing.
  */
 function applyTransport(shared: Tensor, logScale: Tensor): Tensor {
+  requireShape('transport', 'logScale', logScale, [1], shared);
   const deviation = deviationOf(shared.data) || 1;
   return record(
     'transport',

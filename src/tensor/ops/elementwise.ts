@@ -44,7 +44,7 @@ export function add(a: Tensor, b: Tensor, options: { readonly relu?: boolean } =
 /** x [N, 1, 1, C] or [N, C] + bias [C], broadcast over rows. @throws ShapeError */
 export function addBias(x: Tensor, bias: Tensor): Tensor {
   const channels = x.shape[x.shape.length - 1] as number;
-  requireShape('addBias', 'bias', bias, [channels]);
+  requireShape('addBias', 'bias', bias, [channels], x);
   return record(
     'addBias',
     [x, bias],

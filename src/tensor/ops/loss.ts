@@ -4,7 +4,7 @@
 import { ShapeError } from '../../base/errors.js';
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
-import { requireSameShape, shapeText } from '../shape.js';
+import { requireElements, requireSameShape, shapeText } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -13,6 +13,7 @@ import { Tensor } from '../tensor.js';
  * The targets are (1 - smoothing) onehot + smoothing / C. @throws ShapeError, and RangeError for a label outside [0, C)
  */
 export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothing = 0): Tensor {
+  requireElements('softmaxCrossEntropy', [logits]);
   const batch = logits.shape[0] as number;
   const classes = logits.size / batch;
   if (labels.length !== batch || logits.shape[logits.shape.length - 1] !== classes)
@@ -77,8 +78,11 @@ function meanLoss(
   );
 }
 
-/** How many rows of logits have their first maximum at the label; a row with a NaN counts as wrong. */
+/** How many rows of logits have their first maximum at the label; a row with a NaN counts as wrong. @throws ShapeError */
 export function countCorrect(logits: Tensor, labels: Int32Array): number {
+  requireElements('countCorrect', [logits]);
+  if (logits.shape[0] !== labels.length)
+    throw new ShapeError(`countCorrect: logits ${shapeText(logits.shape)} and ${labels.length} labels`);
   const classes = logits.size / labels.length;
   let correct = 0;
   for (let n = 0; n < labels.length; n++) {

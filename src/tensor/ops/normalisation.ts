@@ -3,7 +3,7 @@
  */
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
-import { requireShape } from '../shape.js';
+import { requireElements, requireShape } from '../shape.js';
 import { give, isRecomputing, ownedOrNew, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -28,7 +28,7 @@ export function batchNorm(
     readonly onMoments?: (moments: BatchMoments) => void;
   },
 ): Tensor {
-  const form = { ...rowsOf(x, gamma, beta), relu: options.relu, epsilon: options.epsilon };
+  const form = { ...rowsOf('batchNorm', x, gamma, beta), relu: options.relu, epsilon: options.epsilon };
   const mean = Tensor.temporary([form.channels]);
   const variance = Tensor.temporary([form.channels]);
   return record(
@@ -54,17 +54,20 @@ export function batchNorm(
   );
 }
 
-/** Normalises by given moments (running or recalibrated statistics); not differentiable, for evaluation. */
+/** Normalises by given moments (running or recalibrated statistics); not differentiable, for evaluation. @throws ShapeError */
 export function batchNormInference(
   x: Tensor,
   gamma: Tensor,
   beta: Tensor,
-  moments: BatchMoments,
+  moments: Readonly<Record<keyof BatchMoments, Float32Array>>,
   options: { readonly epsilon: number; readonly relu: boolean },
 ): Tensor {
-  const { channels, rows } = rowsOf(x, gamma, beta);
+  const op = 'batchNormInference';
+  const { channels, rows } = rowsOf(op, x, gamma, beta);
+  for (const [what, { length }] of Object.entries(moments))
+    requireShape(op, what, { shape: [length] }, [channels], x);
   return record(
-    'batchNormInference',
+    op,
     [x, gamma, beta],
     x.shape,
     (y) => {
@@ -86,12 +89,14 @@ export function batchNormInference(
 }
 
 function rowsOf(
+  op: string,
   x: Tensor,
   gamma: Tensor,
   beta: Tensor,
 ): { readonly rows: number; readonly channels: number } {
   const channels = x.shape[x.shape.length - 1] as number;
-  requireShape('batchNorm', 'gamma', gamma, [channels]);
-  requireShape('batchNorm', 'beta', beta, [channels]);
+  requireElements(op, [x]);
+  requireShape(op, 'gamma', gamma, [channels], x);
+  requireShape(op, 'beta', beta, [channels], x);
   return { channels, rows: x.size / channels };
 }

@@ -12,7 +12,9 @@ import type { Tensor } from '../tensor.js';
  */
 export function sliceWeights(w: Tensor, inChannels: number, outChannels: number): Tensor {
   const [kernelHeight, kernelWidth, allIn, allOut] = w.shape as [number, number, number, number];
-  if (inChannels > allIn || outChannels > allOut)
+  const outside = (wanted: number, all: number): boolean =>
+    !Number.isInteger(wanted) || wanted < 1 || wanted > all;
+  if (w.shape.length !== 4 || outside(inChannels, allIn) || outside(outChannels, allOut))
     throw new ShapeError(
       `sliceWeights: ${shapeText(w.shape)} has no ${inChannels} x ${outChannels} channels`,
     );

@@ -1,0 +1,176 @@
+/**
+ * What every op refuses, before a kernel runs: shapes that do not fit, by the op's name and both shapes, and tensors
+ * without elements. A new op without cases here fails.
+ */
+import { readdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ShapeError } from '../../base/errors.js';
+import { countKernels } from '../count-kernels.cases.js';
+import { poolUsage } from '../pool.js';
+import { sizeOf } from '../shape.js';
+import { tidy } from '../tape.js';
+import { Tensor } from '../tensor.js';
+import { conv2d, l1Conv2d } from './convolution.js';
+import { add, addBias, relu } from './elementwise.js';
+import { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
+import { matmul } from './matmul.js';
+import { batchNorm, batchNormInference } from './normalisation.js';
+import { globalAveragePool } from './pooling.js';
+import { sliceWeights } from './slice.js';
+
+const of = (...shape: number[]): Tensor => Tensor.view(shape, new Float32Array(sizeOf(shape)).fill(1));
+const floats = (length: number): Float32Array => new Float32Array(length);
+const norm = { epsilon: 1e-5, relu: false };
+const moments = (length: number) => ({ mean: floats(length), variance: floats(length) });
+
+/** A call that must be refused, and what the message must name. */
+type Refusal = readonly [call: () => unknown, ...named: readonly string[]];
+const convolution = (op: typeof conv2d): { wrong: readonly Refusal[]; empty: readonly Refusal[] } => ({
+  wrong: [
+    [() => op(of(1, 4, 4, 3), of(3, 3, 2, 5)), '[1, 4, 4, 3]', '[3, 3, 2, 5]', 'x has 3'],
+    [() => op(of(4, 4, 3), of(3, 3, 3, 5)), '[4, 4, 3]', '[3, 3, 3, 5]', '4 dimensions'],
+    [() => op(of(1, 4, 4, 3), of(3, 3, 5)), '[1, 4, 4, 3]', '[3, 3, 5]'],
+    [() => op(of(1, 2, 2, 3), of(3, 3, 3, 5)), '[1, 2, 2, 3]', '[3, 3, 3, 5]', 'kernel is larger'],
+    [() => op(of(1, 4, 4, 4), of(3, 3, 2, 5), { groups: 2 }), '[1, 4, 4, 4]', '[3, 3, 2, 5]', '2 groups'],
+    [() => op(of(1, 4, 4, 4), of(1, 1, 4, 4), { stride: 0 }), '[1, 4, 4, 4]', '[1, 1, 4, 4]', 'stride 0'],
+    [() => op(of(1, 4, 4, 4), of(1, 1, 4, 4), { stride: 1.5 }), 'stride 1.5'],
+    [() => op(of(1, 4, 4, 4), of(1, 1, 4, 4), { padding: -1 }), 'padding -1'],
+    [() => op(of(1, 4, 4, 4), of(1, 1, 4, 4), { groups: 0 }), '0 groups'],
+  ],
+  empty: [
+    [() => op(of(0, 4, 4, 3), of(3, 3, 3, 5)), '[0, 4, 4, 3]', '[3, 3, 3, 5]', 'the batch is empty'],
+    [() => op(of(1, 4, 4, 0), of(3, 3, 0, 5)), '[1, 4, 4, 0]', '[3, 3, 0, 5]'],
+    [() => op(of(1, 4, 4, 3), of(3, 3, 3, 0)), '[1, 4, 4, 3]', '[3, 3, 3, 0]'],
+  ],
+});
+
+const cases: Readonly<Record<string, { wrong: readonly Refusal[]; empty: readonly Refusal[] }>> = {
+  conv2d: convolution(conv2d),
+  l1Conv2d: convolution(l1Conv2d),
+  relu: { wrong: [], empty: [[() => relu(of(0, 3)), '[0, 3]']] },
+  add: {
+    wrong: [
+      [() => add(of(1, 4, 4, 3), of(1, 4, 3, 4)), '[1, 4, 4, 3]', '[1, 4, 3, 4]'],
+      [() => add(of(4, 3), of(1, 4, 3)), '[4, 3]', '[1, 4, 3]'],
+    ],
+    empty: [[() => add(of(0, 2), of(0, 2)), '[0, 2]']],
+  },
+  addBias: {
+    wrong: [
+      [() => addBias(of(2, 3), of(2)), '[2, 3]', '[2]', 'bias'],
+      [() => addBias(of(2, 3), of(1, 3)), '[2, 3]', '[1, 3]'],
+    ],
+    empty: [
+      [() => addBias(of(0, 3), of(3)), '[0, 3]', '[3]'],
+      [() => addBias(of(2, 0), of(0)), '[2, 0]'],
+    ],
+  },
+  batchNorm: {
+    wrong: [
+      [() => batchNorm(of(2, 3), of(2), of(3), norm), '[2, 3]', '[2]', 'gamma'],
+      [() => batchNorm(of(2, 3), of(3), of(3, 1), norm), '[2, 3]', '[3, 1]', 'beta'],
+    ],
+    empty: [
+      [() => batchNorm(of(0, 4, 4, 3), of(3), of(3), norm), '[0, 4, 4, 3]'],
+      [() => batchNorm(of(2, 0), of(0), of(0), norm), '[2, 0]'],
+    ],
+  },
+  batchNormInference: {
+    wrong: [
+      [() => batchNormInference(of(2, 3), of(2), of(3), moments(3), norm), '[2, 3]', '[2]', 'gamma'],
+      [() => batchNormInference(of(2, 3), of(3), of(4), moments(3), norm), '[2, 3]', '[4]', 'beta'],
+      [() => batchNormInference(of(2, 3), of(3), of(3), moments(4), norm), '[2, 3]', '[4]', 'mean'],
+    ],
+    empty: [[() => batchNormInference(of(0, 3), of(3), of(3), moments(3), norm), '[0, 3]']],
+  },
+  globalAveragePool: {
+    wrong: [[() => globalAveragePool(of(2, 3)), '[2, 3]', 'NHWC']],
+    empty: [
+      [() => globalAveragePool(of(0, 2, 2, 3)), '[0, 2, 2, 3]'],
+      [() => globalAveragePool(of(2, 0, 2, 3)), '[2, 0, 2, 3]'],
+    ],
+  },
+  softmaxCrossEntropy: {
+    wrong: [
+      [() => softmaxCrossEntropy(of(2, 3), Int32Array.of(1)), '[2, 3]', '1 labels'],
+      [() => softmaxCrossEntropy(of(2, 2, 1, 3), Int32Array.of(1, 0)), '[2, 2, 1, 3]', '2 labels'],
+    ],
+    empty: [
+      [() => softmaxCrossEntropy(of(0, 3), Int32Array.of()), '[0, 3]'],
+      [() => softmaxCrossEntropy(of(2, 0), Int32Array.of(0, 0)), '[2, 0]'],
+    ],
+  },
+  softTargetCrossEntropy: {
+    wrong: [
+      [() => softTargetCrossEntropy(of(2, 3), of(2, 4)), '[2, 3]', '[2, 4]'],
+      [() => softTargetCrossEntropy(of(2, 2, 1, 3), of(2, 2, 1, 3)), '[2, 2, 1, 3]'],
+    ],
+    empty: [[() => softTargetCrossEntropy(of(0, 3), of(0, 3)), '[0, 3]']],
+  },
+  countCorrect: {
+    wrong: [[() => countCorrect(of(2, 3), Int32Array.of(1)), '[2, 3]', '1 labels']],
+    empty: [[() => countCorrect(of(0, 3), Int32Array.of()), '[0, 3]']],
+  },
+  matmul: {
+    wrong: [
+      [() => matmul(of(2, 3), of(4, 5)), '[2, 3]', '[4, 5]'],
+      [() => matmul(of(2, 3, 4), of(3, 4, 5)), '[2, 3, 4]', '[3, 4, 5]'],
+    ],
+    empty: [[() => matmul(of(0, 3), of(3, 5)), '[0, 3]', '[3, 5]']],
+  },
+  sliceWeights: {
+    wrong: [
+      [() => sliceWeights(of(3, 3, 2, 4), 3, 4), '[3, 3, 2, 4]', '3 x 4'],
+      [() => sliceWeights(of(3, 3, 2, 4), 2, 5), '[3, 3, 2, 4]', '2 x 5'],
+      [() => sliceWeights(of(3, 3, 2, 4), 2, 1.5), '[3, 3, 2, 4]', '2 x 1.5'],
+      [() => sliceWeights(of(3, 2, 4), 2, 4), '[3, 2, 4]', '2 x 4'],
+    ],
+    empty: [[() => sliceWeights(of(3, 3, 2, 4), 0, 4), '[3, 3, 2, 4]', '0 x 4']],
+  },
+};
+
+it('every op has cases', async () => {
+  const folder = new URL('.', import.meta.url);
+  const files = readdirSync(folder).filter(
+    (name) => name.endsWith('.ts') && !/\.(test|cases)\.ts$/.test(name),
+  );
+  const ops: string[] = [];
+  for (const file of files) {
+    const module = (await import(new URL(file, folder).href)) as Record<string, unknown>;
+    ops.push(...Object.keys(module).filter((name) => typeof module[name] === 'function'));
+  }
+  expect(ops.sort()).toEqual(Object.keys(cases).sort());
+});
+
+describe.each(Object.entries(cases))('%s refuses', (op, { wrong, empty }) => {
+  it.each([
+    ...wrong.map((refusal, i) => [`shapes that do not fit (${i})`, refusal] as const),
+    ...empty.map((refusal, i) => [`what has no elements (${i})`, refusal] as const),
+  ])('%s', (_, [call, ...named]) => {
+    let thrown: unknown;
+    const before = poolUsage().usedBytes;
+    const kernels = countKernels(() => {
+      try {
+        tidy(() => {
+          call();
+          return of(1);
+        });
+      } catch (error) {
+        thrown = error;
+      }
+    });
+    expect(thrown).toBeInstanceOf(ShapeError);
+    const { message } = thrown as Error;
+    expect(message.startsWith(`${op}: `)).toBe(true);
+    for (const text of named) expect(message).toContain(text);
+    expect(kernels).toEqual({});
+    expect(poolUsage().usedBytes).toBe(before);
+  });
+});
+
+describe('a tensor', () => {
+  it('must be filled by its values', () => {
+    expect(() => Tensor.persistent([2, 3], [1, 2])).toThrow(ShapeError);
+    expect(() => Tensor.view([2, 3], new Float32Array(5))).toThrow(ShapeError);
+  });
+});
