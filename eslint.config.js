@@ -72,7 +72,14 @@ export default tseslint.config(
     files: ['*.config.*', 'scripts/**'],
     rules: { 'no-restricted-exports': 'off' },
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', setImmediate: 'readonly', URL: 'readonly' },
+      globals: {
+        Buffer: 'readonly',
+        console: 'readonly',
+        process: 'readonly',
+        setImmediate: 'readonly',
+        URL: 'readonly',
+        WebAssembly: 'readonly',
+      },
     },
   },
   ...importRules,

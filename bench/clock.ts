@@ -8,6 +8,7 @@ import { Random } from '../src/base/random.js';
 import { Mode } from '../src/nn/module.js';
 import type { Architecture } from '../src/spaces/architecture.js';
 import { Network } from '../src/spaces/network.js';
+import '../src/tensor/choose-device.js';
 import { kernels, useKernels } from '../src/tensor/device.js';
 import type { Kernels } from '../src/tensor/kernels.js';
 import { softmaxCrossEntropy } from '../src/tensor/ops/loss.js';
@@ -31,7 +32,7 @@ export interface KernelClock {
   uninstall(): void;
 }
 
-/** Replaces the device's kernels by the same ones with a clock around each; allocation is not a kernel. */
+/** Replaces the device's kernels by the same ones with a clock around each; allocation and description are none. */
 export function installClock(): KernelClock {
   const inner = kernels();
   let byKernel = new Map<string, { ms: number; calls: number }>();
@@ -53,7 +54,7 @@ export function installClock(): KernelClock {
   const wrapped = Object.fromEntries(
     Object.entries(inner).map(([name, value]: [string, unknown]) => [
       name,
-      typeof value === 'function' && name !== 'allocate'
+      typeof value === 'function' && !['allocate', 'describe'].includes(name)
         ? clocked(name, value as (...inputs: unknown[]) => unknown)
         : value,
     ]),

@@ -1,19 +1,14 @@
 /**
- * @file Speed of the native kernels on the layer shapes of our search spaces, beside the processor's measured peak.
+ * @file Speed of the compiled kernels on the layer shapes of our search spaces, beside the processor's measured peak.
  *
- * `npx tsx bench/kernels.ts [filter]`. Rates are useful work over the best time: GFLOP/s (two per multiply-accumulate)
+ * `npx tsx bench/kernels.ts [filter]`; with `SHIFTADDNAS_DEVICE=wasm` in the WebAssembly device. Rates are useful work over the best time: GFLOP/s (two per multiply-accumulate)
  * or Gel/s (one per |a - b| or clamped product). "% peak" is against the same inner step on registers alone, one
  * thread measured in the same minute; with two threads the peak counts twice.
  */
+import { measurePeak, Probe, type CompiledDevice } from '../src/tensor/compiled/device.js';
 import type { ConvGeometry, Kernels } from '../src/tensor/kernels.js';
-import {
-  loadNativeKernels,
-  measurePeak,
-  nativeInfo,
-  nativeProblem,
-  Probe,
-  setThreads,
-} from '../src/tensor/native/device.js';
+import { loadNativeDevice, nativeProblem } from '../src/tensor/native/device.js';
+import { loadWasmDevice, wasmProblem } from '../src/tensor/wasm/device.js';
 
 interface Shape {
   readonly name: string;
@@ -116,7 +111,7 @@ function row(cells: readonly string[]): void {
   console.log(cells.map((cell, i) => (i < 2 ? cell.padEnd(20) : cell.padStart(10))).join(' '));
 }
 
-function benchShape(kernels: Kernels, shape: Shape, peaks: readonly number[]): void {
+function benchShape({ kernels, setThreads }: CompiledDevice, shape: Shape, peaks: readonly number[]): void {
   const g = geometryOf(shape);
   const outputs = g.batch * g.outHeight * g.outWidth * g.outChannels;
   const work = outputs * g.kernelHeight * g.kernelWidth * (g.inChannels / g.groups);
@@ -149,7 +144,7 @@ function benchShape(kernels: Kernels, shape: Shape, peaks: readonly number[]): v
   }
 }
 
-function benchRows(kernels: Kernels): void {
+function benchRows({ kernels, setThreads }: CompiledDevice): void {
   const [rows, channels] = [128 * 32 * 32, 16];
   const length = rows * channels;
   const [x, y, dy] = [filled(kernels, length), filled(kernels, length), filled(kernels, length)];
@@ -200,21 +195,22 @@ function benchRows(kernels: Kernels): void {
 }
 
 function main(): void {
-  const kernels = loadNativeKernels();
-  if (kernels === undefined) {
-    console.log(nativeProblem());
+  const wasm = process.env['SHIFTADDNAS_DEVICE'] === 'wasm';
+  const device = wasm ? loadWasmDevice() : loadNativeDevice();
+  if (device === undefined) {
+    console.log(wasm ? wasmProblem() : nativeProblem());
     return;
   }
   const filter = process.argv[2] ?? '';
   const peaks = [Probe.MultiplyAccumulate, Probe.AbsoluteDifference, Probe.ClampedGradient].map((probe) =>
-    measurePeak(probe),
+    measurePeak(device, probe),
   );
   console.log(
-    `${nativeInfo().isa}; peak of one thread: FMA ${(peaks[0]! / 5e8).toFixed(0)} GFLOP/s, L1 ${(peaks[1]! / 1e9).toFixed(0)} Gel/s, clamped gradient ${(peaks[2]! / 1e9).toFixed(0)} Gel/s`,
+    `${device.kernels.name} ${device.kernels.describe().isa}; peak of one thread: FMA ${(peaks[0]! / 5e8).toFixed(0)} GFLOP/s, L1 ${(peaks[1]! / 1e9).toFixed(0)} Gel/s, clamped gradient ${(peaks[2]! / 1e9).toFixed(0)} Gel/s`,
   );
   row(['shape', 'op', 'ms 1t', 'G/s', '% peak', 'ms 2t', 'G/s', '% peak']);
-  for (const shape of shapes) if (shape.name.includes(filter)) benchShape(kernels, shape, peaks);
-  if ('rows'.includes(filter)) benchRows(kernels);
+  for (const shape of shapes) if (shape.name.includes(filter)) benchShape(device, shape, peaks);
+  if ('rows'.includes(filter)) benchRows(device);
 }
 
 main();

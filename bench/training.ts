@@ -10,6 +10,7 @@ import { listFamilies } from '../src/operators/registry.js';
 import type { Architecture } from '../src/spaces/architecture.js';
 import { createMiniSpace, uniformGenome } from '../src/spaces/mini/space.js';
 import { resnetArchitecture } from '../src/spaces/resnet.js';
+import '../src/tensor/choose-device.js';
 import { describeDevice } from '../src/tensor/device.js';
 import { installClock, summarise, trainingStep, type Timing } from './clock.js';
 

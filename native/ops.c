@@ -121,9 +121,6 @@ static int op_probe(sa_call *c) {
 }
 
 
-/* The fields of sa_geometry; stride and groups divide. */
-#define GEOMETRY "cccccccccpccp"
-
 const sa_op sa_ops[] = {
     {"conv2dForward", op_conv2d_forward, "x w y", GEOMETRY, NULL},
     {"conv2dInputGradient", op_conv2d_input_gradient, "y w x", GEOMETRY, NULL},

@@ -34,6 +34,9 @@ typedef struct {
   const char *item_numbers;
 } sa_op;
 
+/* The numbers of an op on a geometry: the fields of sa_geometry; stride and groups divide. */
+#define GEOMETRY "cccccccccpccp"
+
 extern const sa_op sa_ops[];
 extern const int sa_op_count;
 

@@ -102,6 +102,6 @@ typedef struct {
   double (*probe)(int kind, long rounds);
 } sa_kernels;
 
-extern const sa_kernels sa_kernels_avx512, sa_kernels_avx2, sa_kernels_sse4, sa_kernels_generic;
+extern const sa_kernels sa_kernels_avx512, sa_kernels_avx2, sa_kernels_sse4, sa_kernels_simd128, sa_kernels_generic;
 
 #endif

@@ -27,6 +27,12 @@ typedef __m256 V;
 #define ISA_NAME "sse4"
 #define ISA_TABLE sa_kernels_sse4
 typedef __m128 V;
+#elif defined(SA_WASM)
+#include <wasm_simd128.h>
+#define WIDTH 4
+#define ISA_NAME "simd128"
+#define ISA_TABLE sa_kernels_simd128
+typedef float V __attribute__((vector_size(16)));
 #else
 #define WIDTH 4
 #define ISA_NAME "generic"
@@ -39,8 +45,12 @@ typedef float V __attribute__((vector_size(16)));
 #define ALIGNED __attribute__((aligned(64)))
 /* Leaves the compiler no knowledge of an integer or pointer. */
 #define HIDE(value) __asm__("" : "+r"(value))
-/* Loops over accumulators: unless each of them is unrolled whole, GCC keeps the array in memory. */
+/* Loops over accumulators: unless each of them is unrolled whole, the compiler keeps the array in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 typedef float VU __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 typedef int32_t I __attribute__((vector_size(4 * WIDTH)));
@@ -105,6 +115,33 @@ INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 INLINE V v_sqrt(V v) { return _mm256_sqrt_ps(v); }
 INLINE V v_clamp(V d, V one) { return _mm256_max_ps(-one, _mm256_min_ps(one, d)); }
 
+#elif defined(SA_WASM)
+INLINE V v_set(float x) { return (V)wasm_f32x4_splat(x); }
+INLINE V v_fma(V a, V b, V c) { return a * b + c; }
+INLINE V v_opaque(V v) {
+  __asm__("" : "+r"(v));
+  return v;
+}
+INLINE V v_load_part(const float *p, long n) {
+  if (n == 1) return (V)wasm_v128_load32_zero(p);
+  const v128_t two = wasm_v128_load64_zero(p);
+  return (V)(n == 2 ? two : wasm_v128_load32_lane(p + 2, two, 2));
+}
+INLINE void v_store_part(float *p, V v, long n) {
+  if (n == 1) {
+    wasm_v128_store32_lane(p, (v128_t)v, 0);
+    return;
+  }
+  wasm_v128_store64_lane(p, (v128_t)v, 0);
+  if (n == 3) wasm_v128_store32_lane(p + 2, (v128_t)v, 2);
+}
+INLINE V v_where_positive(V test, V value) { return (V)((I)value & (I)(test > v_zero())); }
+/* pmin and pmax are single instructions of the processors, unlike min and max; pmin(b, a) is a < b ? a : b. */
+INLINE V v_min(V a, V b) { return (V)wasm_f32x4_pmin((v128_t)b, (v128_t)a); }
+INLINE V v_max(V a, V b) { return (V)wasm_f32x4_pmax((v128_t)b, (v128_t)a); }
+INLINE V v_sqrt(V v) { return (V)wasm_f32x4_sqrt((v128_t)v); }
+INLINE V v_clamp(V d, V one) { return v_max(-one, v_min(one, d)); }
+
 #else
 
 INLINE V v_load_part(const float *p, long n) {
@@ -150,6 +187,9 @@ INLINE V v_relu(V x) { return v_max(v_zero(), x); }
 INLINE V v_add_abs(V d, V one, V acc) {
 #if defined(SA_AVX512) || defined(SA_AVX2)
   return v_fma(v_abs(d), one, acc);
+#elif defined(SA_WASM)
+  (void)one; /* an `and` that LLVM must not turn into f32x4.abs, which V8 makes three instructions of */
+  return acc + (V)((I)d & (I)v_opaque((V)((I){0} + 0x7fffffff)));
 #else
   (void)one;
   return acc + v_abs(d);
@@ -164,6 +204,8 @@ INLINE V v_set_group(const float *p, const int fold) {
   double pair;
   memcpy(&pair, p, sizeof pair);
   return _mm_castpd_ps(_mm_set1_pd(pair));
+#elif defined(SA_WASM)
+  return (V)wasm_v128_load64_splat(p);
 #else
   return (V){p[0], p[1], p[0], p[1]};
 #endif

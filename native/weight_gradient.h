@@ -71,7 +71,9 @@ GRADIENT_KERNEL(16, 1, 1)
 GRADIENT_KERNEL(9, 1, 0)
 GRADIENT_KERNEL(9, 1, 1)
 #else
+#if !defined(SA_WASM) /* twelve accumulators and V8's fifteen registers do not go together */
 GRADIENT_KERNEL(6, 2, 0)
+#endif
 GRADIENT_KERNEL(8, 1, 0)
 GRADIENT_KERNEL(8, 1, 1)
 #endif
@@ -101,7 +103,10 @@ static const gradient_kernel gradient_part[] = {
     {16, gradient_16_1_1}, {9, gradient_9_1_1}, {4, gradient_4_1_1}, {3, gradient_3_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
 #else
 static const gradient_kernel gradient_pair[] = {
-    {6, gradient_6_2_0}, {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
+#if !defined(SA_WASM)
+    {6, gradient_6_2_0},
+#endif
+    {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
 static const gradient_kernel gradient_single[] = {
     {8, gradient_8_1_0}, {4, gradient_4_1_0}, {3, gradient_3_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
 static const gradient_kernel gradient_part[] = {

@@ -38,6 +38,7 @@ export { createMiniSpace, uniformGenome } from './spaces/mini/space.js';
 export { Network } from './spaces/network.js';
 export { resnetArchitecture, type ResnetOptions } from './spaces/resnet.js';
 export { Supernet } from './supernet/supernet.js';
+import './tensor/choose-device.js';
 export { describeDevice } from './tensor/device.js';
 export { Tape } from './tensor/tape.js';
 export { Tensor } from './tensor/tensor.js';

@@ -3,8 +3,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { UserError, messageOf } from '../base/errors.js';
-import { describeDevice } from '../tensor/device.js';
-import { nativeProblem } from '../tensor/native/device.js';
+import { deviceNotice } from '../tensor/choose-device.js';
 import { Interrupted } from '../training/interrupted.js';
 import { runEvaluateJob } from './evaluate-job.js';
 import type { JobHost } from './host.js';
@@ -19,7 +18,7 @@ function post(report: JobReport): void {
 }
 
 /**
- * The host posts. Before the first phase it says when the slow device is in use: not in front of a bad option.
+ * The host posts. Before the first phase it says when a slow device is in use: not in front of a bad option.
  * @throws OptionError when the environment asks for a device or a number of threads that there is not
  */
 function createHost(): JobHost {
@@ -34,15 +33,6 @@ function createHost(): JobHost {
     },
     interrupted: () => Atomics.load(stop, 0) !== 0,
   };
-}
-
-function deviceNotice(): string | undefined {
-  if (describeDevice().device === 'native') return undefined;
-  const why =
-    process.env['SHIFTADDNAS_DEVICE'] === 'reference'
-      ? 'SHIFTADDNAS_DEVICE=reference asks for it'
-      : (nativeProblem() ?? 'no native engine');
-  return `computing on the reference device, which is many times slower: ${why}; for the fast one install g++, make and python3, then run: npm rebuild`;
 }
 
 function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../base/modules.js';
+import '../tensor/choose-device.js';
 import { describeDevice } from '../tensor/device.js';
 
 /** This program's version, from package.json. */

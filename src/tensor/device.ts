@@ -1,18 +1,29 @@
 /**
- * @file Which device computes. The C kernels where the addon could be built, the readable reference otherwise.
- *
- * `SHIFTADDNAS_DEVICE=reference|native` overrides the choice. Chosen once per process (or worker) at first use.
+ * @file The device that computes. Which one that is, the surroundings decide: in Node `choose-device.ts` takes the best
+ * there is at the first op, in a browser `src/browser.ts` loads one. Nothing here or above the tensor floor needs either.
  */
-import { OptionError } from '../base/errors.js';
-import type { Kernels } from './kernels.js';
-import { loadNativeKernels, nativeInfo } from './native/device.js';
-import { referenceKernels } from './reference/device.js';
+import type { DeviceFacts, Kernels } from './kernels.js';
 
 let chosen: Kernels | undefined;
+let choose = (): Kernels => {
+  throw new Error(
+    'no device computes yet: in Node import shiftaddnas itself, in a browser call loadEngine of shiftaddnas/browser first',
+  );
+};
 
 /** The kernels of the device in use. */
 export function kernels(): Kernels {
-  return (chosen ??= chooseDevice());
+  return (chosen ??= choose());
+}
+
+/** Says how the device of this thread is chosen when it is first needed. */
+export function chooseDeviceBy(choice: () => Kernels): void {
+  choose = choice;
+}
+
+/** Computes with `device` from now on. Buffers of another device stay valid. */
+export function setDevice(device: Kernels): void {
+  chosen = device;
 }
 
 /** Replaces the device, for tests that run one suite over every device; returns the one that was in use. */
@@ -22,29 +33,11 @@ export function useKernels(replacement: Kernels): Kernels {
   return previous;
 }
 
-export interface DeviceDescription {
-  /** `native` or `reference`. */
+export interface DeviceDescription extends DeviceFacts {
+  /** `native`, `wasm` or `reference`. */
   readonly device: string;
-  /** Instruction set of the kernels, `typescript` for the reference. */
-  readonly isa: string;
-  readonly threads: number;
 }
 
 export function describeDevice(): DeviceDescription {
-  if (kernels().name !== 'native') return { device: kernels().name, isa: 'typescript', threads: 1 };
-  return { device: 'native', ...nativeInfo() };
-}
-
-function chooseDevice(): Kernels {
-  const wanted = process.env['SHIFTADDNAS_DEVICE'];
-  if (wanted === 'reference') return referenceKernels;
-  if (wanted !== undefined && wanted !== 'native')
-    throw new OptionError(`SHIFTADDNAS_DEVICE=${wanted} is not a device; use native or reference`);
-  const native = loadNativeKernels();
-  if (native !== undefined) return native;
-  if (wanted === 'native')
-    throw new OptionError(
-      'SHIFTADDNAS_DEVICE=native, but the addon is not built; install g++, make and python3, then run: npm rebuild',
-    );
-  return referenceKernels;
+  return { device: kernels().name, ...kernels().describe() };
 }

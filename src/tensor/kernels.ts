@@ -1,8 +1,8 @@
 /**
  * @file The op contract: what a device must be able to compute, on plain float32 buffers.
  *
- * `reference` computes each op in readable TypeScript and is the oracle; `native` calls the C kernels. Nothing above
- * the tensor floor knows which device runs. Layout is NHWC for activations and HWIO ([kernelHeight, kernelWidth,
+ * `reference` computes each op in readable TypeScript and is the oracle; `native` and `wasm` call the C kernels.
+ * Nothing above the tensor floor knows which device runs. Layout is NHWC for activations and HWIO ([kernelHeight, kernelWidth,
  * inChannels / groups, outChannels]) for weights, dense, row-major. Outputs are written whole: callers need not
  * clear them. Inputs and outputs never overlap unless said. Shapes have been checked by the caller.
  * Results do not depend on the number of threads.
@@ -79,10 +79,24 @@ export interface AdamWOptions {
   readonly epsilon: number;
 }
 
+/** What a device is made of. */
+export interface DeviceFacts {
+  /** Instruction set of the kernels, `typescript` for the reference. */
+  readonly isa: string;
+  /** Threads that take part in an op. */
+  readonly threads: number;
+}
+
 export interface Kernels {
+  /** `native`, `wasm` or `reference`. */
   readonly name: string;
 
-  /** A zeroed buffer of `length` floats, 64-byte aligned where the device cares. */
+  describe(): DeviceFacts;
+
+  /**
+   * A zeroed buffer of `length` floats, 64-byte aligned where the device cares. Its memory lives as long as the array
+   * that is returned: who keeps only a `subarray` of it may lose the memory under it.
+   */
   allocate(length: number): Float32Array;
 
   // --- convolution: y[n,oh,ow,o] = sum x[n, oh*s-p+u, ow*s-p+v, c] * w[u,v,c,o]

@@ -38,12 +38,12 @@ export interface CompiledOps {
 
 /** The op contract over `ops`. */
 export function compiledKernels(
-  name: string,
-  allocate: (length: number) => Float32Array,
+  { name, describe, allocate }: Pick<Kernels, 'name' | 'describe' | 'allocate'>,
   ops: CompiledOps,
 ): Kernels {
   return {
     name,
+    describe,
     allocate,
     conv2dForward: (g, x, w, y) => withGeometry(ops.conv2dForward, g, x, w, y),
     conv2dInputGradient: (g, dy, w, dx) => withGeometry(ops.conv2dInputGradient, g, dy, w, dx),

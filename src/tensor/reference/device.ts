@@ -18,6 +18,7 @@ import { powerOfTwo } from './power-of-two.js';
 /** The op contract of `kernels.ts`, computed plainly. */
 export const referenceKernels: Kernels = {
   name: 'reference',
+  describe: () => ({ isa: 'typescript', threads: 1 }),
   allocate: (length) => new Float32Array(length),
   conv2dForward,
   conv2dInputGradient,
