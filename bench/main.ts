@@ -1,12 +1,21 @@
 /**
- * @file `npm run bench -- NAME`: runs one benchmark; without a name, lists them.
+ * @file `npm run bench -- NAME [OPTIONS]`: runs one benchmark; without a name, lists them.
  */
-const benchmarks = ['kernels', 'training'];
+const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
+  engine: () => import('./engine/main.js'),
+  kernels: () => import('./kernels.js'),
+  training: () => import('./training.js'),
+};
 
 const [name] = process.argv.slice(2);
-if (name !== undefined && benchmarks.includes(name)) {
-  await import(`./${name}.ts`);
+const benchmark = name === undefined ? undefined : benchmarks[name];
+if (benchmark !== undefined) {
+  // The benchmark reads its options where a program expects them.
+  process.argv.splice(2, 1);
+  await benchmark();
 } else {
-  console.log(`benchmarks: ${benchmarks.map((each) => `npm run bench -- ${each}`).join(', ')}`);
+  const known = Object.keys(benchmarks).map((each) => `npm run bench -- ${each}`);
+  if (name === undefined) console.log(`benchmarks: ${known.join(', ')}`);
+  else console.error(`error: no benchmark is called ${name}; there are ${known.join(', ')}`);
   process.exitCode = name === undefined ? 0 : 2;
 }
