@@ -158,6 +158,7 @@ function benchRows({ kernels, setThreads }: CompiledDevice): void {
     Float32Array,
   ];
   const dx = kernels.allocate(length);
+  const table = { pointsPerUnit: 512, values: filled(kernels, 4097), slopes: filled(kernels, 4097) };
   const item = { weight: x, gradient: dy, velocity: y, weightDecay: 1e-4, gradientScale: 1 };
   const classes = 10;
   const logits = filled(kernels, 128 * classes);
@@ -172,6 +173,8 @@ function benchRows({ kernels, setThreads }: CompiledDevice): void {
     ['add', 3, () => kernels.add(false, x, dy, y)],
     ['axpy', 3, () => kernels.axpy(1e-9, x, y)],
     ['sumOfSquares', 1, () => kernels.sumOfSquares(x)],
+    ['oddTable', 2, () => kernels.oddTable(table, 1, 1, x, y)],
+    ['oddTableGradient', 3, () => kernels.oddTableGradient(table, 1, 1, x, dy, y)],
     ['powerOfTwo', 2, () => kernels.powerOfTwo(-14, 0, x, y)],
     ['sgdSteps', 5, () => kernels.sgdSteps(1e-3, 0.9, false, [item])],
     ['averagePool', 1, () => kernels.globalAveragePool(128, 1024, channels, x, dx)],

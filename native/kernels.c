@@ -13,6 +13,7 @@
 #include "matmul.h"
 #include "normalisation.h"
 #include "elementwise.h"
+#include "odd_table.h"
 #include "loss.h"
 #include "optimiser.h"
 #include "probe.h"
@@ -64,6 +65,8 @@ const sa_kernels ISA_TABLE = {
     .softmax_cross_entropy = softmax_cross_entropy,
     .soft_target_cross_entropy = soft_target_cross_entropy,
     .power_of_two = power_of_two,
+    .odd_table = odd_table,
+    .odd_table_gradient = odd_table_gradient,
     .sgd_steps = sgd_steps,
     .adamw_steps = adamw_steps,
     .probe = probe,

@@ -107,6 +107,14 @@ static int op_power_of_two(sa_call *c) {
   c->kernels->power_of_two((long)c->length[0], (int)c->number[0], (int)c->number[1], F(0), F(1));
   return SA_OK;
 }
+static int op_odd_table(sa_call *c) {
+  c->kernels->odd_table((long)c->length[0], F(0), F(1), F(2), N(0), c->number[1], c->number[2], c->number[3], F(3));
+  return SA_OK;
+}
+static int op_odd_table_gradient(sa_call *c) {
+  return c->kernels->odd_table_gradient((long)c->length[0], F(0), F(1), F(2), F(3), N(0), c->number[1], c->number[2],
+                                        c->number[3], F(4), &c->result);
+}
 static int op_sgd_steps(sa_call *c) {
   const double *n = c->number;
   return c->kernels->sgd_steps(c->items, (float *const *)c->data, c->length, n + 3, n[0], n[1], n[2] != 0);
@@ -144,6 +152,8 @@ const sa_op sa_ops[] = {
     {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
     {"softTargetCrossEntropy", op_soft_target_cross_entropy, "01 01 0 01", "nn", NULL},
     {"powerOfTwo", op_power_of_two, "= =", "ii", NULL},
+    {"oddTable", op_odd_table, "= 0 0 =", "pfff", NULL},
+    {"oddTableGradient", op_odd_table_gradient, "= = 0 0 =", "pfff", NULL},
     {"sgdSteps", op_sgd_steps, "= = =", "ffi", "ff"},
     {"adamwSteps", op_adamw_steps, "= = = =", "ffff", "ffff"},
     {"probe", op_probe, "", "cn", NULL},

@@ -87,6 +87,10 @@ typedef struct {
   void (*soft_target_cross_entropy)(long batch, long classes, const float *logits, const float *targets,
                                     float *losses, float *dlogits);
   void (*power_of_two)(long length, int min_exponent, int max_exponent, const float *w, float *q);
+  void (*odd_table)(long length, const float *x, const float *values, const float *slopes, long points,
+                    double points_per_unit, double in, double out, float *y);
+  int (*odd_table_gradient)(long length, const float *x, const float *dy, const float *values, const float *slopes, long points,
+                            double points_per_unit, double in, double out, float *dx, double *sum);
   /* Lists: the buffers and the numbers of the items one after the other, `lengths` one for each buffer. */
   int (*scale)(int items, float *const *data, const size_t *lengths, double alpha);
   int (*sum_of_squares)(int items, float *const *data, const size_t *lengths, double *sum);

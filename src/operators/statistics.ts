@@ -1,10 +1,9 @@
 /**
  * @file Statistics of weight tensors.
  */
+import { kernels } from '../tensor/device.js';
 
 /** Root mean square: the standard deviation about zero. */
 export function deviationOf(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value * value;
-  return Math.sqrt(sum / values.length);
+  return Math.sqrt(kernels().sumOfSquares(values) / values.length);
 }

@@ -50,6 +50,15 @@ export interface BatchNormForm {
   readonly epsilon: number;
 }
 
+/** An odd function by a table: linear between grid points and beyond the last of them. NaN maps to NaN. */
+export interface OddTable {
+  readonly pointsPerUnit: number;
+  /** At each grid point from 0 on. */
+  readonly values: Float32Array;
+  /** From each grid point to the next, per unit; as many as values. */
+  readonly slopes: Float32Array;
+}
+
 /** One parameter of an SGD step; the three buffers are equally long. */
 export interface SgdItem {
   readonly weight: Float32Array;
@@ -235,6 +244,17 @@ export interface Kernels {
   // --- weights
   /** DeepShift-Q: q = sign(w) * 2^round(log2 |w|) with the exponent clamped to [minExponent, maxExponent]; 0 stays 0. */
   powerOfTwo(minExponent: number, maxExponent: number, w: Float32Array, q: Float32Array): void;
+  /** y = outputScale * f(inputScale * x). */
+  oddTable(f: OddTable, inputScale: number, outputScale: number, x: Float32Array, y: Float32Array): void;
+  /** dx = outputScale * inputScale * f'(inputScale * x) * dy; returns the sum of f(inputScale * x) * dy. */
+  oddTableGradient(
+    f: OddTable,
+    inputScale: number,
+    outputScale: number,
+    x: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): number;
 
   // --- optimisers: one call for all parameters of a step; g = gradientScale * gradient throughout
   /**

@@ -7,8 +7,11 @@
  * of ShiftAddAug (arXiv 2407.02881); ShiftAddNAS itself multiplies 100 value bins by learned factors, drops the
  * largest weight and flips signs at random. The map is odd, monotone and needs no segments.
  */
+import { kernels } from '../../tensor/device.js';
+import type { OddTable } from '../../tensor/kernels.js';
+import { take } from '../../tensor/pool.js';
 import { requireShape } from '../../tensor/shape.js';
-import { contribute, record } from '../../tensor/tape.js';
+import { contribute, give, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { SharingMap } from '../contract.js';
 import { deviationOf } from '../statistics.js';
@@ -18,10 +21,16 @@ const initialLogScale = Math.log(Math.SQRT1_2);
 
 // T(z) = F^-1(Phi(z)) = -ln(2 (1 - Phi(z))) for z >= 0, tabulated with linear interpolation (error below 1e-6).
 const tableEnd = 8;
-const cellsPerUnit = 512;
-const table = Float64Array.from({ length: tableEnd * cellsPerUnit + 2 }, (_, i) =>
-  transportExact(i / cellsPerUnit),
+const pointsPerUnit = 512;
+const exact = Float64Array.from({ length: tableEnd * pointsPerUnit + 2 }, (_, i) =>
+  transportExact(i / pointsPerUnit),
 );
+const slopes = exact.slice(1).map((next, i) => (next - (exact[i] as number)) * pointsPerUnit);
+const table: OddTable = {
+  pointsPerUnit,
+  values: Float32Array.from(exact.subarray(0, -1)),
+  slopes: Float32Array.from(slopes),
+};
 
 /** T(z) for z >= 0, straight from the upper tail of the normal distribution. */
 export function transportExact(z: number): number {
@@ -42,23 +51,22 @@ export function normalUpperTail(z: number): number {
   return density / fraction;
 }
 
-/** The table's cell that holds |z|; beyond its end the last cell goes on linearly. */
-function cellOf(magnitude: number): number {
-  return Math.min(Math.floor(magnitude * cellsPerUnit), table.length - 2);
+/** The last grid point at or below |z|; beyond the table's end its last cell goes on linearly. */
+function pointBelow(magnitude: number): number {
+  return Math.min(Math.floor(magnitude * pointsPerUnit), slopes.length - 1);
 }
 
 /** T(z), odd. */
 export function transport(z: number): number {
   const magnitude = Math.abs(z);
-  const cell = cellOf(magnitude);
-  const low = table[cell] as number;
-  return Math.sign(z) * (low + ((table[cell + 1] as number) - low) * (magnitude * cellsPerUnit - cell));
+  const point = pointBelow(magnitude);
+  const beyond = magnitude - point / pointsPerUnit;
+  return Math.sign(z) * ((exact[point] as number) + (slopes[point] as number) * beyond);
 }
 
 /** T'(z) of the tabulated map: the normal's inverse Mills ratio, up to the table's step. */
 export function transportSlope(z: number): number {
-  const cell = cellOf(Math.abs(z));
-  return ((table[cell + 1] as number) - (table[cell] as number)) * cellsPerUnit;
+  return slopes[pointBelow(Math.abs(z))] as number;
 }
 
 /** T^-1(t), odd: the z with Phi(z) = F(t), by bisection (for round trips, not for training). */
@@ -81,30 +89,18 @@ export function inverseTransport(t: number): number {
 function applyTransport(shared: Tensor, logScale: Tensor): Tensor {
   requireShape('transport', 'logScale', logScale, [1], shared);
   const deviation = deviationOf(shared.data) || 1;
+  const scale = (): number => Math.exp(logScale.data[0] as number);
   return record(
     'transport',
     [shared, logScale],
     shared.shape,
-    (weights) => {
-      const r = Math.exp(logScale.data[0] as number);
-      const source = shared.data;
-      for (let i = 0; i < weights.length; i++) weights[i] = r * transport((source[i] as number) / deviation);
-    },
+    (weights) => kernels().oddTable(table, 1 / deviation, scale(), shared.data, weights),
     (dWeights) => {
-      const source = shared.data;
-      const r = Math.exp(logScale.data[0] as number);
-      contribute(shared, (gradient) => {
-        for (let i = 0; i < gradient.length; i++) {
-          const slope = transportSlope((source[i] as number) / deviation);
-          gradient[i] = ((dWeights[i] as number) * r * slope) / deviation;
-        }
-      });
-      contribute(logScale, (gradient) => {
-        let sum = 0;
-        for (let i = 0; i < source.length; i++)
-          sum += (dWeights[i] as number) * transport((source[i] as number) / deviation);
-        gradient[0] = r * sum;
-      });
+      const dShared = take(shared.size);
+      const r = scale();
+      const sum = kernels().oddTableGradient(table, 1 / deviation, r, shared.data, dWeights, dShared);
+      give(shared, dShared);
+      contribute(logScale, (gradient) => (gradient[0] = r * sum));
     },
     { tensors: [shared, logScale], output: false },
   );

@@ -44,6 +44,9 @@ function rowResults(kernels: Kernels): Record<string, Float32Array> {
     kernels.scale(-1.7, sum);
     out('squares', 1)[0] = kernels.sumOfSquares(x);
     kernels.powerOfTwo(-6, 1, x, out('powers', length));
+    const table = { pointsPerUnit: 16, values: gamma, slopes: gamma };
+    kernels.oddTable(table, 0.9, 1.1, x, out('odd table', length));
+    out('odd sum', 1)[0] = kernels.oddTableGradient(table, 0.9, 1.1, x, dy, out('odd gradient', length));
     const velocity = out('velocity', length);
     velocity.set(dy);
     kernels.sgdSteps(0.1, 0.9, false, [

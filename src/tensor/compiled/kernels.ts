@@ -31,6 +31,8 @@ export interface CompiledOps {
   readonly softmaxCrossEntropy: CompiledOp;
   readonly softTargetCrossEntropy: CompiledOp;
   readonly powerOfTwo: CompiledOp;
+  readonly oddTable: CompiledOp;
+  readonly oddTableGradient: CompiledOp;
   readonly sgdSteps: CompiledOp;
   readonly adamwSteps: CompiledOp;
   readonly probe: CompiledOp;
@@ -91,6 +93,13 @@ export function compiledKernels(
     },
     powerOfTwo(minExponent, maxExponent, w, q) {
       ops.powerOfTwo(w, q, minExponent, maxExponent);
+    },
+    oddTable({ values, slopes, pointsPerUnit }, inputScale, outputScale, x, y) {
+      ops.oddTable(x, values, slopes, y, values.length, pointsPerUnit, inputScale, outputScale);
+    },
+    oddTableGradient({ values, slopes, pointsPerUnit }, inputScale, outputScale, x, dy, dx) {
+      const scales = [pointsPerUnit, inputScale, outputScale];
+      return ops.oddTableGradient(x, dy, values, slopes, dx, values.length, ...scales);
     },
     sgdSteps(rate, momentum, nesterov, items) {
       ops.sgdSteps(

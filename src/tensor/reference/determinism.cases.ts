@@ -78,6 +78,10 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
       output('soft dlogits', length),
     );
     kernels.powerOfTwo(-15, 0, x, output('powers of two', length));
+    const table = { pointsPerUnit: 16, values: c, slopes: c };
+    kernels.oddTable(table, 0.9, 1.1, x, output('odd table', length));
+    const sum = kernels.oddTableGradient(table, 0.9, 1.1, x, y, output('odd table gradient', length));
+    results.set('odd table sum', new Float32Array(Float64Array.of(sum).buffer));
     results.set('sum over lists', new Float32Array(Float64Array.of(kernels.sumOfSquares(x, c, y)).buffer));
     kernels.scale(0.3, updated('scaled', b), updated('scaled too', perChannel));
     const item = { gradient: y, weightDecay: 1e-4, gradientScale: 1 };

@@ -13,6 +13,7 @@ import { matmul } from './matmul.js';
 import { batchNorm, batchNormGradient, batchNormParameterGradient, channelAffine } from './normalisation.js';
 import { adamWSteps, scale, sgdSteps, sumOfSquares } from './optimiser.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
+import { oddTable, oddTableGradient } from './odd-table.js';
 import { powerOfTwo } from './power-of-two.js';
 
 /** The op contract of `kernels.ts`, computed plainly. */
@@ -42,6 +43,8 @@ export const referenceKernels: Kernels = {
   softmaxCrossEntropy,
   softTargetCrossEntropy,
   powerOfTwo,
+  oddTable,
+  oddTableGradient,
   sgdSteps,
   adamWSteps,
 };

@@ -12,6 +12,7 @@ import { describeLoss } from './loss.cases.js';
 import { describeMatmul } from './matmul.cases.js';
 import { describeNonFinite } from './nonfinite.cases.js';
 import { describeOptimisers } from './optimiser.cases.js';
+import { describeOddTables } from './odd-table.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
 import { describeRowOps } from './rows.cases.js';
 
@@ -38,6 +39,7 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeElementwise(device);
     describeOptimisers(device);
     describePowerOfTwo(device);
+    describeOddTables(device);
     describeNonFinite(device);
     describeDeterminism(device);
   });
