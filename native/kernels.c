@@ -6,18 +6,16 @@
 #include "simd.h"
 
 #include "tiles.h"
+#include "bands.h"
 #include "convolution.h"
 #include "weight_gradient.h"
-#include "depthwise.h"
+#include "lanes_gradient.h"
 #include "product.h"
 #include "matmul.h"
 #include "normalisation.h"
 #include "elementwise.h"
 #include "odd_table.h"
 #include "loss.h"
-#include "softmax.h"
-#include "attention.h"
-#include "attention_gradient.h"
 #include "optimiser.h"
 #include "probe.h"
 
@@ -54,10 +52,6 @@ const sa_kernels ISA_TABLE = {
     .l1_input_gradient = l1_input_gradient,
     .l1_weight_gradient = l1_weight_gradient,
     .matmul = matmul,
-    .softmax = softmax,
-    .softmax_gradient = softmax_gradient,
-    .attention_forward = attention_forward,
-    .attention_gradient = attention_backward,
     .channel_affine = channel_affine,
     .batch_norm = batch_norm,
     .batch_norm_gradient = batch_norm_gradient,

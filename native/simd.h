@@ -82,19 +82,10 @@ INLINE V v_where_positive(V test, V value) {
 INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
 INLINE V v_sqrt(V v) { return _mm512_sqrt_ps(v); }
-/* copysign(min(|d|, 1), d), the clamp to [-1, 1] in one instruction; a NaN does NOT pass, see v_keep_nan */
+/* The clamp to [-1, 1] in one instruction: copysign(min(|d|, 1), d). A NaN becomes 1 or -1, here and in the others. */
 INLINE V v_clamp(V d, V one) { return _mm512_range_ps(d, one, 2); }
-#define CLAMP_DROPS_NAN 1
-/* x where x is NaN, else v */
-INLINE V v_keep_nan(V v, V x) { return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x); }
 
 #else
-
-#define CLAMP_DROPS_NAN 0
-INLINE V v_keep_nan(V v, V x) {
-  (void)x;
-  return v;
-}
 
 #if defined(SA_AVX2)
 INLINE V v_set(float x) { return _mm256_set1_ps(x); }
@@ -113,7 +104,12 @@ INLINE V v_where_positive(V test, V value) {
 INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
 INLINE V v_sqrt(V v) { return _mm256_sqrt_ps(v); }
-INLINE V v_clamp(V d, V one) { return _mm256_max_ps(-one, _mm256_min_ps(one, d)); }
+/* As whole numbers: floats above 1 are larger than it, and without a sign those below -1 are larger than that. These
+ * minima leave the pipes that add floats free. */
+INLINE V v_clamp(V d, V one) {
+  const __m256i below = _mm256_min_epi32(_mm256_castps_si256(d), _mm256_castps_si256(one));
+  return _mm256_castsi256_ps(_mm256_min_epu32(below, _mm256_castps_si256(-one)));
+}
 
 #elif defined(SA_WASM)
 INLINE V v_set(float x) { return (V)wasm_f32x4_splat(x); }
@@ -140,7 +136,10 @@ INLINE V v_where_positive(V test, V value) { return (V)((I)value & (I)(test > v_
 INLINE V v_min(V a, V b) { return (V)wasm_f32x4_pmin((v128_t)b, (v128_t)a); }
 INLINE V v_max(V a, V b) { return (V)wasm_f32x4_pmax((v128_t)b, (v128_t)a); }
 INLINE V v_sqrt(V v) { return (V)wasm_f32x4_sqrt((v128_t)v); }
-INLINE V v_clamp(V d, V one) { return v_max(-one, v_min(one, d)); }
+/* As for AVX2. */
+INLINE V v_clamp(V d, V one) {
+  return (V)wasm_u32x4_min(wasm_i32x4_min((v128_t)d, (v128_t)one), (v128_t)-one);
+}
 
 #else
 
@@ -162,7 +161,11 @@ INLINE V v_where_positive(V test, V value) { return _mm_and_ps(_mm_cmpgt_ps(test
 INLINE V v_min(V a, V b) { return _mm_min_ps(a, b); }
 INLINE V v_max(V a, V b) { return _mm_max_ps(a, b); }
 INLINE V v_sqrt(V v) { return _mm_sqrt_ps(v); }
-INLINE V v_clamp(V d, V one) { return _mm_max_ps(-one, _mm_min_ps(one, d)); }
+/* As for AVX2. */
+INLINE V v_clamp(V d, V one) {
+  const __m128i below = _mm_min_epi32(_mm_castps_si128(d), _mm_castps_si128(one));
+  return _mm_castsi128_ps(_mm_min_epu32(below, _mm_castps_si128(-one)));
+}
 #else
 INLINE V v_set(float x) { return (V){x, x, x, x}; }
 INLINE V v_opaque(V v) { return v; }
@@ -179,6 +182,12 @@ INLINE V v_clamp(V d, V one) {
 #endif
 #endif
 #endif
+
+/* x where x is NaN, else v */
+INLINE V v_keep_nan(V v, V x) {
+  const I nan = (I)(x != x);
+  return (V)((nan & (I)x) | (~nan & (I)v));
+}
 
 /* max(0, x); a NaN stays */
 INLINE V v_relu(V x) { return v_max(v_zero(), x); }
@@ -219,6 +228,26 @@ INLINE V v_set_group(const float *p, const int fold) {
   double pair;
   memcpy(&pair, p, sizeof pair);
   return _mm512_castpd_ps(_mm512_set1_pd(pair));
+#endif
+}
+
+/* Each lane's neighbour c within its group of `group` lanes (1, 2 or 4; both known to the compiler). */
+INLINE V v_pick(V v, const int group, const int c) {
+  if (group == 1) return v;
+#if defined(SA_AVX512)
+  if (group == 2) return c == 0 ? _mm512_permute_ps(v, 0xa0) : _mm512_permute_ps(v, 0xf5);
+  return c == 0   ? _mm512_permute_ps(v, 0x00)
+         : c == 1 ? _mm512_permute_ps(v, 0x55)
+         : c == 2 ? _mm512_permute_ps(v, 0xaa)
+                  : _mm512_permute_ps(v, 0xff);
+#elif defined(SA_AVX2)
+  if (group == 2) return c == 0 ? _mm256_permute_ps(v, 0xa0) : _mm256_permute_ps(v, 0xf5);
+  return c == 0   ? _mm256_permute_ps(v, 0x00)
+         : c == 1 ? _mm256_permute_ps(v, 0x55)
+         : c == 2 ? _mm256_permute_ps(v, 0xaa)
+                  : _mm256_permute_ps(v, 0xff);
+#else
+  return group == 2 ? (V){v[c], v[c], v[2 + c], v[2 + c]} : (V){v[c], v[c], v[c], v[c]};
 #endif
 }
 
@@ -316,6 +345,23 @@ INLINE I v_lanes(long n) {
 /* Up to WIDTH floats from p, the lanes after the first n holding `fill`. */
 INLINE V v_load_or(const float *p, long n, float fill) {
   return n >= WIDTH ? v_load(p) : v_select(v_lanes(n), v_load_part(p, n), v_set(fill));
+}
+
+/* Memory that will be needed soon, fetched into the second-level cache in equal shares while something else is
+ * computed. (A number of lines that varied from share to share would be mispredicted each time.) */
+enum { CACHE_LINE = 64 };
+typedef struct {
+  const char *at, *end;
+  long lines; /* of a share */
+} fetch;
+
+INLINE fetch fetch_of(const void *from, const void *end, long shares) {
+  return (fetch){from, end, ((const char *)end - (const char *)from) / (shares * CACHE_LINE) + 1};
+}
+
+INLINE void fetch_share(fetch *f) {
+  if (f->at >= f->end) return;
+  for (long i = 0; i < f->lines; i++, f->at += CACHE_LINE) __builtin_prefetch(f->at, 0, 2);
 }
 
 INLINE long min_long(long a, long b) { return a < b ? a : b; }

@@ -10,7 +10,8 @@
  * vector in one load and meet weights laid out [channel][fold]: two vectors of weights cover 2 WIDTH / fold channels,
  * each load feeds two vectors again, no lane is idle with half as many channels, and neighbours are added at the end.
  *
- * Depth-wise layers have as many destinations as sources and one weight per tap and channel: lane by lane.
+ * Depth-wise layers, and those with two or four channels in a group, go lane by lane: a vector of sources belongs to the
+ * same vector of destinations, or its neighbours within the group do.
  */
 
 enum { STEP_MULTIPLY, STEP_DISTANCE, STEP_CLAMP };
@@ -65,17 +66,30 @@ INLINE void tile_start(const int step, const int P, const int NV, V *acc, V *x, 
   }
 }
 
-INLINE void tile_finish(const int step, const int P, const int NV, V *acc, const V *x, const tile_job *job, long p0) {
+INLINE void tile_store(const int step, const int P, const int NV, const int whole, const V *acc, const V *x,
+                       float *const *to, long channel, long lanes) {
   UNROLL
   for (int p = 0; p < P; p++) {
     UNROLL
     for (int v = 0; v < NV; v++) {
       V value = acc[p * NV + v];
       if (step == STEP_DISTANCE) value = -value;
-      if (step == STEP_CLAMP && CLAMP_DROPS_NAN) value = v_keep_nan(value, x[p * NV + v]);
-      v_store_up_to(job->destination[p0 + p] + job->channel + v * WIDTH, value, job->lanes - v * WIDTH);
+      if (step == STEP_CLAMP) value = v_keep_nan(value, x[p * NV + v]);
+      if (whole)
+        v_store(to[p] + channel + v * WIDTH, value);
+      else
+        v_store_up_to(to[p] + channel + v * WIDTH, value, lanes - v * WIDTH);
     }
   }
+}
+
+INLINE void tile_finish(const int step, const int P, const int NV, const V *acc, const V *x, const tile_job *job, long p0) {
+  float *const *to = job->destination + p0;
+  const long channel = job->channel, lanes = job->lanes;
+  if (lanes >= NV * WIDTH)
+    tile_store(step, P, NV, 1, acc, x, to, channel, lanes);
+  else
+    tile_store(step, P, NV, 0, acc, x, to, channel, lanes);
 }
 
 /* KU steps (of `fold` source floats each) of the reduction for all P pixels. The weights of KU steps stay in
@@ -138,8 +152,8 @@ INLINE void tile_body(const int step, const int P, const int NV, const int KU, c
   tile_finish(step, P, fold > 1 ? 1 : NV, acc, x, job, p0);
 }
 
-/* One weight per tap and channel. The sources may be read a vector beyond the last channel. */
-INLINE void lanes_body(const int step, const int P, const tile_job *job, long p0) {
+/* Every channel reads the `group` channels of its own group. The sources may be read a vector beyond the last channel. */
+INLINE void lanes_body(const int step, const int P, const int group, const tile_job *job, long p0) {
   V acc[MAX_TILE], x[MAX_TILE];
   const V one = v_opaque(v_set(1.0f));
   const float *from[MAX_TILE];
@@ -147,11 +161,16 @@ INLINE void lanes_body(const int step, const int P, const tile_job *job, long p0
   UNROLL
   for (int p = 0; p < P; p++) from[p] = job->source[p0 + p] + job->channel;
   for (long s = 0; s < job->segments; s++) {
-    const V weight = v_load(job->packed + s * WIDTH);
+    V weight[4];
     UNROLL
-    for (int p = 0; p < P; p++)
-      acc[p] = inner_step(step, acc[p], v_load(from[p] + job->segment[s]), weight,
-                          step == STEP_CLAMP ? x[p] : v_zero(), one);
+    for (int c = 0; c < group; c++) weight[c] = v_load(job->packed + (s * group + c) * WIDTH);
+    UNROLL
+    for (int p = 0; p < P; p++) {
+      const V source = v_load(from[p] + job->segment[s]);
+      UNROLL
+      for (int c = 0; c < group; c++)
+        acc[p] = inner_step(step, acc[p], v_pick(source, group, c), weight[c], step == STEP_CLAMP ? x[p] : v_zero(), one);
+    }
   }
   tile_finish(step, P, 1, acc, x, job, p0);
 }
@@ -168,11 +187,17 @@ TILE_KERNEL(distance_fold2, STEP_DISTANCE, DISTANCE_PAIR, 2, 1, 2)
 TILE_KERNEL(distance_fold4, STEP_DISTANCE, DISTANCE_PAIR, 2, 1, 4)
 TILE_KERNEL(clamp_pair, STEP_CLAMP, CLAMP_PAIR, 2, 1, 1)
 TILE_KERNEL(clamp_single, STEP_CLAMP, CLAMP_SINGLE, 1, 1, 1)
-#define LANES_KERNEL(name, step) \
-  NOINLINE void name(const tile_job *job, long p0) { lanes_body(step, LANES_TILE, job, p0); }
-LANES_KERNEL(multiply_lanes, STEP_MULTIPLY)
-LANES_KERNEL(distance_lanes, STEP_DISTANCE)
-LANES_KERNEL(clamp_lanes, STEP_CLAMP)
+#define LANES_KERNEL(name, step, group) \
+  NOINLINE void name(const tile_job *job, long p0) { lanes_body(step, LANES_TILE, group, job, p0); }
+LANES_KERNEL(multiply_lanes1, STEP_MULTIPLY, 1)
+LANES_KERNEL(multiply_lanes2, STEP_MULTIPLY, 2)
+LANES_KERNEL(multiply_lanes4, STEP_MULTIPLY, 4)
+LANES_KERNEL(distance_lanes1, STEP_DISTANCE, 1)
+LANES_KERNEL(distance_lanes2, STEP_DISTANCE, 2)
+LANES_KERNEL(distance_lanes4, STEP_DISTANCE, 4)
+LANES_KERNEL(clamp_lanes1, STEP_CLAMP, 1)
+LANES_KERNEL(clamp_lanes2, STEP_CLAMP, 2)
+LANES_KERNEL(clamp_lanes4, STEP_CLAMP, 4)
 
 /* How a block of destination channels is computed: by which kernel, and so many packed floats per source float. */
 typedef struct {
@@ -183,23 +208,29 @@ typedef struct {
 } tile_kernel;
 
 static const struct {
-  tile_kernel pair, single, fold2, fold4, lanes;
+  tile_kernel pair, single, fold2, fold4, lanes1, lanes2, lanes4;
 } tile_kernels[] = {
     {{multiply_pair, MULTIPLY_PAIR, 2 * WIDTH, 1},
      {multiply_single, MULTIPLY_SINGLE, WIDTH, 1},
      {multiply_fold2, MULTIPLY_PAIR, WIDTH, 2},
      {multiply_fold4, MULTIPLY_PAIR, WIDTH / 2, 4},
-     {multiply_lanes, LANES_TILE, WIDTH, 1}},
+     {multiply_lanes1, LANES_TILE, WIDTH, 1},
+     {multiply_lanes2, LANES_TILE, WIDTH, 1},
+     {multiply_lanes4, LANES_TILE, WIDTH, 1}},
     {{distance_pair, DISTANCE_PAIR, 2 * WIDTH, 1},
      {distance_single, DISTANCE_SINGLE, WIDTH, 1},
      {distance_fold2, DISTANCE_PAIR, WIDTH, 2},
      {distance_fold4, DISTANCE_PAIR, WIDTH / 2, 4},
-     {distance_lanes, LANES_TILE, WIDTH, 1}},
+     {distance_lanes1, LANES_TILE, WIDTH, 1},
+     {distance_lanes2, LANES_TILE, WIDTH, 1},
+     {distance_lanes4, LANES_TILE, WIDTH, 1}},
     {{clamp_pair, CLAMP_PAIR, 2 * WIDTH, 1},
      {clamp_single, CLAMP_SINGLE, WIDTH, 1},
      {NULL, 0, 0, 0},
      {NULL, 0, 0, 0},
-     {clamp_lanes, LANES_TILE, WIDTH, 1}},
+     {clamp_lanes1, LANES_TILE, WIDTH, 1},
+     {clamp_lanes2, LANES_TILE, WIDTH, 1},
+     {clamp_lanes4, LANES_TILE, WIDTH, 1}},
 };
 
 /* The kernel for the next channels when `left` are left and every segment is a multiple of `length` floats long. */

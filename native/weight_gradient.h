@@ -10,7 +10,9 @@
  * x = 0), so it costs one extra pass over dy.
  */
 
-enum { MAX_CHUNKS = 32, MAX_PARTIAL = 1 << 22, CACHED_FLOATS = 1 << 14 };
+/* Chunks have CHUNK_PIXELS pixels at least, so that adding them up costs little; CACHED_FLOATS of x and dy pass under all
+ * taps together. */
+enum { MAX_CHUNKS = 32, CHUNK_PIXELS = 512, MAX_PARTIAL = 1 << 22, CACHED_FLOATS = 1 << 15, RUN_PIXELS = 32 };
 
 /* Rows of pixels under one tap: `images` x `rows` x `columns`, with the strides in floats between neighbours. */
 typedef struct {
@@ -21,6 +23,7 @@ typedef struct {
   float *to; /* [CB][to_stride] */
   long to_stride;
   long lanes;
+  fetch *ahead; /* of x and dy, or NULL */
 } gradient_job;
 
 INLINE void gradient_body(const int CB, const int NV, const int part, const gradient_job *job) {
@@ -35,6 +38,7 @@ INLINE void gradient_body(const int CB, const int NV, const int part, const grad
   }
   for (long n = 0; n < job->images; n++) {
     for (long h = 0; h < job->rows; h++) {
+      if (job->ahead) fetch_share(&job->ahead[0]), fetch_share(&job->ahead[1]);
       const float *x = job->x + n * job->x_image + h * job->x_row;
       const float *dy = job->dy + n * job->dy_image + h * job->dy_row;
       for (long w = 0; w < job->columns; w++, x += job->x_column, dy += job->dy_column) {
@@ -139,13 +143,21 @@ typedef struct {
   const float *x, *dy;
   float *dw, *partial;
   long chunks, weights; /* floats of dw */
-  long images; /* that pass under all taps together */
+  long band_images, band_rows; /* that pass under all taps together: images, or rows of one */
+  long fetches; /* rows that gradient kernels go over for a band, about */
+  long lane_group; /* see lanes_gradient.h; the plan's rest is for dense layers */
   int by_tap; /* chunks are few: taps are tasks of their own */
   int swapped; /* vectors run over input channels, buffers are [tap][o][c] */
   int wide; /* take the taps of a kernel row together */
   const float *w; /* L1: subtract w * sums[o] */
   const float *sums;
 } gradient_plan;
+
+/* Pixels of dy: some images, or some rows of one. */
+typedef struct {
+  long image, images, row0, row1;
+  fetch ahead[2]; /* x and dy of the next one */
+} gradient_band;
 
 /* Taps t of [0, kernel) for which at + t lies in [0, extent). */
 INLINE void tap_range(long at, long kernel, long extent, long *first, long *last) {
@@ -163,15 +175,18 @@ INLINE void valid_range(long tap, long stride, long pad, long extent, long outpu
 
 /* Adds the gradient of taps (u, v0 .. v1 - 1) over output columns [w0, w1), for all of which those taps lie inside. With
  * several taps the group must be the only one: their x values are then adjacent, and so are their weights. */
-static void gradient_of_taps(const gradient_plan *c, long image, long images, long u, long v0, long v1, long w0, long w1,
+static void gradient_of_taps(const gradient_plan *c, gradient_band *band, long u, long v0, long v1, long w0, long w1,
                              float *to) {
   const sa_geometry *g = c->g;
   const long in_group = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
   long h0, h1;
   valid_range(u, g->stride, g->pad_top, g->in_height, g->out_height, &h0, &h1);
+  h0 = max_long(h0, band->row0);
+  h1 = min_long(h1, band->row1);
   if (h0 >= h1 || w0 >= w1) return;
   gradient_job job = {
-      .images = images,
+      .ahead = g->kernel_height * g->kernel_width == 1 && g->stride == 1 ? band->ahead : NULL,
+      .images = band->images,
       .rows = h1 - h0,
       .columns = w1 - w0,
       .x_image = (long)g->in_height * g->in_width * g->in_channels,
@@ -182,10 +197,10 @@ static void gradient_of_taps(const gradient_plan *c, long image, long images, lo
       .dy_column = g->out_channels,
       .to_stride = g->out_channels,
   };
-  const float *x = c->x + image * job.x_image +
+  const float *x = c->x + band->image * job.x_image +
                    ((h0 * g->stride - g->pad_top + u) * g->in_width + w0 * g->stride - g->pad_left + v0) *
                        g->in_channels;
-  const float *dy = c->dy + image * job.dy_image + (h0 * g->out_width + w0) * g->out_channels;
+  const float *dy = c->dy + band->image * job.dy_image + (h0 * g->out_width + w0) * g->out_channels;
   if (c->swapped) {
     gradient_job other = job;
     other.x_image = job.dy_image, other.x_row = job.dy_row, other.x_column = job.dy_column, other.x = dy;
@@ -203,16 +218,16 @@ static void gradient_of_taps(const gradient_plan *c, long image, long images, lo
   }
 }
 
-static void gradient_one_tap(const gradient_plan *c, long image, long images, long tap, float *to) {
+static void gradient_one_tap(const gradient_plan *c, gradient_band *band, long tap, float *to) {
   const sa_geometry *g = c->g;
   const long u = tap / g->kernel_width, v = tap % g->kernel_width;
   long w0, w1;
   valid_range(v, g->stride, g->pad_left, g->in_width, g->out_width, &w0, &w1);
-  gradient_of_taps(c, image, images, u, v, v + 1, w0, w1, to);
+  gradient_of_taps(c, band, u, v, v + 1, w0, w1, to);
 }
 
 /* Few input channels: the taps of one kernel row together, over each run of columns that has the same taps inside. */
-static void gradient_wide_taps(const gradient_plan *c, long image, long images, float *to) {
+static void gradient_wide_taps(const gradient_plan *c, gradient_band *band, float *to) {
   const sa_geometry *g = c->g;
   for (long w0 = 0, w1; w0 < g->out_width; w0 = w1) {
     long v0, v1, next0, next1;
@@ -222,12 +237,34 @@ static void gradient_wide_taps(const gradient_plan *c, long image, long images, 
       if (next0 != v0 || next1 != v1) break;
     }
     if (v0 < v1)
-      for (long u = 0; u < g->kernel_height; u++) gradient_of_taps(c, image, images, u, v0, v1, w0, w1, to);
+      for (long u = 0; u < g->kernel_height; u++) gradient_of_taps(c, band, u, v0, v1, w0, w1, to);
   }
 }
 
-static void depthwise_weight_gradient(const sa_geometry *g, const float *x, const float *dy, long image, long images,
-                                      long tap, float *to);
+/* The next `images` images from `image`, or the rows of one from `row`; what lies in memory after it will be next. */
+static gradient_band gradient_band_at(const gradient_plan *c, long image, long row, long image1) {
+  const sa_geometry *g = c->g;
+  gradient_band band = {.image = image, .images = min_long(c->band_images, image1 - image), .row0 = row};
+  band.row1 = min_long(row + c->band_rows, g->out_height);
+  const long x_row = (long)g->in_width * g->in_channels, dy_row = (long)g->out_width * g->out_channels;
+  const float *x = c->x + (image * g->in_height + row * g->stride) * x_row, *dy = c->dy + (image * g->out_height + row) * dy_row;
+  const float *x_end = c->x + image1 * g->in_height * x_row, *dy_end = c->dy + image1 * g->out_height * dy_row;
+  const long rows = c->band_images * c->band_rows, x_floats = rows * g->stride * x_row, dy_floats = rows * dy_row;
+  band.ahead[0] = fetch_of(x + min_long(x_floats, x_end - x), x + min_long(2 * x_floats, x_end - x), c->fetches);
+  band.ahead[1] = fetch_of(dy + min_long(dy_floats, dy_end - dy), dy + min_long(2 * dy_floats, dy_end - dy), c->fetches);
+  return band;
+}
+
+/* How often a gradient kernel runs for a band, about. */
+static long kernel_calls(const gradient_plan *c) {
+  const sa_geometry *g = c->g;
+  const long in = g->in_channels / g->groups, out = g->out_channels / g->groups;
+  const long rows = c->swapped ? out : in * (c->wide ? g->kernel_width : 1), columns = c->swapped ? in : out;
+  const long taps = c->by_tap ? 1 : g->kernel_height * (c->wide ? 1 : g->kernel_width);
+  return taps * g->groups * ceil_div(rows, gradient_pair[0].rows) * ceil_div(columns, 2 * WIDTH);
+}
+
+static int lanes_gradient(gradient_plan *c);
 
 static void gradient_chunks(void *context, long first, long last) {
   const gradient_plan *c = context;
@@ -239,26 +276,24 @@ static void gradient_chunks(void *context, long first, long last) {
     float *to = c->partial + chunk * c->weights;
     memset(to + tap0 * tap_weights, 0, (size_t)((tap1 - tap0) * tap_weights) * sizeof(float));
     const long image1 = g->batch * (chunk + 1) / c->chunks;
-    for (long image = g->batch * chunk / c->chunks; image < image1; image += c->images) {
-      const long images = min_long(c->images, image1 - image);
-      if (c->wide)
-        gradient_wide_taps(c, image, images, to);
-      else
-        for (long tap = tap0; tap < tap1; tap++) {
-          if (is_depthwise(g))
-            depthwise_weight_gradient(g, c->x, c->dy, image, images, tap, to);
-          else
-            gradient_one_tap(c, image, images, tap, to);
-        }
+    for (long image = g->batch * chunk / c->chunks; image < image1; image += c->band_images) {
+      for (long row = 0; row < g->out_height; row += c->band_rows) {
+        gradient_band band = gradient_band_at(c, image, row, image1);
+        if (c->wide)
+          gradient_wide_taps(c, &band, to);
+        else
+          for (long tap = tap0; tap < tap1; tap++) gradient_one_tap(c, &band, tap, to);
+      }
     }
   }
 }
 
 enum { GRADIENT_PIECE = 4096 };
 
+/* Adds the chunks in order; an L1 layer subtracts w * sums. */
 static void combine_chunks(void *context, long first, long last) {
   const gradient_plan *c = context;
-  const long end = min_long(last * GRADIENT_PIECE, c->weights);
+  const long end = min_long(last * GRADIENT_PIECE, c->weights), channels = c->g->out_channels;
   float *to = c->swapped ? c->partial : c->dw;
   for (long i = first * GRADIENT_PIECE; i < end; i += WIDTH) {
     const long n = min_long(WIDTH, end - i);
@@ -266,70 +301,89 @@ static void combine_chunks(void *context, long first, long last) {
     for (long k = 1; k < c->chunks; k++) sum += v_load_up_to(c->partial + k * c->weights + i, n);
     v_store_up_to(to + i, sum, n);
   }
+  if (!c->w || c->swapped) return;
+  for (long i = first * GRADIENT_PIECE, o = i % channels; i < end; i++) {
+    c->dw[i] -= c->w[i] * c->sums[o];
+    if (++o == channels) o = 0;
+  }
 }
 
-/* [tap][o][c] to [tap][c][o] */
-static void swap_back(const gradient_plan *c) {
-  const long in = c->g->in_channels, out = c->g->out_channels, taps = c->weights / (in * out);
-  for (long t = 0; t < taps; t++)
-    for (long i = 0; i < in; i++)
-      for (long o = 0; o < out; o++) c->dw[(t * in + i) * out + o] = c->partial[(t * out + o) * in + i];
+/* [tap][o][c] to [tap][c][o]; tasks are taps. */
+static void swap_back(void *context, long first, long last) {
+  const gradient_plan *c = context;
+  const long in = c->g->in_channels, out = c->g->out_channels;
+  for (long t = first; t < last; t++) {
+    for (long i = 0; i < in; i++) {
+      const float *from = c->partial + t * in * out + i;
+      const long row = (t * in + i) * out;
+      for (long o = 0; o < out; o++)
+        c->dw[row + o] = from[o * in] - (c->w ? c->w[row + o] * c->sums[o] : 0);
+    }
+  }
 }
 
-static void subtract_weighted_sums(const gradient_plan *c) {
-  const long channels = c->g->out_channels;
-  for (long row = 0; row < c->weights; row += channels)
-    for (long o = 0; o < channels; o++) c->dw[row + o] -= c->w[row + o] * c->sums[o];
-}
+/* --- the whole -------------------------------------------------------------------------------------------- */
 
 /* Share of vector lanes in use when vectors run over `channels`. */
 static double lane_use(long channels) { return (double)channels / (double)(ceil_div(channels, WIDTH) * WIDTH); }
 
 static int column_sums(long rows, long channels, const float *x, float *sums);
 
+/* Chooses rows of about `pixels` pixels for a 1x1 layer, in which every pixel is an image of its own. */
+static sa_geometry reshaped(const sa_geometry *g, int32_t pixels) {
+  sa_geometry flat = *g;
+  if (g->kernel_height != 1 || g->kernel_width != 1 || g->stride != 1 || g->pad_top != 0 || g->pad_left != 0 ||
+      g->in_height != g->out_height || g->in_width != g->out_width)
+    return flat;
+  if (g->in_height * g->in_width == 1) {
+    int32_t run = pixels;
+    while (g->batch % run) run--;
+    flat.batch = g->batch / run;
+    flat.in_width = run;
+  } else {
+    int32_t rows = 1;
+    while (rows < g->in_height && (g->in_height % rows || g->in_width * rows < pixels)) rows++;
+    flat.in_height = g->in_height / rows;
+    flat.in_width = g->in_width * rows;
+  }
+  flat.out_height = flat.in_height;
+  flat.out_width = flat.in_width;
+  return flat;
+}
+
 /* dw of a convolution, or with `w` that of an L1 layer. */
 static int weight_gradient(const sa_geometry *geometry, const float *x, const float *w, const float *dy, float *dw) {
-  sa_geometry flat = *geometry;
-  const sa_geometry *g = &flat;
-  if (flat.kernel_height == 1 && flat.kernel_width == 1 && flat.stride == 1 && flat.pad_top == 0 &&
-      flat.pad_left == 0 && flat.in_height == flat.out_height && flat.in_width == flat.out_width) {
-    /* every pixel is an image of its own: long runs of pixels instead of short rows */
-    if (flat.in_height * flat.in_width == 1) {
-      int32_t run = 64;
-      while (flat.batch % run) run--;
-      flat.batch /= run;
-      flat.in_width = run;
-    } else {
-      flat.in_width *= flat.in_height;
-      flat.in_height = 1;
-    }
-    flat.out_height = 1;
-    flat.out_width = flat.in_width;
-  }
+  const sa_geometry flat = reshaped(geometry, RUN_PIXELS), *g = &flat;
   const long taps = (long)g->kernel_height * g->kernel_width;
-  gradient_plan c = {.g = g, .x = x, .dy = dy, .dw = dw, .w = w};
+  gradient_plan c = {.g = g, .dw = dw, .w = w, .dy = dy, .x = x, .lane_group = lane_group(g)};
   c.weights = taps * (g->in_channels / g->groups) * g->out_channels;
   if (c.weights == 0) return SA_OK;
-  c.chunks = max_long(1, min_long(min_long(g->batch, MAX_CHUNKS), MAX_PARTIAL / c.weights));
-  const long image_floats = (long)g->in_height * g->in_width * g->in_channels +
-                            (long)g->out_height * g->out_width * g->out_channels;
-  c.images = max_long(1, CACHED_FLOATS / max_long(1, image_floats));
-  c.wide = g->groups == 1 && g->in_channels < 16 && g->kernel_width > 1;
-  c.by_tap = !c.wide && c.chunks < 16;
-  c.swapped = g->groups == 1 && !c.wide && lane_use(g->in_channels) > lane_use(g->out_channels);
+  const long pixels = (long)g->batch * g->out_height * g->out_width;
+  c.chunks = min_long(min_long(g->batch, MAX_CHUNKS), min_long(MAX_PARTIAL / c.weights, pixels / CHUNK_PIXELS));
+  c.chunks = max_long(1, c.chunks);
+  const long row_floats = (long)g->stride * g->in_width * g->in_channels + (long)g->out_width * g->out_channels;
+  c.band_rows = max_long(1, min_long(g->out_height, CACHED_FLOATS / max_long(1, row_floats)));
+  c.band_images = max_long(1, CACHED_FLOATS / max_long(1, row_floats * g->out_height));
+  c.wide = !c.lane_group && g->groups == 1 && g->in_channels < 16 && g->kernel_width > 1;
+  c.by_tap = !c.lane_group && !c.wide && c.chunks < MAX_CHUNKS / 2;
+  c.swapped = !c.lane_group && g->groups == 1 && !c.wide && lane_use(g->in_channels) > lane_use(g->out_channels);
+  c.fetches = kernel_calls(&c) * c.band_rows * c.band_images;
   /* a single chunk goes straight to its place */
   c.partial = c.chunks == 1 && !c.swapped ? dw
                                           : sa_scratch(SA_SLOT_PARTIAL, (size_t)(c.chunks * c.weights) * sizeof(float));
   if (!c.partial) return SA_NO_MEMORY;
   if (w) {
     float *sums = sa_scratch(SA_SLOT_CHANNELS, (size_t)g->out_channels * sizeof(float));
-    if (!sums || column_sums((long)g->batch * g->out_height * g->out_width, g->out_channels, dy, sums))
-      return SA_NO_MEMORY;
+    if (!sums || column_sums(pixels, g->out_channels, dy, sums)) return SA_NO_MEMORY;
     c.sums = sums;
   }
-  sa_parallel(gradient_chunks, &c, c.chunks * (c.by_tap ? taps : 1));
-  if (c.chunks > 1) sa_parallel(combine_chunks, &c, ceil_div(c.weights, GRADIENT_PIECE));
-  if (c.swapped) swap_back(&c);
-  if (w) subtract_weighted_sums(&c);
+  if (c.lane_group) {
+    const int status = lanes_gradient(&c);
+    if (status != SA_OK) return status;
+  } else {
+    sa_parallel(gradient_chunks, &c, c.chunks * (c.by_tap ? taps : 1));
+  }
+  if (c.chunks > 1 || (w && !c.swapped)) sa_parallel(combine_chunks, &c, ceil_div(c.weights, GRADIENT_PIECE));
+  if (c.swapped) sa_parallel(swap_back, &c, taps);
   return SA_OK;
 }

@@ -102,7 +102,76 @@ export const geometries: readonly (readonly [string, ConvGeometry])[] = [
     }),
   ],
   ...manyTaps(),
+  ...blocksOfChannels(),
+  ...groupsByLane(),
+  ...bands(),
 ];
+
+/**
+ * Destination channels that the C code covers with several kinds of blocks: two vectors, one of which every load feeds
+ * two, half a one; with sources that allow only some of them.
+ */
+function blocksOfChannels(): [string, ConvGeometry][] {
+  const channels = [3, 4, 6, 10, 12, 20, 24, 28, 40, 48];
+  return channels.flatMap((outChannels) =>
+    [6, 7, 8].map((inChannels): [string, ConvGeometry] => [
+      `${inChannels} to ${outChannels} channels`,
+      geometry({ batch: 2, inHeight: 5, inWidth: 6, outHeight: 5, outWidth: 6, inChannels, outChannels }),
+    ]),
+  );
+}
+
+/** One, two and four channels in a group, in whole vectors and not, with kernels of many and few taps. */
+function groupsByLane(): [string, ConvGeometry][] {
+  return [1, 2, 4].flatMap((inGroup) =>
+    [5, 16].flatMap((groups): [string, ConvGeometry][] => {
+      const layer = { groups, inChannels: groups * inGroup, outChannels: groups * inGroup };
+      const name = `${groups} groups of ${inGroup}`;
+      return [
+        [name, geometry(layer)],
+        [`${name}, stride 2`, geometry({ ...layer, stride: 2, outHeight: 5, outWidth: 6 })],
+        [`${name}, no padding`, geometry({ ...layer, padTop: 0, padLeft: 0, outHeight: 7, outWidth: 9 })],
+        [
+          `${name}, 5x7`,
+          geometry({ ...layer, batch: 2, kernelHeight: 5, kernelWidth: 7, padTop: 2, padLeft: 3 }),
+        ],
+      ];
+    }),
+  );
+}
+
+/** Bands of the C code that hold many images, many bands in an image, and a row too long for a band. */
+function bands(): [string, ConvGeometry][] {
+  const maps = (size: number, width: number, batch: number): Partial<ConvGeometry> => ({
+    batch,
+    inHeight: size,
+    inWidth: width,
+    outHeight: size,
+    outWidth: width,
+  });
+  const small = { inChannels: 4, outChannels: 5 };
+  const point = { kernelHeight: 1, kernelWidth: 1, padTop: 0, padLeft: 0 };
+  return [
+    ['a hundred maps of 2x3', geometry({ ...maps(2, 3, 100), ...small })],
+    ['a hundred maps of 1x1', geometry({ ...maps(1, 1, 100), ...small })],
+    ['maps of 90x90', geometry({ ...maps(90, 90, 2), ...small })],
+    [
+      'maps of 23x41, 7 by 5 taps',
+      geometry({ ...maps(23, 41, 2), ...small, kernelHeight: 7, kernelWidth: 5, padTop: 3, padLeft: 2 }),
+    ],
+    [
+      'rows of 500 pixels, depth-wise',
+      geometry({ ...maps(2, 500, 1), inChannels: 70, outChannels: 70, groups: 70 }),
+    ],
+    ['rows of 500 pixels', geometry({ ...maps(2, 500, 1), inChannels: 70, outChannels: 3 })],
+    ['1x1 on 7x5 maps', geometry({ ...maps(7, 5, 70), ...point, inChannels: 24, outChannels: 18 })],
+    ['1x1 on 6x1 maps', geometry({ ...maps(6, 1, 70), ...point, inChannels: 18, outChannels: 24 })],
+    [
+      '1x1 beyond the map',
+      geometry({ ...maps(6, 4, 2), ...small, kernelHeight: 1, kernelWidth: 1, outHeight: 8, outWidth: 6 }),
+    ],
+  ];
+}
 
 /**
  * Kernels of more taps than the C code takes in one go (64), for every way it lays out weights: a few source channels
