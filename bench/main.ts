@@ -3,7 +3,6 @@
  */
 const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   engine: () => import('./engine/main.js'),
-  kernels: () => import('./kernels.js'),
   training: () => import('./training.js'),
 };
 

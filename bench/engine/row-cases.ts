@@ -41,6 +41,19 @@ export function rowCases(): readonly BenchCase[] {
       const [x, sum] = [input(activations, 1), new Float32Array(1)];
       return { run: () => void (sum[0] = kernels().sumOfSquares(x)), outputs: () => [sum] };
     }),
+    {
+      name: 'call-overhead',
+      group: 'elementwise',
+      shape: 'relu of 64 values',
+      work: [],
+      peer: { kind: 'elementwise', op: 'relu', length: 64 },
+      build() {
+        const [x, y] = [input(64, 1), kernels().allocate(64)];
+        return { run: () => kernels().relu(x, y), outputs: () => [y] };
+      },
+    },
+    oddTable(false),
+    oddTable(true),
     ...globalAveragePool(),
     ...[
       [128, 10],
@@ -61,6 +74,22 @@ function elementwise(name: string, work: readonly Work[], build: () => Subject):
     work,
     peer: { kind: 'elementwise', op, length: activations },
     build,
+  };
+}
+
+/** An odd function by a table, which PyTorch has no counterpart of. */
+function oddTable(gradient: boolean): BenchCase {
+  return {
+    name: gradient ? 'odd-table-gradient' : 'odd-table',
+    group: 'elementwise',
+    shape: activationsText,
+    work: traffic(activations, gradient ? 3 : 2),
+    build() {
+      const [x, dy, y] = [input(activations, 1), input(activations, 2), kernels().allocate(activations)];
+      const table = { pointsPerUnit: 512, values: input(4097, 3), slopes: input(4097, 4) };
+      if (gradient) return { run: () => void kernels().oddTableGradient(table, 1, 1, x, dy, y) };
+      return { run: () => kernels().oddTable(table, 1, 1, x, y) };
+    },
   };
 }
 

@@ -89,13 +89,6 @@ def forward_by_outputs(x, w, window):
     return out.t().neg()
 
 
-def input_gradient_broadcast(x, w, dy, window):
-    """AdderNet's code: everything broadcast at once."""
-    rows, by_out = patches(x, window), dy.reshape(-1, window.out_channels)
-    weights = w.reshape(-1, window.out_channels)
-    return folded(((weights.t() - rows[:, None]).clamp(-1, 1) * by_out[:, :, None]).sum(1), window)
-
-
 def input_gradient_blocked(x, w, dy, window):
     """Broadcast in place and contracted by a batched product, in blocks that stay in the caches."""
     rows, by_out = patches(x, window), dy.reshape(-1, window.out_channels)
@@ -137,13 +130,6 @@ def weight_gradient_matmul(x, w, dy, window):
     """The same identity with a matrix product over rows of windows."""
     by_out = dy.reshape(-1, window.out_channels)
     return (patches(x, window).t() @ by_out).view_as(w) - w * by_out.sum(0)
-
-
-def weight_gradient_broadcast(x, w, dy, window):
-    """AdderNet's code: everything broadcast at once."""
-    rows, by_out = patches(x, window), dy.reshape(-1, window.out_channels)
-    weights = w.reshape(-1, window.out_channels).t()
-    return ((rows[:, None] - weights) * by_out[:, :, None]).sum(0).t().reshape(w.shape)
 
 
 # The fastest is chosen by measurement.
@@ -231,17 +217,23 @@ def l1(case):
 
 
 def published_gradients(which, window, x, w, dy):
-    """AdderNet's code over a few images: for a whole batch its broadcasts do not fit into memory."""
+    """AdderNet's code: weights [O, K], windows [K, L] and gradients [O, L], everything broadcast to [O, K, L]. Over a few
+    images, since a whole batch does not fit into memory."""
     images = min(4, window.batch)
     part = copy.copy(window)
     part.batch = images
-    x, dy = x[:images], dy[:images]
+    weights = w.permute(3, 2, 0, 1).reshape(window.out_channels, -1)
+    by_out = nchw(dy[:images]).permute(1, 2, 3, 0).reshape(window.out_channels, -1)
 
     def run():
+        columns = F.unfold(nchw(x[:images]), window.kernel, padding=window.padding, stride=window.stride)
+        columns = columns.permute(1, 2, 0).reshape(weights.shape[1], -1)
         if which != "weightGradient":
-            input_gradient_broadcast(x, w, dy, part)
+            clamped = (weights[:, :, None] - columns[None]).clamp(-1, 1)
+            dx = (clamped * by_out[:, None]).sum(0).view(weights.shape[1], -1, images).permute(2, 0, 1)
+            F.fold(dx, (window.height, window.width), window.kernel, padding=window.padding, stride=window.stride)
         if which != "inputGradient":
-            weight_gradient_broadcast(x, w, dy, part)
+            ((columns[None] - weights[:, :, None]) * by_out[:, None]).sum(2)
 
     return "broadcast (AdderNet's code)", run, window.batch / images
 

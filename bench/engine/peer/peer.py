@@ -20,8 +20,9 @@ import torch
 import adder
 import kernels
 import networks
+import sequences
 
-BUILDERS = {**kernels.BUILDERS, **adder.BUILDERS, **networks.BUILDERS}
+BUILDERS = {**kernels.BUILDERS, **adder.BUILDERS, **sequences.BUILDERS, **networks.BUILDERS}
 
 
 def openblas():
