@@ -1,5 +1,5 @@
 /*
- * The exponential of a vector.
+ * The exponential and the logarithm of a vector.
  *
  * exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2. ln 2 is subtracted in two parts, the first of
  * which has so few bits that its product with n is exact. exp(r) = 1 + r + r^2 q(r), q the polynomial of fourth degree
@@ -10,6 +10,8 @@
  */
 #ifndef EXPONENTIAL_H
 #define EXPONENTIAL_H
+
+#include <math.h>
 
 #include "simd.h"
 
@@ -27,6 +29,63 @@ INLINE V v_exp(V x) {
   /* Half the power of two, so that the largest one is still a float; at n = -126 its bits are those of zero. */
   const I half = ((I)shifted - (I)magic + 126) << 23;
   return power * (V)half * 2.0f;
+}
+
+/*
+ * 2^x for x <= 1, where a softmax needs it often: the fraction is exact and the polynomial of sixth degree (least relative
+ * error, 2e-9), so that it takes two thirds of the work of v_exp. COUNT vectors go side by side: a chain of a dozen
+ * dependent instructions fills the processor's queues before its execution units. Within 1.5 units in the last place;
+ * below 2^-126 zero or denormal, of -infinity zero; a NaN stays.
+ */
+INLINE void v_exp2_each(V *x, const int COUNT) {
+  V q[8], n[8];
+  UNROLL
+  for (int i = 0; i < COUNT; i++) {
+#if defined(SA_AVX512)
+    x[i] = v_max(v_set(-200.0f), x[i]);
+    n[i] = _mm512_roundscale_ps(x[i], 0);
+    x[i] -= n[i];
+#else
+    x[i] = v_max(v_set(-127.0f), x[i]); /* where the bits of the power are those of zero */
+    n[i] = x[i] + 12582912.0f; /* as in v_exp */
+    x[i] -= n[i] - 12582912.0f;
+#endif
+  }
+  const float coefficient[] = {9.6184378e-3f, 5.5503324e-2f, 0.24022648f, 0.69314718f, 1.0f};
+  UNROLL
+  for (int i = 0; i < COUNT; i++) q[i] = v_fma(v_set(1.5353310e-4f), x[i], v_set(1.3398939e-3f));
+  UNROLL
+  for (int k = 0; k < 5; k++) {
+    UNROLL
+    for (int i = 0; i < COUNT; i++) q[i] = v_fma(q[i], x[i], v_set(coefficient[k]));
+  }
+  UNROLL
+  for (int i = 0; i < COUNT; i++) {
+#if defined(SA_AVX512)
+    x[i] = _mm512_scalef_ps(q[i], n[i]);
+#else
+    x[i] = q[i] * (V)(((I)n[i] - (I)v_set(12582912.0f) + 127) << 23);
+#endif
+  }
+}
+
+/*
+ * log(x) = e ln 2 + 2 atanh(s) with x = 2^e m, sqrt(1/2) <= m < sqrt(2), s = (m - 1) / (m + 1) and the series of atanh to
+ * s^9, whose rest is below 2e-9. Within 2 units in the last place, and 1e-7 near 1 (tested over all normal numbers); of
+ * zero and of denormal numbers -infinity, of infinity infinity, of negative numbers and NaN NaN.
+ */
+INLINE V v_log(V x) {
+  const I bits = (I)x - 0x3f3504f3; /* so that the exponent field counts from sqrt(1/2) */
+  const V e = __builtin_convertvector(bits >> 23, V);
+  const V m = (V)((bits & 0x7fffff) + 0x3f3504f3);
+  const V s = (m - 1.0f) / (m + 1.0f), square = s * s;
+  V series = v_fma(v_set(2.0f / 9), square, v_set(2.0f / 7));
+  series = v_fma(series, square, v_set(2.0f / 5));
+  series = v_fma(series, square, v_set(2.0f / 3));
+  const V fraction = v_fma(series * square, s, s + s);
+  const V y = v_fma(e, v_set(0.693359375f), v_fma(e, v_set(-2.12194440e-4f), fraction));
+  const V out = v_select((I)(x < 1.17549435e-38f), v_select((I)(x < v_zero()), v_set(NAN), v_set(-INFINITY)), x);
+  return v_select((I)(x >= 1.17549435e-38f) & (I)(x <= 3.40282347e38f), y, out);
 }
 
 /* The sum of a vector's elements. */

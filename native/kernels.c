@@ -16,6 +16,9 @@
 #include "elementwise.h"
 #include "odd_table.h"
 #include "loss.h"
+#include "softmax.h"
+#include "attention.h"
+#include "attention_gradient.h"
 #include "optimiser.h"
 #include "probe.h"
 
@@ -52,6 +55,10 @@ const sa_kernels ISA_TABLE = {
     .l1_input_gradient = l1_input_gradient,
     .l1_weight_gradient = l1_weight_gradient,
     .matmul = matmul,
+    .softmax = softmax,
+    .softmax_gradient = softmax_gradient,
+    .attention_forward = attention_forward,
+    .attention_gradient = attention_backward,
     .channel_affine = channel_affine,
     .batch_norm = batch_norm,
     .batch_norm_gradient = batch_norm_gradient,

@@ -45,6 +45,7 @@ typedef struct {
   long first_item, items; /* of the batch, in this round */
   float *packed; /* [item or 1][strip][depth][PAIR] */
   float *partial; /* [part][item][rows][columns] */
+  int failed; /* a thread had no memory for its blocks */
 } matmul_plan;
 
 /* Packs steps [first, last) of a strip of B to [step][PAIR]. */
@@ -86,11 +87,10 @@ static void pack_rows(const matmul_plan *c, const float *a, long row, long rows,
 }
 
 /* Multiplies rows [row, row + rows) of A by strips [s0, s1), over depth blocks [first, last). `packed` is the packed B of
- * this product, if it has one. */
+ * this product, if it has one; `memory` is for blocks that are packed here. */
 static void multiply_block(const matmul_plan *c, const float *a, const float *b, const float *packed, float *to,
-                           long row, long rows, long s0, long s1, long first, long last) {
-  float packed_a[BLOCK_TILES * PRODUCT_ROWS * BLOCK_DEPTH + WIDTH] ALIGNED, packed_b[BLOCK_DEPTH * PAIR] ALIGNED;
-  _Static_assert(sizeof packed_a + sizeof packed_b < SA_TILE_STACK, "blocks fit the stack of a tile");
+                           long row, long rows, long s0, long s1, long first, long last, float *memory) {
+  float *packed_b = memory, *packed_a = memory + c->block_depth * PAIR;
   const int layout = c->transpose_a ? ROWS_ADJACENT : ROWS_APART;
   const long tiles = tiles_of(rows);
   for (long block = first; block == first || block < last; block++) {
@@ -132,8 +132,18 @@ static void multiply_block(const matmul_plan *c, const float *a, const float *b,
   }
 }
 
+/* Floats of a packed block of B and one of A; tiles of A are stored in whole vectors. */
+static size_t block_floats(const matmul_plan *c) {
+  return (size_t)(c->block_depth * (PAIR + (c->pack_a ? c->block_rows : 0)) + WIDTH);
+}
+
 static void matmul_tasks(void *context, long first, long last) {
-  const matmul_plan *c = context;
+  matmul_plan *c = context;
+  float *memory = sa_thread_scratch(block_floats(c) * sizeof(float));
+  if (!memory) {
+    __atomic_store_n(&c->failed, 1, __ATOMIC_RELAXED);
+    return;
+  }
   const long product_floats = c->rows * c->columns;
   for (long i = first; i < last; i++) {
     long rest = i;
@@ -148,7 +158,8 @@ static void matmul_tasks(void *context, long first, long last) {
     const float *b = c->shared_b ? c->b : c->b + at * c->depth * c->columns;
     const float *packed = c->packed ? c->packed + (c->shared_b ? 0 : item * c->strips * c->depth * PAIR) : 0;
     float *to = c->parts > 1 ? c->partial + (part * c->batch + at) * product_floats : c->c + at * product_floats;
-    multiply_block(c, c->a + at * c->rows * c->depth, b, packed, to, row, rows, s0, s1, block, end);
+    multiply_block(c, c->a + at * c->rows * c->depth, b, packed, to, row, rows, s0, s1, block, end,
+                   memory);
   }
 }
 
@@ -230,5 +241,5 @@ static int matmul(const sa_matmul *g, const float *a, const float *b, float *c) 
     sa_parallel(matmul_tasks, &plan, plan.parts * plan.items * plan.row_blocks * plan.strip_blocks);
   }
   if (plan.parts > 1) sa_parallel(add_parts, &plan, ceil_div(plan.batch * plan.rows * plan.columns, PART_PIECE));
-  return SA_OK;
+  return plan.failed ? SA_NO_MEMORY : SA_OK;
 }

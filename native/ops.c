@@ -51,6 +51,27 @@ static int op_matmul(sa_call *c) {
   };
   return c->kernels->matmul(&g, F(0), F(1), F(2));
 }
+static int op_softmax(sa_call *c) {
+  c->kernels->softmax(N(0), N(1), N(2) != 0, F(0), F(1));
+  return SA_OK;
+}
+static int op_softmax_gradient(sa_call *c) {
+  c->kernels->softmax_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2));
+  return SA_OK;
+}
+static sa_attention attention_of(const sa_call *c) {
+  int32_t n[7];
+  for (int i = 0; i < 7; i++) n[i] = (int32_t)c->number[i];
+  return (sa_attention){n[0], n[1], n[2], n[3], n[4], n[5], n[6], (float)c->number[7], c->data[0]};
+}
+static int op_attention_forward(sa_call *c) {
+  const sa_attention g = attention_of(c);
+  return c->kernels->attention_forward(&g, F(1), F(2), F(3), F(4), F(5));
+}
+static int op_attention_gradient(sa_call *c) {
+  const sa_attention g = attention_of(c);
+  return c->kernels->attention_gradient(&g, F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9));
+}
 static int op_channel_affine(sa_call *c) {
   return c->kernels->channel_affine(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3));
 }
@@ -137,6 +158,10 @@ const sa_op sa_ops[] = {
     {"l1InputGradient", op_l1_input_gradient, "x w y x", GEOMETRY, NULL},
     {"l1WeightGradient", op_l1_weight_gradient, "x w y w", GEOMETRY, NULL},
     {"matmul", op_matmul, "013 423 012", "ccccciii", NULL},
+    {"softmax", op_softmax, "01 01", "nni", NULL},
+    {"softmaxGradient", op_softmax_gradient, "01 01 01", "nni", NULL},
+    {"attentionForward", op_attention_forward, "#0+3 0214 0314 0315 0215 012", "ccccccif", NULL},
+    {"attentionGradient", op_attention_gradient, "#0+3 0214 0314 0315 0215 012 0215 0214 0314 0315", "ccccccif", NULL},
     {"channelAffine", op_channel_affine, "01 1 1 01", "nni", NULL},
     {"batchNorm", op_batch_norm, "01 1 1 1 1 01", "nnif", NULL},
     {"batchNormGradient", op_batch_norm_gradient, "01 01 1 1 1 1 01 1 1", "nnif", NULL},
@@ -197,7 +222,7 @@ static int is_allowed(char kind, double number) {
 static double elements_needed(const char *size, const double *n, size_t first_length) {
   if (*size == '=') return (double)first_length;
   double product = 1;
-  for (size += *size == '#'; *size && *size != ' ' && *size != '<'; size++) switch (*size) {
+  for (size += *size == '#'; *size && !strchr(" <+", *size); size++) switch (*size) {
       case 'x': product *= n[0] * n[1] * n[2] * n[3]; break;
       case 'y': product *= n[0] * n[4] * n[5] * n[6]; break;
       case 'w': product *= n[7] * n[8] * (n[3] / n[12]) * n[6]; break;
@@ -216,10 +241,10 @@ static int check_numbers(const char *kinds, const double *numbers, char *message
   return 1;
 }
 
-/* The first index outside [0, most), or NULL. */
-static const int32_t *foreign_index(const int32_t *indices, double count, double most) {
-  for (const int32_t *end = indices + (long)count; indices < end; indices++)
-    if (*indices < 0 || *indices >= most) return indices;
+/* The first integer outside [0, most], or NULL. */
+static const int32_t *foreign_integer(const int32_t *integers, double count, double most) {
+  for (const int32_t *end = integers + (long)count; integers < end; integers++)
+    if (*integers < 0 || *integers > most) return integers;
   return NULL;
 }
 
@@ -237,11 +262,12 @@ int sa_check(const sa_op *o, const sa_call *c, char *message, size_t size) {
         return 0;
       }
       if (*holds != '#') continue;
-      while (*holds != '<') holds++;
-      const double most = elements_needed(holds + 1, c->number, 0);
-      const int32_t *index = foreign_index(c->data[item * buffers + i], needed, most);
-      if (!index) continue;
-      snprintf(message, size, "label %d is outside the %.0f classes", (int)*index, most);
+      while (!strchr("<+", *holds)) holds++;
+      const double bound = elements_needed(holds + 1, c->number, 0);
+      const int32_t *found = foreign_integer(c->data[item * buffers + i], needed, *holds == '<' ? bound - 1 : bound);
+      if (!found) continue;
+      snprintf(message, size, *holds == '<' ? "label %d is outside the %.0f classes" : "count %d is outside 0 to %.0f",
+               (int)*found, bound);
       return -1;
     }
   }

@@ -16,9 +16,7 @@
 typedef void (*sa_tiles)(void *context, long first, long last);
 
 /* Calls run(context, first, last) for pieces that together cover [0, count) once, on any threads in any order, and
- * returns when all are done. What a tile computes must not depend on how the range was cut. It may use up to
- * SA_TILE_STACK bytes of stack. */
-enum { SA_TILE_STACK = 128 << 10 };
+ * returns when all are done. What a tile computes must not depend on how the range was cut. */
 void sa_parallel(sa_tiles run, void *context, long count);
 
 /* Scratch memory, 64-byte aligned, valid until the same slot is asked for again. NULL when memory is short. */
@@ -53,6 +51,13 @@ typedef struct {
   int32_t transpose_a, transpose_b, shared_b, accumulate;
 } sa_matmul;
 
+/* The AttentionGeometry of src/tensor/kernels.ts, its fields in order; `channels` are those of a head. */
+typedef struct {
+  int32_t batch, heads, queries, keys, channels, value_channels, causal;
+  float scale;
+  const int32_t *key_counts; /* [batch] */
+} sa_attention;
+
 /* One instruction set's functions; semantics are those of src/tensor/kernels.ts. Functions that need scratch
  * memory return SA_OK or SA_NO_MEMORY. */
 typedef struct {
@@ -66,6 +71,13 @@ typedef struct {
   int (*l1_weight_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw);
 
   int (*matmul)(const sa_matmul *g, const float *a, const float *b, float *c);
+
+  void (*softmax)(long rows, long columns, int logarithm, const float *x, float *y);
+  void (*softmax_gradient)(long rows, long columns, int logarithm, const float *y, const float *dy, float *dx);
+  int (*attention_forward)(const sa_attention *g, const float *q, const float *k, const float *v, float *y,
+                           float *log_sums);
+  int (*attention_gradient)(const sa_attention *g, const float *q, const float *k, const float *v, const float *y,
+                            const float *log_sums, const float *dy, float *dq, float *dk, float *dv);
 
   int (*channel_affine)(long rows, long channels, int relu, const float *x, const float *scale, const float *shift,
                         float *y);

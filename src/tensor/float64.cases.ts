@@ -111,6 +111,57 @@ export function matmul64(
   return { shape: [...a.shape.slice(0, -2), rows, columns], data };
 }
 
+/** Softmax over the last dimension. */
+export function softmax64(x: Array64): Array64 {
+  const columns = x.shape.at(-1) as number;
+  const data = x.data.map((value, i) => {
+    const from = Math.floor(i / columns) * columns;
+    const row = x.data.subarray(from, from + columns);
+    const top = Math.max(...row);
+    return Math.exp(value - top) / row.reduce((sum, other) => sum + Math.exp(other - top), 0);
+  });
+  return { shape: x.shape, data };
+}
+
+/** softmax(scale q k') v in each head, causal or not: q [N, T, C], k [N, S, C], v [N, S, D] -> [N, T, D]. */
+export function attention64(
+  q: Array64,
+  k: Array64,
+  v: Array64,
+  {
+    heads,
+    scale,
+    causal = false,
+  }: { readonly heads: number; readonly scale: number; readonly causal?: boolean },
+): Array64 {
+  const head = (t: Array64, n: number, h: number): Array64 => {
+    const [, tokens, channels] = t.shape as [number, number, number];
+    const width = channels / heads;
+    const data = Array.from({ length: tokens * width }, (_, i) => {
+      const token = Math.floor(i / width);
+      return t.data[(n * tokens + token) * channels + h * width + (i % width)]!;
+    });
+    return array64([tokens, width], data);
+  };
+  const [batch, queries] = q.shape as [number, number];
+  const [keys, channels] = v.shape.slice(1) as [number, number];
+  const y = new Float64Array(batch * queries * channels);
+  for (let n = 0; n < batch; n++)
+    for (let h = 0; h < heads; h++) {
+      const scores = matmul64(head(q, n, h), head(k, n, h), { transposeB: true });
+      const masked = scores.data.map((score, at) => {
+        const [i, j] = [Math.floor(at / keys), at % keys];
+        return causal && j > i + keys - queries ? -Infinity : scale * score;
+      });
+      const out = matmul64(softmax64({ ...scores, data: masked }), head(v, n, h));
+      const width = channels / heads;
+      out.data.forEach((value, at) => {
+        y[(n * queries + Math.floor(at / width)) * channels + h * width + (at % width)] = value;
+      });
+    }
+  return { shape: [batch, queries, channels], data: y };
+}
+
 /** gamma (x - mean) / sqrt(variance + epsilon) + beta by the biased moments of the batch. */
 export function batchNorm64(
   x: Array64,

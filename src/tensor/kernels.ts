@@ -59,6 +59,24 @@ export interface OddTable {
   readonly slopes: Float32Array;
 }
 
+/**
+ * Geometry of multi-head attention. q is [batch, queries, heads, headChannels], k [batch, keys, heads, headChannels],
+ * v [batch, keys, heads, valueChannels], y [batch, queries, heads, valueChannels].
+ */
+export interface AttentionGeometry {
+  readonly batch: number;
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly headChannels: number;
+  readonly valueChannels: number;
+  /** Query i sees keys up to i + keys - queries: the last query is level with the last key. */
+  readonly causal: boolean;
+  readonly scale: number;
+  /** How many keys of each item count; those after them are padding, which is not read. All when undefined. */
+  readonly keyCounts: Int32Array | undefined;
+}
+
 /** One parameter of an SGD step; the three buffers are equally long. */
 export interface SgdItem {
   readonly weight: Float32Array;
@@ -134,6 +152,44 @@ export interface Kernels {
 
   // --- matrix products: c[i,r,j] = sum a[i,r,k] * b[i,k,j] (+ c[i,r,j])
   matmul(g: MatmulGeometry, a: Float32Array, b: Float32Array, c: Float32Array): void;
+
+  // --- softmax over the rows of x [rows, columns]
+  /** y = exp(x) / sum exp(x), or its logarithm. */
+  softmax(rows: number, columns: number, logarithm: boolean, x: Float32Array, y: Float32Array): void;
+  /** dx = y (dy - sum y dy), or with the logarithm dy - exp(y) sum dy. `dx` may be `dy`. */
+  softmaxGradient(
+    rows: number,
+    columns: number,
+    logarithm: boolean,
+    y: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+
+  // --- attention: with s[i,j] = scale * sum_c q[i,c] k[j,c] of each item and head, y[i] = sum_j softmax(s)[i,j] v[j]
+  /** Writes y and logSums [batch, heads, queries], the logarithm of each query's sum of exp(s), for the gradient. What a
+   *  causal weight of zero makes of an infinite value is left to the device. */
+  attentionForward(
+    g: AttentionGeometry,
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    y: Float32Array,
+    logSums: Float32Array,
+  ): void;
+  /** Writes dq, dk and dv; zero for keys that do not count. */
+  attentionGradient(
+    g: AttentionGeometry,
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    y: Float32Array,
+    logSums: Float32Array,
+    dy: Float32Array,
+    dq: Float32Array,
+    dk: Float32Array,
+    dv: Float32Array,
+  ): void;
 
   // --- batch normalisation over rows: x is [rows, channels]
   /** y = x * scale[c] + shift[c], then max(0, .) when `relu`. `y` may be `x`. */

@@ -2,7 +2,7 @@
  * @file Shape rules: what fits what, and errors that name the op and both shapes.
  */
 import { ShapeError } from '../base/errors.js';
-import type { ConvGeometry, MatmulGeometry } from './kernels.js';
+import type { AttentionGeometry, ConvGeometry, MatmulGeometry } from './kernels.js';
 import type { Tensor } from './tensor.js';
 
 export interface ConvOptions {
@@ -16,6 +16,16 @@ export interface MatmulOptions {
   /** The matrices of the first factor are held transposed. */
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** A query sees the keys up to its own place only, the last query being level with the last key. */
+  readonly causal?: boolean;
+  /** Of the scores; 1 / sqrt(channels of a head) unless given. */
+  readonly scale?: number;
+  /** How many keys of each item count, where the rest is padding. */
+  readonly keyCounts?: Int32Array;
 }
 
 /** Number of elements of a shape. */
@@ -91,6 +101,44 @@ export function matmulGeometry(op: string, a: Tensor, b: Tensor, options: Matmul
   const batch = dimensions === 3 ? (a.shape[0] as number) : 1;
   if (others === 3 && b.shape[0] !== batch) refuse(`a has ${batch} items, b has ${b.shape[0]}`);
   return { batch, rows, columns, depth, transposeA, transposeB, sharedB: others === 2, accumulate: false };
+}
+
+/** Geometry of attention of q [N, T, C] over k [N, S, C] and v [N, S, D]. @throws ShapeError, RangeError for a wrong option */
+export function attentionGeometry(
+  op: string,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions,
+): AttentionGeometry {
+  const { heads, causal = false } = options;
+  const keyCounts = options.keyCounts?.slice(); // the caller may use its array again before the backward pass
+  const refuse = (why: string): never => {
+    throw new ShapeError(
+      `${op}: q ${shapeText(q.shape)}, k ${shapeText(k.shape)} and v ${shapeText(v.shape)}: ${why}`,
+    );
+  };
+  if (q.shape.length !== 3 || k.shape.length !== 3 || v.shape.length !== 3)
+    refuse('each must have 3 dimensions (items, tokens, channels)');
+  const [batch, queries, channels] = q.shape as [number, number, number];
+  const [items, keys, keyChannels] = k.shape as [number, number, number];
+  const [valueItems, values, valueChannels] = v.shape as [number, number, number];
+  if (items !== batch || valueItems !== batch) refuse('they differ in items');
+  if (values !== keys) refuse(`there are ${keys} keys and ${values} values`);
+  if (keyChannels !== channels) refuse(`queries have ${channels} channels, keys ${keyChannels}`);
+  if (keys === 0) refuse('there are no keys');
+  if (!Number.isInteger(heads) || heads < 1 || channels % heads !== 0 || valueChannels % heads !== 0)
+    refuse(`${heads} heads do not divide ${channels} channels of keys and ${valueChannels} of values`);
+  if (causal && queries > keys) refuse(`causal attention of ${queries} queries needs as many keys`);
+  if (keyCounts !== undefined && keyCounts.length !== batch)
+    refuse(`there are ${keyCounts.length} counts of keys for ${batch} items`);
+  const foreign = keyCounts?.find((count) => count < 1 || count > keys);
+  if (foreign !== undefined)
+    throw new RangeError(`${op}: ${foreign} of ${keys} keys cannot count (1 to ${keys})`);
+  const scale = options.scale ?? 1 / Math.sqrt(channels / heads);
+  if (!Number.isFinite(scale)) throw new RangeError(`${op}: scale ${scale} is not a finite number`);
+  const [headChannels, ofValues] = [channels / heads, valueChannels / heads];
+  return { batch, heads, queries, keys, headChannels, valueChannels: ofValues, causal, scale, keyCounts };
 }
 
 /** @throws ShapeError unless the two shapes are equal. */

@@ -2,7 +2,7 @@
  * @file The op contract of `../kernels.ts` over the compiled C ops, however they were compiled: the native addon and
  * the WebAssembly module offer the same table of ops (native/ops.c), called with buffers first and then numbers.
  */
-import type { BatchNormForm, ConvGeometry, Kernels } from '../kernels.js';
+import type { AttentionGeometry, BatchNormForm, ConvGeometry, Kernels } from '../kernels.js';
 
 /** One op of native/ops.c: buffers, then numbers, in the order of its table. */
 export type CompiledOp = (...buffersThenNumbers: readonly (Float32Array | Int32Array | number)[]) => number;
@@ -16,6 +16,10 @@ export interface CompiledOps {
   readonly l1InputGradient: CompiledOp;
   readonly l1WeightGradient: CompiledOp;
   readonly matmul: CompiledOp;
+  readonly softmax: CompiledOp;
+  readonly softmaxGradient: CompiledOp;
+  readonly attentionForward: CompiledOp;
+  readonly attentionGradient: CompiledOp;
   readonly channelAffine: CompiledOp;
   readonly batchNorm: CompiledOp;
   readonly batchNormGradient: CompiledOp;
@@ -57,6 +61,14 @@ export function compiledKernels(
       const flags = [g.transposeA, g.transposeB, g.accumulate].map(Number);
       ops.matmul(a, b, c, g.batch, g.rows, g.columns, g.depth, g.sharedB ? 1 : g.batch, ...flags);
     },
+    softmax(rows, columns, logarithm, x, y) {
+      ops.softmax(x, y, rows, columns, logarithm ? 1 : 0);
+    },
+    softmaxGradient(rows, columns, logarithm, y, dy, dx) {
+      ops.softmaxGradient(y, dy, dx, rows, columns, logarithm ? 1 : 0);
+    },
+    attentionForward: (g, ...buffers) => withAttention(ops.attentionForward, g, ...buffers),
+    attentionGradient: (g, ...buffers) => withAttention(ops.attentionGradient, g, ...buffers),
     channelAffine(rows, channels, relu, x, scale, shift, y) {
       ops.channelAffine(x, scale, shift, y, rows, channels, relu ? 1 : 0);
     },
@@ -148,5 +160,20 @@ function withGeometry(op: CompiledOp, g: ConvGeometry, ...buffers: readonly Floa
     g.padTop,
     g.padLeft,
     g.groups,
+  );
+}
+
+function withAttention(op: CompiledOp, g: AttentionGeometry, ...buffers: readonly Float32Array[]): void {
+  op(
+    g.keyCounts ?? new Int32Array(g.batch).fill(g.keys),
+    ...buffers,
+    g.batch,
+    g.heads,
+    g.queries,
+    g.keys,
+    g.headChannels,
+    g.valueChannels,
+    g.causal ? 1 : 0,
+    g.scale,
   );
 }

@@ -3,6 +3,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type Device, normals, sameBits, usualLayers, withBuffers } from './support.cases.js';
+import { attend, attentionOperands, usualAttentions } from './attention.cases.js';
+import { softmaxRowGradients, softmaxRows } from './softmax.cases.js';
 import { multiply, operands, usualProducts } from './matmul.cases.js';
 import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
 
@@ -22,10 +24,20 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
     results.set(`product ${index}`, multiply(device, g, operands(g, index))),
   );
 
+  usualAttentions.forEach((g, index) => {
+    for (const [name, result] of Object.entries(attend(device, g, attentionOperands(g, index))))
+      results.set(`attention ${index} ${name}`, result);
+  });
+
   const { kernels } = device;
   const [rows, channels] = [4099, 35];
   const length = rows * channels;
   const [a, b, perChannel] = [normals(length, 'a'), normals(length, 'b'), normals(channels, 'c')];
+  for (const logarithm of [false, true]) {
+    const y = softmaxRows(device, channels, logarithm, a);
+    results.set(`softmax ${logarithm}`, y);
+    results.set(`softmax gradient ${logarithm}`, softmaxRowGradients(device, channels, logarithm, y, b));
+  }
   withBuffers(device, (buffers) => {
     const output = (name: string, size: number): Float32Array => {
       const buffer = buffers.output(size);

@@ -5,6 +5,7 @@
  * at hand. Plain loops, one thread; sums are taken in float64 and stored to float32 once.
  */
 import type { Kernels } from '../kernels.js';
+import { attentionForward, attentionGradient } from './attention.js';
 import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient } from './elementwise.js';
@@ -15,6 +16,7 @@ import { adamWSteps, scale, sgdSteps, sumOfSquares } from './optimiser.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { oddTable, oddTableGradient } from './odd-table.js';
 import { powerOfTwo } from './power-of-two.js';
+import { softmax, softmaxGradient } from './softmax.js';
 
 /** The op contract of `kernels.ts`, computed plainly. */
 export const referenceKernels: Kernels = {
@@ -28,6 +30,10 @@ export const referenceKernels: Kernels = {
   l1InputGradient,
   l1WeightGradient,
   matmul,
+  softmax,
+  softmaxGradient,
+  attentionForward,
+  attentionGradient,
   channelAffine,
   batchNorm,
   batchNormGradient,

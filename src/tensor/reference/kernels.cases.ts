@@ -3,6 +3,7 @@
  */
 import { describe, it } from 'vitest';
 import type { Kernels } from '../kernels.js';
+import { describeAttention } from './attention.cases.js';
 import { describeAdderClosedForms } from './adder.cases.js';
 import type { Device } from './support.cases.js';
 import { describeConvolutions } from './convolution.cases.js';
@@ -14,6 +15,7 @@ import { describeNonFinite } from './nonfinite.cases.js';
 import { describeOptimisers } from './optimiser.cases.js';
 import { describeOddTables } from './odd-table.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
+import { describeSoftmax } from './softmax.cases.js';
 import { describeRowOps } from './rows.cases.js';
 
 /**
@@ -34,6 +36,8 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeConvolutions(device);
     describeAdderClosedForms(device);
     describeMatmul(device);
+    describeSoftmax(device);
+    describeAttention(device);
     describeRowOps(device);
     describeLoss(device);
     describeElementwise(device);

@@ -13,6 +13,8 @@ import {
   type Numbers,
   withBuffers,
 } from './support.cases.js';
+import { attend, attentionOperands, attentionSums } from './attention.cases.js';
+import { softmaxRowGradients, softmaxRows } from './softmax.cases.js';
 import { multiply, operands, plainProduct, productSums } from './matmul.cases.js';
 import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
 import { forwardSums, inputGradientSums, weightGradientSums } from './definitions.cases.js';
@@ -113,6 +115,29 @@ export function describeNonFinite(device: Device): void {
               expectSameKinds(`c with ${factor} ${bad}`, multiply(device, product, spoilt), expected);
             }
           }
+      });
+
+      it(`${bad} in attention reaches its head as the definition says, and no other`, () => {
+        const attention = {
+          batch: 2,
+          heads: 2,
+          queries: 35,
+          keys: 140,
+          headChannels: 5,
+          valueChannels: 7,
+          causal: false,
+          scale: 0.4,
+          keyCounts: undefined,
+        };
+        const clean = attentionOperands(attention, 5);
+        for (const operand of ['q', 'k', 'v', 'dy'] as const) {
+          const at = Math.floor(clean[operand].length / 3);
+          const spoilt = { ...clean, [operand]: withOne(clean[operand], at, bad) };
+          const actual = attend(device, attention, spoilt);
+          const expected = attentionSums(attention, spoilt);
+          for (const result of ['y', 'dq', 'dk', 'dv'] as const)
+            expectSameKinds(`${result} with ${operand} ${bad}`, actual[result], expected[result].values);
+        }
       });
 
       it(`${bad} in batch normalisation stays in its channel`, () => {
@@ -329,6 +354,26 @@ export function describeNonFinite(device: Device): void {
         }
       });
     }
+
+    it.each([NaN, Infinity])('%s in a row of a softmax spoils that row', (bad) => {
+      const [rows, columns] = [4, 37];
+      for (const logarithm of [false, true])
+        for (const column of [0, 17, 36]) {
+          const inRow = Array.from({ length: rows * columns }, (_, at) =>
+            Math.floor(at / columns) === 2 ? bad : 0,
+          );
+          const x = withOne(normals(rows * columns, 'x'), 2 * columns + column, bad);
+          expectSameKinds('y', softmaxRows(device, columns, logarithm, x), inRow);
+          const y = softmaxRows(device, columns, logarithm, normals(x.length, 'y'));
+          expectSameKinds('dx', softmaxRowGradients(device, columns, logarithm, y, x), inRow);
+        }
+    });
+
+    it('minus infinity takes no part in a softmax', () => {
+      const x = [1, -Infinity, 1, -Infinity];
+      expectSameValue('y', softmaxRows(device, 4, false, x), [0.5, 0, 0.5, 0]);
+      expectSameValue('y', softmaxRows(device, 2, false, [-Infinity, -Infinity]), [NaN, NaN]);
+    });
 
     it.each([NaN, Infinity])('%s among the logits spoils its image and no other', (bad) => {
       const [batch, classes] = [4, 21];
