@@ -7,10 +7,11 @@ import { convolutionCases } from './convolution-cases.js';
 import { matrixCases } from './matrix-cases.js';
 import { stepCases } from './networks.js';
 import { rowCases } from './row-cases.js';
+import { sequenceCases } from './sequence-cases.js';
 
 /** In the order of the table. Building a subject allocates; listing does not. */
 export function allCases(): readonly BenchCase[] {
-  return [...convolutionCases(), ...matrixCases(), ...rowCases(), ...stepCases()];
+  return [...convolutionCases(), ...matrixCases(), ...sequenceCases(), ...rowCases(), ...stepCases()];
 }
 
 /**

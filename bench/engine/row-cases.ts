@@ -3,17 +3,13 @@
  */
 import { parameterLengths } from './networks.js';
 import { kernels } from '../../src/tensor/device.js';
-import { Bound, type BenchCase, type Subject, type Work } from './case.js';
+import type { BenchCase, Subject, Work } from './case.js';
 import { input } from './inputs.js';
+import { traffic } from './traffic.js';
 
 /** Activations of the first stage of ResNet-20 at batch 128: 8 MiB. */
 const activations = 128 * 32 * 32 * 16;
 const activationsText = '128 x 32x32x16';
-
-/** Bytes of `buffers` float buffers of `length`, walked through `passes` times in all. */
-function traffic(length: number, buffers: number, passes = buffers): readonly Work[] {
-  return [{ bound: Bound.Memory, amount: 4 * length * passes, footprint: 4 * length * buffers }];
-}
 
 export function rowCases(): readonly BenchCase[] {
   return [
