@@ -9,6 +9,7 @@ import { Mode } from '../src/nn/module.js';
 import type { Architecture } from '../src/spaces/architecture.js';
 import { Network } from '../src/spaces/network.js';
 import '../src/tensor/choose-device.js';
+import type { ForwardOptions } from '../src/spaces/residual.js';
 import { kernels, useKernels } from '../src/tensor/device.js';
 import type { Kernels } from '../src/tensor/kernels.js';
 import { softmaxCrossEntropy } from '../src/tensor/ops/loss.js';
@@ -110,7 +111,11 @@ export interface TrainingStep {
 }
 
 /** A whole training step of a fresh network, as the trainer does it, over images that never change. */
-export function trainingStep(architecture: Architecture, batch: number): TrainingStep {
+export function trainingStep(
+  architecture: Architecture,
+  batch: number,
+  options: ForwardOptions = {},
+): TrainingStep {
   const random = Random.stream('bench');
   const { input, classes } = architecture;
   const images = Tensor.persistent(
@@ -123,7 +128,7 @@ export function trainingStep(architecture: Architecture, batch: number): Trainin
   return {
     step() {
       const { value, tape } = Tape.record(() =>
-        softmaxCrossEntropy(network.forward(images, Mode.Training), labels),
+        softmaxCrossEntropy(network.forward(images, Mode.Training, options), labels),
       );
       tape.backward(value);
       optimiser.step(0.01);
