@@ -25,8 +25,8 @@ export interface ResidualParts {
 /** How a network keeps what its backward pass needs. */
 export interface ForwardOptions {
   /**
-   * Keeps of every block its input alone and computes the rest again for the gradients: the same bits, most of the
-   * memory of a training step saved, a third more work.
+   * Keeps of every block its input alone and computes the rest again for the gradients: the same bits, about half of the
+   * memory of a training step, a third more work.
    */
   readonly recomputeBlocks?: boolean;
 }
