@@ -69,7 +69,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['*.config.*', 'scripts/**'],
+    files: ['*.config.*', 'scripts/**', 'examples/**/*.mjs'],
     rules: { 'no-restricted-exports': 'off' },
     languageOptions: {
       globals: {

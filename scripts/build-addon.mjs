@@ -1,8 +1,8 @@
 /**
  * @file The package's `install` script: builds the native engine with node-gyp, and never fails an installation.
  *
- * Without a compiler the package still works, slowly, on the reference device; so a failed build is a notice, and
- * its log is kept in build/addon.log. SHIFTADDNAS_SKIP_ADDON=1 skips the build.
+ * Without a compiler, and where this script is not run at all, the package computes in WebAssembly, about four times
+ * slower; so a failed build is a notice, and its log is kept in build/addon.log. SHIFTADDNAS_SKIP_ADDON=1 skips the build.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const remedy = 'To get the fast one: install g++, make and python3, then run `np
 
 if (process.env.SHIFTADDNAS_SKIP_ADDON === '1') {
   console.log(
-    'shiftaddnas: native engine skipped (SHIFTADDNAS_SKIP_ADDON=1); the slow reference device will be used.',
+    'shiftaddnas: native engine skipped (SHIFTADDNAS_SKIP_ADDON=1); the slower WebAssembly device will be used.',
   );
 } else if (isFresh()) {
   console.log('shiftaddnas: native engine is up to date.');
@@ -25,7 +25,7 @@ if (process.env.SHIFTADDNAS_SKIP_ADDON === '1') {
   console.log(
     problem === undefined
       ? 'shiftaddnas: native engine built.'
-      : `shiftaddnas: native engine NOT built (${problem}; log: build/addon.log); the slow reference device will be used.\n${remedy}`,
+      : `shiftaddnas: native engine NOT built (${problem}; log: build/addon.log); the slower WebAssembly device will be used.\n${remedy}`,
   );
 }
 
