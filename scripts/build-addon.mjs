@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const addon = join(root, 'build', 'Release', 'shiftaddnas.node');
 const log = join(root, 'build', 'addon.log');
-const remedy = 'To get the fast one: install g++, make and python3, then run `npm rebuild`.';
+const remedy = `To get the fast one: install g++, make and python3, then run: node ${fileURLToPath(import.meta.url)}`;
 
 if (process.env.SHIFTADDNAS_SKIP_ADDON === '1') {
   console.log(

@@ -19,7 +19,7 @@ function chooseDevice(): Kernels {
     case '':
       return loadNativeKernels() ?? loadWasmKernels() ?? referenceKernels;
     case 'native':
-      return loadNativeKernels() ?? refuse(`${nativeProblem()}; ${nativeRemedy}`);
+      return loadNativeKernels() ?? refuse(`${nativeProblem()}; ${nativeRemedy()}`);
     case 'wasm':
       return loadWasmKernels() ?? refuse(wasmProblem() ?? '');
     case 'reference':
@@ -43,5 +43,5 @@ export function deviceNotice(): string | undefined {
     device === 'wasm'
       ? 'computing on the WebAssembly device, about four times slower than the native one'
       : 'computing on the reference device, many times slower than the native one';
-  return `${what}: ${why}${asked ? '' : `; ${nativeRemedy}`}`;
+  return `${what}: ${why}${asked ? '' : `; ${nativeRemedy()}`}`;
 }

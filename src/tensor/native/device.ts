@@ -8,7 +8,7 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { OptionError, messageOf } from '../../base/errors.js';
 import { packageRoot } from '../../base/modules.js';
 import { checkThreads, type CompiledDevice } from '../compiled/device.js';
@@ -51,9 +51,12 @@ export function nativeProblem(): string | undefined {
   return load().problem;
 }
 
-/** How to get the native device where there is none. */
-export const nativeRemedy =
-  'for the fast one install g++, make and python3, then run: npm rebuild shiftaddnas';
+/** How to get the native device where there is none. Not by npm, which may be told to run no scripts of packages. */
+export function nativeRemedy(): string {
+  const script = join(packageRoot, 'scripts', 'build-addon.mjs');
+  const fromHere = relative(process.cwd(), script);
+  return `for the fast one install g++, make and python3, then run: node ${fromHere.startsWith('..') ? script : fromHere}`;
+}
 
 /** Instruction set in use (`avx512`, `avx2`, `sse4`, `generic`) and number of threads. @throws Error without addon. */
 export function nativeInfo(): DeviceFacts {
