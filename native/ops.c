@@ -222,7 +222,7 @@ static int is_allowed(char kind, double number) {
 static double elements_needed(const char *size, const double *n, size_t first_length) {
   if (*size == '=') return (double)first_length;
   double product = 1;
-  for (size += *size == '#'; *size && !strchr(" <+", *size); size++) switch (*size) {
+  for (size += *size == '#'; *size && *size != ' ' && *size != '<' && *size != '+'; size++) switch (*size) {
       case 'x': product *= n[0] * n[1] * n[2] * n[3]; break;
       case 'y': product *= n[0] * n[4] * n[5] * n[6]; break;
       case 'w': product *= n[7] * n[8] * (n[3] / n[12]) * n[6]; break;
@@ -262,7 +262,7 @@ int sa_check(const sa_op *o, const sa_call *c, char *message, size_t size) {
         return 0;
       }
       if (*holds != '#') continue;
-      while (!strchr("<+", *holds)) holds++;
+      while (*holds != '<' && *holds != '+') holds++;
       const double bound = elements_needed(holds + 1, c->number, 0);
       const int32_t *found = foreign_integer(c->data[item * buffers + i], needed, *holds == '<' ? bound - 1 : bound);
       if (!found) continue;

@@ -1,9 +1,9 @@
 /**
- * @file The classifier: a linear layer over pooled features, computed as a 1x1 convolution.
+ * @file The classifier: a linear layer over pooled features.
  */
 import type { Random } from '../base/random.js';
-import { conv2d } from '../tensor/ops/convolution.js';
 import { addBias } from '../tensor/ops/elementwise.js';
+import { linear } from '../tensor/ops/matmul.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Module, Parameter } from './module.js';
 import { lowerFlatten, lowerLinear } from './onnx/layers.js';
@@ -37,7 +37,7 @@ export class Linear implements Module {
 
   /** x [N, 1, 1, in] -> [N, 1, 1, out]. */
   forward(x: Tensor): Tensor {
-    return addBias(conv2d(x, this.#weight), this.#bias);
+    return addBias(linear(x, this.#weight), this.#bias);
   }
 
   lower(graph: OnnxGraph, input: string): string {

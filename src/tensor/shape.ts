@@ -103,6 +103,22 @@ export function matmulGeometry(op: string, a: Tensor, b: Tensor, options: Matmul
   return { batch, rows, columns, depth, transposeA, transposeB, sharedB: others === 2, accumulate: false };
 }
 
+/** Geometry of x [..., I] times w [I, O] or [1, 1, I, O]. @throws ShapeError */
+export function linearGeometry(op: string, x: Tensor, w: Tensor): MatmulGeometry {
+  const refuse = (why: string): never => {
+    throw new ShapeError(`${op}: x ${shapeText(x.shape)} and w ${shapeText(w.shape)}: ${why}`);
+  };
+  if (x.shape.length === 0) refuse('x has no channels');
+  if (w.shape.length < 2 || w.shape.slice(0, -2).some((extent) => extent !== 1))
+    refuse('w must be [in, out], with ones before them at most');
+  const depth = x.shape.at(-1) as number;
+  const [inputs, columns] = w.shape.slice(-2) as [number, number];
+  if (depth !== inputs) refuse(`w takes ${inputs} channels, x has ${depth}`);
+  const rows = sizeOf(x.shape.slice(0, -1));
+  const plain = { transposeA: false, transposeB: false, sharedB: true, accumulate: false };
+  return { batch: 1, rows, columns, depth, ...plain };
+}
+
 /** Geometry of attention of q [N, T, C] over k [N, S, C] and v [N, S, D]. @throws ShapeError, RangeError for a wrong option */
 export function attentionGeometry(
   op: string,
@@ -126,7 +142,6 @@ export function attentionGeometry(
   if (items !== batch || valueItems !== batch) refuse('they differ in items');
   if (values !== keys) refuse(`there are ${keys} keys and ${values} values`);
   if (keyChannels !== channels) refuse(`queries have ${channels} channels, keys ${keyChannels}`);
-  if (keys === 0) refuse('there are no keys');
   if (!Number.isInteger(heads) || heads < 1 || channels % heads !== 0 || valueChannels % heads !== 0)
     refuse(`${heads} heads do not divide ${channels} channels of keys and ${valueChannels} of values`);
   if (causal && queries > keys) refuse(`causal attention of ${queries} queries needs as many keys`);

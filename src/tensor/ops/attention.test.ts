@@ -136,7 +136,6 @@ describe('attention', () => {
     [q, k, [2, 4, 6], { heads: 2 }, 'there are 5 keys and 4 values'],
     [q, [2, 5, 6], v, { heads: 2 }, 'queries have 8 channels, keys 6'],
     [q, [1, 5, 8], v, { heads: 2 }, 'they differ in items'],
-    [q, [2, 0, 8], [2, 0, 6], { heads: 2 }, 'there are no keys'],
     [[2, 9, 8], k, v, { heads: 2, causal: true }, 'causal attention of 9 queries needs as many keys'],
     [[3, 8], k, v, { heads: 2 }, 'each must have 3 dimensions (items, tokens, channels)'],
   ] as const)('refuses q %j, k %j, v %j with %j', (ofQueries, ofKeys, ofValues, options, problem) => {

@@ -3,7 +3,7 @@
  */
 import { kernels } from '../device.js';
 import { take } from '../pool.js';
-import { attentionGeometry, type AttentionOptions } from '../shape.js';
+import { attentionGeometry, type AttentionOptions, requireElements } from '../shape.js';
 import { contributeInPlace, give, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -38,6 +38,7 @@ function softmaxRows(op: string, x: Tensor, logarithm: boolean): Tensor {
  * held: the gradient computes them again. @throws ShapeError, and RangeError for a count of keys outside [1, S]
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  requireElements('attention', [q, k, v]);
   const g = attentionGeometry('attention', q, k, v, options);
   const logSums = Tensor.temporary([g.batch, g.heads, g.queries]);
   const y = record(

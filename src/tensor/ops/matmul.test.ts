@@ -18,7 +18,7 @@ import { loadNativeKernels, nativeProblem } from '../native/device.js';
 import { referenceKernels } from '../reference/device.js';
 import { Tape } from '../tape.js';
 import { Tensor } from '../tensor.js';
-import { matmul } from './matmul.js';
+import { linear, matmul } from './matmul.js';
 
 const [items, rows, columns, depth] = [3, 4, 5, 6];
 const cases = [false, true].flatMap((transposeA) =>
@@ -122,5 +122,30 @@ describe('matmul', () => {
     const run = (): Tensor => matmul(zeros(...a), zeros(...b), options);
     expect(run).toThrow(ShapeError);
     expect(run).toThrow(`matmul: ${problem}`);
+  });
+});
+
+describe('linear', () => {
+  it('is the product by its weights, however the rows are arranged, with the same gradients', () => {
+    const [x, w, u] = [normals(24, 'x'), normals(20, 'w'), normals(5, 'u')];
+    const run = (
+      shape: readonly number[],
+      weights: readonly number[],
+      layer: typeof linear,
+    ): Float32Array[] => {
+      const [tx, tw] = [Tensor.persistent(shape, x, true), Tensor.persistent(weights, w, true)];
+      const { value, tape } = Tape.record(() => linear(layer(tx, tw), Tensor.view([5, 1], u)));
+      expect(value.shape).toEqual([...shape.slice(0, -1), 1]);
+      const results = [value.data.slice()];
+      tape.backward(value);
+      results.push(tx.gradient!.slice(), tw.gradient!.slice());
+      tx.dispose();
+      tw.dispose();
+      return results;
+    };
+    const expected = run([6, 4], [4, 5], matmul);
+    expect(run([6, 4], [4, 5], linear)).toEqual(expected);
+    expect(run([6, 1, 1, 4], [1, 1, 4, 5], linear)).toEqual(expected);
+    expect(run([2, 3, 4], [4, 5], linear)).toEqual(expected);
   });
 });

@@ -1,9 +1,9 @@
 /**
- * @file Matrix products, on the tape.
+ * @file Matrix products and the linear layer, on the tape.
  */
 import { kernels } from '../device.js';
 import type { MatmulGeometry } from '../kernels.js';
-import { matmulGeometry, type MatmulOptions } from '../shape.js';
+import { linearGeometry, matmulGeometry, type MatmulOptions } from '../shape.js';
 import { contribute, ifTrained, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
@@ -14,10 +14,20 @@ import type { Tensor } from '../tensor.js';
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const g = matmulGeometry('matmul', a, b, options);
+  return product('matmul', g, a, b, [...a.shape.slice(0, -2), g.rows, g.columns]);
+}
+
+/** x [..., I] times the weights w [I, O], or [1, 1, I, O] as a convolution holds them: [..., O]. @throws ShapeError */
+export function linear(x: Tensor, w: Tensor): Tensor {
+  const g = linearGeometry('linear', x, w);
+  return product('linear', g, x, w, [...x.shape.slice(0, -1), g.columns]);
+}
+
+function product(op: string, g: MatmulGeometry, a: Tensor, b: Tensor, shape: readonly number[]): Tensor {
   return record(
-    'matmul',
+    op,
     [a, b],
-    [...a.shape.slice(0, -2), g.rows, g.columns],
+    shape,
     (c) => kernels().matmul(g, a.data, b.data, c),
     (dc) => {
       contribute(a, (da) => gradientOfA(g, b.data, dc, da));

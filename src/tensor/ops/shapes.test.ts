@@ -10,10 +10,11 @@ import { poolUsage } from '../pool.js';
 import { sizeOf } from '../shape.js';
 import { tidy } from '../tape.js';
 import { Tensor } from '../tensor.js';
+import { attention, logSoftmax, softmax } from './attention.js';
 import { conv2d, l1Conv2d } from './convolution.js';
 import { add, addBias, relu } from './elementwise.js';
 import { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
-import { matmul } from './matmul.js';
+import { linear, matmul } from './matmul.js';
 import { batchNorm, batchNormInference } from './normalisation.js';
 import { globalAveragePool } from './pooling.js';
 import { sliceWeights } from './slice.js';
@@ -47,6 +48,28 @@ const convolution = (op: typeof conv2d): { wrong: readonly Refusal[]; empty: rea
 const cases: Readonly<Record<string, { wrong: readonly Refusal[]; empty: readonly Refusal[] }>> = {
   conv2d: convolution(conv2d),
   l1Conv2d: convolution(l1Conv2d),
+  linear: {
+    wrong: [
+      [() => linear(of(2, 3), of(4, 5)), '[2, 3]', '[4, 5]', 'w takes 4 channels, x has 3'],
+      [() => linear(of(2, 3), of(3, 3, 3, 5)), '[2, 3]', '[3, 3, 3, 5]', 'w must be [in, out]'],
+      [() => linear(of(2, 3), of(3)), '[2, 3]', '[3]', 'w must be [in, out]'],
+    ],
+    empty: [[() => linear(of(0, 3), of(3, 5)), '[0, 3]', '[3, 5]']],
+  },
+  softmax: { wrong: [], empty: [[() => softmax(of(2, 0)), '[2, 0]']] },
+  logSoftmax: { wrong: [], empty: [[() => logSoftmax(of(0, 3)), '[0, 3]']] },
+  attention: {
+    wrong: [
+      [() => attention(of(2, 3, 8), of(2, 5, 6), of(2, 5, 8), { heads: 2 }), '[2, 3, 8]', '[2, 5, 6]'],
+      [() => attention(of(2, 3, 8), of(2, 5, 8), of(2, 4, 8), { heads: 2 }), '[2, 5, 8]', '[2, 4, 8]'],
+      [() => attention(of(2, 3, 8), of(2, 5, 8), of(2, 5, 8), { heads: 3 }), '[2, 3, 8]', '3 heads'],
+    ],
+    empty: [
+      [() => attention(of(0, 3, 8), of(0, 5, 8), of(0, 5, 8), { heads: 2 }), '[0, 3, 8]', '[0, 5, 8]'],
+      [() => attention(of(2, 3, 0), of(2, 5, 0), of(2, 5, 8), { heads: 2 }), '[2, 3, 0]', '[2, 5, 0]'],
+      [() => attention(of(2, 3, 8), of(2, 0, 8), of(2, 0, 8), { heads: 2 }), '[2, 3, 8]', '[2, 0, 8]'],
+    ],
+  },
   relu: { wrong: [], empty: [[() => relu(of(0, 3)), '[0, 3]']] },
   add: {
     wrong: [
