@@ -13,6 +13,8 @@
 
 #include <float.h>
 
+#include "functions.h"
+
 enum { KEY_BLOCK = 128 };
 #define LOG2_E 1.44269504f
 #define LN_2 0.69314718f

@@ -74,6 +74,8 @@ GRADIENT_KERNEL(16, 1, 0)
 GRADIENT_KERNEL(16, 1, 1)
 GRADIENT_KERNEL(9, 1, 0)
 GRADIENT_KERNEL(9, 1, 1)
+GRADIENT_KERNEL(8, 1, 0)
+GRADIENT_KERNEL(8, 1, 1)
 #else
 #if !defined(SA_WASM) /* twelve accumulators and V8's fifteen registers do not go together */
 GRADIENT_KERNEL(6, 2, 0)
@@ -102,9 +104,9 @@ typedef struct {
 static const gradient_kernel gradient_pair[] = {
     {8, gradient_8_2_0}, {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
 static const gradient_kernel gradient_single[] = {
-    {16, gradient_16_1_0}, {9, gradient_9_1_0}, {4, gradient_4_1_0}, {3, gradient_3_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
+    {16, gradient_16_1_0}, {9, gradient_9_1_0}, {8, gradient_8_1_0}, {4, gradient_4_1_0}, {3, gradient_3_1_0}, {2, gradient_2_1_0}, {1, gradient_1_1_0}};
 static const gradient_kernel gradient_part[] = {
-    {16, gradient_16_1_1}, {9, gradient_9_1_1}, {4, gradient_4_1_1}, {3, gradient_3_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
+    {16, gradient_16_1_1}, {9, gradient_9_1_1}, {8, gradient_8_1_1}, {4, gradient_4_1_1}, {3, gradient_3_1_1}, {2, gradient_2_1_1}, {1, gradient_1_1_1}};
 #else
 static const gradient_kernel gradient_pair[] = {
 #if !defined(SA_WASM)

@@ -29,11 +29,31 @@ export { resnetArchitecture, type ResnetOptions } from './spaces/resnet.js';
 export { Supernet } from './supernet/supernet.js';
 export { describeDevice, type DeviceDescription } from './tensor/device.js';
 export { conv2d, l1Conv2d } from './tensor/ops/convolution.js';
-export { add, addBias, relu } from './tensor/ops/elementwise.js';
+export { attention, logSoftmax, softmax } from './tensor/ops/attention.js';
+export { add, div, maximum, minimum, mul, sub } from './tensor/ops/binary.js';
+export { addBias, relu } from './tensor/ops/elementwise.js';
 export { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './tensor/ops/loss.js';
 export { matmul } from './tensor/ops/matmul.js';
 export { batchNorm, batchNormInference, type BatchMoments } from './tensor/ops/normalisation.js';
 export { globalAveragePool } from './tensor/ops/pooling.js';
+export { max, mean, sum } from './tensor/ops/reduction.js';
+export {
+  abs,
+  clamp,
+  exp,
+  gelu,
+  hardSigmoid,
+  hardSwish,
+  log,
+  neg,
+  relu6,
+  sigmoid,
+  sign,
+  silu,
+  sqrt,
+  square,
+  tanh,
+} from './tensor/ops/unary.js';
 export { Tape, tidy } from './tensor/tape.js';
 export { Tensor } from './tensor/tensor.js';
 export { loadEngine, type EngineSource } from './tensor/wasm/web.js';

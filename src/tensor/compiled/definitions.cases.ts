@@ -64,6 +64,7 @@ export const geometries: readonly (readonly [string, ConvGeometry])[] = [
     }),
   ],
   ['three groups', geometry({ inChannels: 12, outChannels: 15, groups: 3 })],
+  ['three groups of eight', geometry({ inChannels: 24, outChannels: 24, groups: 3 })],
   [
     'depth-wise, stride 2',
     geometry({ inChannels: 19, outChannels: 19, groups: 19, stride: 2, outHeight: 5, outWidth: 6 }),
