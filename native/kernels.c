@@ -14,6 +14,9 @@
 #include "matmul.h"
 #include "normalisation.h"
 #include "elementwise.h"
+#include "unary.h"
+#include "broadcast.h"
+#include "reduce.h"
 #include "odd_table.h"
 #include "loss.h"
 #include "softmax.h"
@@ -66,6 +69,13 @@ const sa_kernels ISA_TABLE = {
     .relu_gradient = relu_gradient,
     .add = add,
     .axpy = axpy,
+    .unary = unary,
+    .unary_gradient = unary_gradient,
+    .binary = run_broadcast,
+    .reduce_sum = reduce_sum,
+    .reduce_products = reduce_products,
+    .reduce_maximum = reduce_maximum,
+    .reduce_maximum_gradient = reduce_maximum_gradient,
     .scale = scale,
     .sum_of_squares = sum_of_squares,
     .global_average_pool = global_average_pool,

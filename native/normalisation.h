@@ -34,9 +34,9 @@ static void widen(const folding *f, float *values) {
   for (long j = f->channels; j < f->wide; j++) values[j] = values[j - f->channels];
 }
 
-/* What is summed over the rows of a tile: x; x and its square, about a pivot; dy and dy (x - mean), dy being cut where
- * x scale + shift is not positive. */
-enum { SUM, SQUARES_ABOUT, GRADIENT_SUMS, CUT_GRADIENT_SUMS };
+/* What is summed over the rows of a tile: x; x dy; x and its square, about a pivot; dy and dy (x - mean), dy being cut
+ * where x scale + shift is not positive. */
+enum { SUM, PRODUCTS, SQUARES_ABOUT, GRADIENT_SUMS, CUT_GRADIENT_SUMS };
 
 typedef struct {
   folding f;
@@ -48,8 +48,14 @@ typedef struct {
 
 /* Adds lanes of the wide columns from j to the sums of their channels. */
 static void add_lanes(const float *lanes, long count, long channels, long j, double *sums) {
-  for (long i = 0; i < count;) {
-    const long channel = (j + i) % channels, run = min_long(count - i, channels - channel);
+  if (channels == 1) {
+    double sum[4] = {0}; /* apart, so that they need not wait for each other */
+    for (long i = 0; i < count; i++) sum[i & 3] += (double)lanes[i];
+    sums[0] += sum[0] + sum[1] + (sum[2] + sum[3]);
+    return;
+  }
+  for (long i = 0, channel = j % channels; i < count; channel = 0) {
+    const long run = min_long(count - i, channels - channel);
     for (long k = 0; k < run; k++) sums[channel + k] += (double)lanes[i + k];
     i += run;
   }
@@ -64,7 +70,7 @@ INLINE void reduce_columns(const int kind, const int vectors, const reduction *c
   UNROLL
   for (int v = 0; v < vectors; v++) {
     a[v] = b[v] = v_zero();
-    if (kind != SUM) pivot[v] = v_load(about + j + v * WIDTH);
+    if (kind >= SQUARES_ABOUT) pivot[v] = v_load(about + j + v * WIDTH);
     if (kind == CUT_GRADIENT_SUMS) {
       scale[v] = v_load(c->scale + j + v * WIDTH);
       shift[v] = v_load(c->shift + j + v * WIDTH);
@@ -77,6 +83,8 @@ INLINE void reduce_columns(const int kind, const int vectors, const reduction *c
       const V x = v_load_up_to(c->x + i, lanes);
       if (kind == SUM) {
         a[v] += x;
+      } else if (kind == PRODUCTS) {
+        a[v] = v_fma(x, v_load_up_to(c->dy + i, lanes), a[v]);
       } else if (kind == SQUARES_ABOUT) {
         const V d = x - pivot[v];
         a[v] += d;
@@ -94,7 +102,7 @@ INLINE void reduce_columns(const int kind, const int vectors, const reduction *c
   UNROLL
   for (int v = 0; v < vectors; v++) v_store(spill + v * WIDTH, a[v]);
   add_lanes(spill, valid, c->f.channels, j, first);
-  if (kind == SUM) return;
+  if (kind < SQUARES_ABOUT) return;
   UNROLL
   for (int v = 0; v < vectors; v++) v_store(spill + v * WIDTH, b[v]);
   add_lanes(spill, valid, c->f.channels, j, second);

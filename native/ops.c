@@ -108,6 +108,36 @@ static int op_scale(sa_call *c) {
 static int op_sum_of_squares(sa_call *c) {
   return c->kernels->sum_of_squares(c->items, (float *const *)c->data, c->length, &c->result);
 }
+static int op_unary(sa_call *c) {
+  const double *n = c->number;
+  c->kernels->unary((long)c->length[0], (int)n[0], (float)n[1], (float)n[2], F(0), F(1));
+  return SA_OK;
+}
+static int op_unary_gradient(sa_call *c) {
+  const double *n = c->number;
+  c->kernels->unary_gradient((long)c->length[0], (int)n[0], (float)n[1], (float)n[2], F(0), F(1), F(2));
+  return SA_OK;
+}
+static void binary(sa_call *c, const float *dy, float *to) {
+  long extents[SA_AXES];
+  for (int i = 0; i < SA_AXES; i++) extents[i] = N(i);
+  c->kernels->binary((int)c->number[8], extents, (int)c->number[6], (int)c->number[7], F(0), F(1), dy, to);
+}
+static int op_binary(sa_call *c) {
+  binary(c, NULL, F(2));
+  return SA_OK;
+}
+static int op_binary_gradient(sa_call *c) {
+  binary(c, F(2), F(3));
+  return SA_OK;
+}
+static int op_reduce_sum(sa_call *c) { return c->kernels->reduce_sum(N(0), N(1), N(2), c->number[3], F(0), F(1)); }
+static int op_reduce_products(sa_call *c) { return c->kernels->reduce_products(N(0), N(1), N(2), F(0), F(1), F(2)); }
+static int op_reduce_maximum(sa_call *c) { return c->kernels->reduce_maximum(N(0), N(1), N(2), F(0), F(1)); }
+static int op_reduce_maximum_gradient(sa_call *c) {
+  c->kernels->reduce_maximum_gradient(N(0), N(1), N(2), F(0), F(1), F(2), F(3));
+  return SA_OK;
+}
 static int op_global_average_pool(sa_call *c) {
   c->kernels->global_average_pool(N(0), N(1), N(2), F(0), F(1));
   return SA_OK;
@@ -172,6 +202,14 @@ const sa_op sa_ops[] = {
     {"axpy", op_axpy, "= =", "f", NULL},
     {"scale", op_scale, "=", "f", ""},
     {"sumOfSquares", op_sum_of_squares, "=", "", ""},
+    {"unary", op_unary, "= =", "iff", NULL},
+    {"unaryGradient", op_unary_gradient, "= = =", "iff", NULL},
+    {"binary", op_binary, "A B 012345", "nnnnnniii", NULL},
+    {"binaryGradient", op_binary_gradient, "A B 012345 012345", "nnnnnniii", NULL},
+    {"reduceSum", op_reduce_sum, "012 02", "nnnf", NULL},
+    {"reduceProducts", op_reduce_products, "012 012 02", "nnn", NULL},
+    {"reduceMaximum", op_reduce_maximum, "012 02", "nnn", NULL},
+    {"reduceMaximumGradient", op_reduce_maximum_gradient, "012 02 02 012", "nnn", NULL},
     {"globalAveragePool", op_global_average_pool, "012 02", "nnn", NULL},
     {"globalAveragePoolGradient", op_global_average_pool_gradient, "02 012", "nnn", NULL},
     {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
@@ -218,11 +256,21 @@ static int is_allowed(char kind, double number) {
   return number >= least && number <= most && number == (double)(int64_t)number; /* a NaN fails the first test */
 }
 
+/* The product of the extents n[0 ..] of a broadcast whose axes an operand has. */
+static double elements_of_operand(const double *n, double has) {
+  double product = 1;
+  for (int i = 0; i < SA_AXES; i++)
+    if ((int)has >> i & 1) product *= n[i];
+  return product;
+}
+
 /* Elements that a buffer must hold. */
 static double elements_needed(const char *size, const double *n, size_t first_length) {
   if (*size == '=') return (double)first_length;
   double product = 1;
   for (size += *size == '#'; *size && *size != ' ' && *size != '<' && *size != '+'; size++) switch (*size) {
+      case 'A': product *= elements_of_operand(n, n[SA_AXES]); break;
+      case 'B': product *= elements_of_operand(n, n[SA_AXES + 1]); break;
       case 'x': product *= n[0] * n[1] * n[2] * n[3]; break;
       case 'y': product *= n[0] * n[4] * n[5] * n[6]; break;
       case 'w': product *= n[7] * n[8] * (n[3] / n[12]) * n[6]; break;

@@ -20,8 +20,9 @@ typedef struct {
 
 /*
  * `buffers`: what each buffer must hold, separated by spaces. Digits (hexadecimal) are a product of numbers: "012" =
- * n0 n1 n2; with a geometry as numbers x, y (also the size of dy) and w; "=" is the length of the first buffer of the
- * item. "#0<1" is an Int32Array of n0 indices below n1, "#0+3" one of n0 counts up to n3; all other buffers are Float32Arrays.
+ * n0 n1 n2; with a geometry as numbers x, y (also the size of dy) and w; A and B an operand of a broadcast, which has the
+ * axes n0 .. n5 whose bits are set in n6, n7; "=" is the length of the first buffer of the item. "#0<1" is an Int32Array of
+ * n0 indices below n1, "#0+3" one of n0 counts up to n3; all other buffers are Float32Arrays.
  * `numbers`: what each number may be, one letter each: c a count and p a positive one that fit an int32_t, n a count
  * that fits a long, i a whole number that fits an int, f anything.
  * `item_numbers`: NULL, or for a list op, which takes any number of items in one call, the same for each item.

@@ -38,6 +38,9 @@ void *sa_thread_scratch(size_t bytes);
 
 enum { SA_OK = 0, SA_NO_MEMORY = 1 };
 
+/* Most axes of the result of a broadcast op. */
+enum { SA_AXES = 6 };
+
 /* Field for field the ConvGeometry of src/tensor/kernels.ts. */
 typedef struct {
   int32_t batch, in_height, in_width, in_channels;
@@ -92,6 +95,19 @@ typedef struct {
   void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);
   void (*add)(long length, int relu, const float *a, const float *b, float *y);
   void (*axpy)(long length, float alpha, const float *x, float *y);
+  /* `kind` counts UnaryKind of src/tensor/kinds.ts; `at` is the argument, or the value of the kinds that say so */
+  void (*unary)(long length, int kind, float low, float high, const float *x, float *y);
+  void (*unary_gradient)(long length, int kind, float low, float high, const float *at, const float *dy, float *dx);
+  /* `kind` counts BinaryKind, then BinaryGradientKind; the result has SA_AXES axes, and an operand those of its bits;
+   * dy is NULL but for gradients */
+  void (*binary)(int kind, const long *extents, int has_a, int has_b, const float *a, const float *b, const float *dy,
+                 float *to);
+  /* x [outer, reduced, inner] -> y [outer, inner] */
+  int (*reduce_sum)(long outer, long reduced, long inner, double scale, const float *x, float *y);
+  int (*reduce_products)(long outer, long reduced, long inner, const float *a, const float *b, float *y);
+  int (*reduce_maximum)(long outer, long reduced, long inner, const float *x, float *y);
+  void (*reduce_maximum_gradient)(long outer, long reduced, long inner, const float *x, const float *y,
+                                  const float *dy, float *dx);
   void (*global_average_pool)(long batch, long positions, long channels, const float *x, float *y);
   void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
   void (*softmax_cross_entropy)(long batch, long classes, float smoothing, const float *logits,

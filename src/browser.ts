@@ -28,15 +28,15 @@ export { Network } from './spaces/network.js';
 export { resnetArchitecture, type ResnetOptions } from './spaces/resnet.js';
 export { Supernet } from './supernet/supernet.js';
 export { describeDevice, type DeviceDescription } from './tensor/device.js';
-export { conv2d, l1Conv2d } from './tensor/ops/convolution.js';
 export { attention, logSoftmax, softmax } from './tensor/ops/attention.js';
 export { add, div, maximum, minimum, mul, sub } from './tensor/ops/binary.js';
+export { conv2d, l1Conv2d } from './tensor/ops/convolution.js';
 export { addBias, relu } from './tensor/ops/elementwise.js';
 export { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './tensor/ops/loss.js';
 export { matmul } from './tensor/ops/matmul.js';
 export { batchNorm, batchNormInference, type BatchMoments } from './tensor/ops/normalisation.js';
 export { globalAveragePool } from './tensor/ops/pooling.js';
-export { max, mean, sum } from './tensor/ops/reduction.js';
+export { max, mean, sum, type ReductionOptions } from './tensor/ops/reduction.js';
 export {
   abs,
   clamp,

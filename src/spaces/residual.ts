@@ -7,7 +7,7 @@
  */
 import type { BatchNorm } from '../nn/batch-norm.js';
 import type { Mode } from '../nn/module.js';
-import { add } from '../tensor/ops/elementwise.js';
+import { add } from '../tensor/ops/binary.js';
 import { at, chain, checkpoint, tidy } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 

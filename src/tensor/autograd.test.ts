@@ -16,7 +16,8 @@ import {
 } from './float64.cases.js';
 import { loadNativeKernels, nativeProblem } from './native/device.js';
 import { conv2d } from './ops/convolution.js';
-import { add, addBias, relu } from './ops/elementwise.js';
+import { add } from './ops/binary.js';
+import { addBias, relu } from './ops/elementwise.js';
 import { countCorrect, softmaxCrossEntropy } from './ops/loss.js';
 import { batchNorm } from './ops/normalisation.js';
 import { globalAveragePool } from './ops/pooling.js';

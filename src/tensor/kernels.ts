@@ -7,6 +7,7 @@
  * clear them. Inputs and outputs never overlap unless said. Shapes have been checked by the caller.
  * Results do not depend on the number of threads.
  */
+import type { BinaryGradientKind, BinaryKind, UnaryKind } from './kinds.js';
 
 /** Geometry of a convolution-like op. Padded positions read as zero. All counts in elements. */
 export interface ConvGeometry {
@@ -75,6 +76,20 @@ export interface AttentionGeometry {
   readonly scale: number;
   /** How many keys of each item count; those after them are padding, which is not read. All when undefined. */
   readonly keyCounts: Int32Array | undefined;
+}
+
+/** One loop of a broadcast op, and which operands have it; the others repeat along it. */
+export interface BroadcastAxis {
+  readonly extent: number;
+  readonly a: boolean;
+  readonly b: boolean;
+}
+
+/** Extents of a reduction over the middle axis. */
+export interface ReductionForm {
+  readonly outer: number;
+  readonly reduced: number;
+  readonly inner: number;
 }
 
 /** One parameter of an SGD step; the three buffers are equally long. */
@@ -245,6 +260,7 @@ export interface Kernels {
   ): void;
 
   // --- elementwise; length = first buffer's
+  /** y = max(0, x). `y` may be `x`. */
   relu(x: Float32Array, y: Float32Array): void;
   /** dx = y > 0 ? dy : 0. `dx` may be `dy`. */
   reluGradient(y: Float32Array, dy: Float32Array, dx: Float32Array): void;
@@ -256,6 +272,53 @@ export interface Kernels {
   scale(alpha: number, ...buffers: readonly Float32Array[]): void;
   /** Sum of squares over all buffers, accumulated in float64 over fixed pieces in order. NaN and infinity propagate. */
   sumOfSquares(...buffers: readonly Float32Array[]): number;
+
+  /** y = the function `kind` of x; `low` and `high` are the bounds of a clamp. `y` may be `x`. */
+  unary(kind: UnaryKind, low: number, high: number, x: Float32Array, y: Float32Array): void;
+  /** dx = dy times the derivative, `at` being y where slopeNeedsValue(kind), else x. `dx` may be `dy`. */
+  unaryGradient(
+    kind: UnaryKind,
+    low: number,
+    high: number,
+    at: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+
+  // --- functions of two operands, broadcast: y has all the axes, a and b those that say so
+  /** y = the function `kind` of a and b. `y` may be an operand that has all axes. */
+  binary(
+    kind: BinaryKind,
+    axes: readonly BroadcastAxis[],
+    a: Float32Array,
+    b: Float32Array,
+    y: Float32Array,
+  ): void;
+  /** d = the derivative `kind` at a and b times dy, both with all axes. `d` may be `dy`. */
+  binaryGradient(
+    kind: BinaryGradientKind,
+    axes: readonly BroadcastAxis[],
+    a: Float32Array,
+    b: Float32Array,
+    dy: Float32Array,
+    d: Float32Array,
+  ): void;
+
+  // --- reductions: x is [outer, reduced, inner], y is [outer, inner]; reduced > 0
+  /** y = scale * sum x. */
+  reduceSum(form: ReductionForm, scale: number, x: Float32Array, y: Float32Array): void;
+  /** y = sum a * b. */
+  reduceProducts(form: ReductionForm, a: Float32Array, b: Float32Array, y: Float32Array): void;
+  /** y = max x, NaN where some x is. */
+  reduceMaximum(form: ReductionForm, x: Float32Array, y: Float32Array): void;
+  /** dx = dy at the first x that is y, or the first that is NaN; else 0. */
+  reduceMaximumGradient(
+    form: ReductionForm,
+    x: Float32Array,
+    y: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
 
   // --- pooling: x is [batch, positions, channels], y is [batch, channels]
   globalAveragePool(

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import { conv2d, l1Conv2d } from './ops/convolution.js';
-import { add, relu } from './ops/elementwise.js';
+import { add } from './ops/binary.js';
+import { relu } from './ops/elementwise.js';
 import { softmaxCrossEntropy } from './ops/loss.js';
 import { batchNorm } from './ops/normalisation.js';
 import { globalAveragePool } from './ops/pooling.js';

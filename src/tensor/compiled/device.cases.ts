@@ -5,6 +5,7 @@
  */
 import { afterAll, describe, expect, it } from 'vitest';
 import { OptionError } from '../../base/errors.js';
+import { BinaryKind } from '../kinds.js';
 import type { Kernels } from '../kernels.js';
 import { checkDefinitions, convolutionResults, geometries, geometry, values } from './definitions.cases.js';
 import type { CompiledDevice } from './device.js';
@@ -121,6 +122,27 @@ export function describeCompiledDevice(
         'conv2dForward: a buffer is shorter than its shape',
       );
       expect(() => kernels.relu(x, kernels.allocate(9))).toThrow('relu: a buffer is shorter than its shape');
+      const axes = [
+        { extent: 5, a: true, b: false },
+        { extent: 3, a: true, b: true },
+      ];
+      const [a, b, y] = [15, 3, 15].map((length) => kernels.allocate(length)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ];
+      kernels.binary(BinaryKind.Add, axes, a, b, y);
+      for (const [left, right, to] of [
+        [a.subarray(1), b, y],
+        [a, b.subarray(1), y],
+        [a, b, y.subarray(1)],
+      ] as const)
+        expect(() => kernels.binary(BinaryKind.Add, axes, left, right, to)).toThrow(
+          'binary: a buffer is shorter than its shape',
+        );
+      expect(() => kernels.reduceSum({ outer: 5, reduced: 3, inner: 1 }, 1, a, b)).toThrow(
+        'reduceSum: a buffer is shorter than its shape',
+      );
     });
 
     it.each([

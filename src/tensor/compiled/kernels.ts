@@ -4,6 +4,8 @@
  */
 import type { AttentionGeometry, BatchNormForm, ConvGeometry, Kernels } from '../kernels.js';
 
+import { binaryGradientNumber, binaryNumber, callBroadcast, unaryNumber } from './broadcast.js';
+
 /** One op of native/ops.c: buffers, then numbers, in the order of its table. */
 export type CompiledOp = (...buffersThenNumbers: readonly (Float32Array | Int32Array | number)[]) => number;
 
@@ -30,6 +32,14 @@ export interface CompiledOps {
   readonly axpy: CompiledOp;
   readonly scale: CompiledOp;
   readonly sumOfSquares: CompiledOp;
+  readonly unary: CompiledOp;
+  readonly unaryGradient: CompiledOp;
+  readonly binary: CompiledOp;
+  readonly binaryGradient: CompiledOp;
+  readonly reduceSum: CompiledOp;
+  readonly reduceProducts: CompiledOp;
+  readonly reduceMaximum: CompiledOp;
+  readonly reduceMaximumGradient: CompiledOp;
   readonly globalAveragePool: CompiledOp;
   readonly globalAveragePoolGradient: CompiledOp;
   readonly softmaxCrossEntropy: CompiledOp;
@@ -91,6 +101,30 @@ export function compiledKernels(
       ops.scale(...buffers, alpha);
     },
     sumOfSquares: (...buffers) => ops.sumOfSquares(...buffers),
+    unary(kind, low, high, x, y) {
+      ops.unary(x, y, unaryNumber(kind), low, high);
+    },
+    unaryGradient(kind, low, high, at, dy, dx) {
+      ops.unaryGradient(at, dy, dx, unaryNumber(kind), low, high);
+    },
+    binary(kind, axes, a, b, y) {
+      callBroadcast(ops.binary, binaryNumber(kind), axes, a, b, [y]);
+    },
+    binaryGradient(kind, axes, a, b, dy, d) {
+      callBroadcast(ops.binaryGradient, binaryGradientNumber(kind), axes, a, b, [dy, d]);
+    },
+    reduceSum({ outer, reduced, inner }, scale, x, y) {
+      ops.reduceSum(x, y, outer, reduced, inner, scale);
+    },
+    reduceProducts({ outer, reduced, inner }, a, b, y) {
+      ops.reduceProducts(a, b, y, outer, reduced, inner);
+    },
+    reduceMaximum({ outer, reduced, inner }, x, y) {
+      ops.reduceMaximum(x, y, outer, reduced, inner);
+    },
+    reduceMaximumGradient({ outer, reduced, inner }, x, y, dy, dx) {
+      ops.reduceMaximumGradient(x, y, dy, dx, outer, reduced, inner);
+    },
     globalAveragePool(batch, positions, channels, x, y) {
       ops.globalAveragePool(x, y, batch, positions, channels);
     },

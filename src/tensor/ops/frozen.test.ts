@@ -9,11 +9,14 @@ import { poolUsage } from '../pool.js';
 import { Tape } from '../tape.js';
 import { Tensor } from '../tensor.js';
 import { conv2d, l1Conv2d } from './convolution.js';
-import { add, addBias, relu } from './elementwise.js';
+import { add, div, maximum, mul, sub } from './binary.js';
+import { addBias, relu } from './elementwise.js';
 import { softmaxCrossEntropy } from './loss.js';
 import { batchNorm } from './normalisation.js';
 import { globalAveragePool } from './pooling.js';
+import { max, sum } from './reduction.js';
 import { sliceWeights } from './slice.js';
+import { exp, gelu } from './unary.js';
 
 interface Case {
   readonly shapes: Readonly<Record<string, readonly number[]>>;
@@ -37,7 +40,26 @@ const normalisation = (withRelu: boolean): Case => ({
   ]) as Case['kernels'],
 });
 
+const pairwise = (op: typeof mul, kernel: readonly string[]): Case => ({
+  shapes: { a: image, b: [3] },
+  run: ({ a, b }) => op(a!, b!),
+  kernels: { a: op === div ? [] : kernel, b: kernel, 'a b': kernel },
+});
+const each = (op: (x: Tensor) => Tensor, kernel: readonly string[]): Case => ({
+  shapes: { x: image },
+  run: ({ x }) => op(x!),
+  kernels: { x: kernel },
+});
+
 const cases: Readonly<Record<string, Case>> = {
+  sub: pairwise(sub, []),
+  mul: pairwise(mul, []),
+  div: pairwise(div, ['binaryGradient']),
+  maximum: pairwise(maximum, ['binaryGradient']),
+  exp: each(exp, ['unaryGradient']),
+  gelu: each(gelu, ['unaryGradient']),
+  sum: each((x) => sum(x, { axes: [1] }), []),
+  max: each((x) => max(x, { axes: [1] }), ['reduceMaximumGradient']),
   conv2d: convolution(conv2d, 'conv2dInputGradient', 'conv2dWeightGradient'),
   l1Conv2d: convolution(l1Conv2d, 'l1InputGradient', 'l1WeightGradient'),
   batchNorm: normalisation(false),

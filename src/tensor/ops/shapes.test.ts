@@ -12,12 +12,15 @@ import { tidy } from '../tape.js';
 import { Tensor } from '../tensor.js';
 import { attention, logSoftmax, softmax } from './attention.js';
 import { conv2d, l1Conv2d } from './convolution.js';
-import { add, addBias, relu } from './elementwise.js';
+import { add, div, maximum, minimum, mul, sub } from './binary.js';
+import { addBias, relu } from './elementwise.js';
 import { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { linear, matmul } from './matmul.js';
 import { batchNorm, batchNormInference } from './normalisation.js';
 import { globalAveragePool } from './pooling.js';
+import { max, mean, sum } from './reduction.js';
 import { sliceWeights } from './slice.js';
+import * as unary from './unary.js';
 
 const of = (...shape: number[]): Tensor => Tensor.view(shape, new Float32Array(sizeOf(shape)).fill(1));
 const floats = (length: number): Float32Array => new Float32Array(length);
@@ -26,7 +29,11 @@ const moments = (length: number) => ({ mean: floats(length), variance: floats(le
 
 /** A call that must be refused, and what the message must name. */
 type Refusal = readonly [call: () => unknown, ...named: readonly string[]];
-const convolution = (op: typeof conv2d): { wrong: readonly Refusal[]; empty: readonly Refusal[] } => ({
+interface Cases {
+  readonly wrong: readonly Refusal[];
+  readonly empty: readonly Refusal[];
+}
+const convolution = (op: typeof conv2d): Cases => ({
   wrong: [
     [() => op(of(1, 4, 4, 3), of(3, 3, 2, 5)), '[1, 4, 4, 3]', '[3, 3, 2, 5]', 'x has 3'],
     [() => op(of(4, 4, 3), of(3, 3, 3, 5)), '[4, 4, 3]', '[3, 3, 3, 5]', '4 dimensions'],
@@ -45,7 +52,35 @@ const convolution = (op: typeof conv2d): { wrong: readonly Refusal[]; empty: rea
   ],
 });
 
-const cases: Readonly<Record<string, { wrong: readonly Refusal[]; empty: readonly Refusal[] }>> = {
+const pairwise = (op: (a: Tensor, b: Tensor) => Tensor): Cases => ({
+  wrong: [
+    [() => op(of(1, 4, 4, 3), of(1, 4, 3, 4)), '[1, 4, 4, 3]', '[1, 4, 3, 4]'],
+    [() => op(of(4, 3), of(4)), '[4, 3]', '[4]', '3 and 4'],
+    [() => op(of(2, 4, 3), of(3, 4, 3)), '[2, 4, 3]', '[3, 4, 3]'],
+  ],
+  empty: [
+    [() => op(of(0, 2), of(0, 2)), '[0, 2]'],
+    [() => op(of(0, 2), of(2)), '[0, 2]', '[2]'],
+  ],
+});
+const reducing = (op: (x: Tensor, options?: { axes: readonly number[] }) => Tensor): Cases => ({
+  wrong: [
+    [() => op(of(2, 3), { axes: [2] }), '[2, 3]', 'no axis 2'],
+    [() => op(of(2, 3), { axes: [-3] }), '[2, 3]', 'no axis -3'],
+    [() => op(of(2, 3), { axes: [0.5] }), '[2, 3]', 'no axis 0.5'],
+    [() => op(of(2, 3), { axes: [1, -1] }), '[2, 3]', 'axis -1', 'twice'],
+  ],
+  empty: [
+    [() => op(of(0, 3)), '[0, 3]'],
+    [() => op(of(2, 0), { axes: [0] }), '[2, 0]'],
+  ],
+});
+const each = (op: (x: Tensor) => Tensor): Cases => ({
+  wrong: [],
+  empty: [[() => op(of(0, 3)), '[0, 3]']],
+});
+
+const cases: Readonly<Record<string, Cases>> = {
   conv2d: convolution(conv2d),
   l1Conv2d: convolution(l1Conv2d),
   linear: {
@@ -71,13 +106,16 @@ const cases: Readonly<Record<string, { wrong: readonly Refusal[]; empty: readonl
     ],
   },
   relu: { wrong: [], empty: [[() => relu(of(0, 3)), '[0, 3]']] },
-  add: {
-    wrong: [
-      [() => add(of(1, 4, 4, 3), of(1, 4, 3, 4)), '[1, 4, 4, 3]', '[1, 4, 3, 4]'],
-      [() => add(of(4, 3), of(1, 4, 3)), '[4, 3]', '[1, 4, 3]'],
-    ],
-    empty: [[() => add(of(0, 2), of(0, 2)), '[0, 2]']],
-  },
+  ...Object.fromEntries(
+    Object.entries({ add, sub, mul, div, maximum, minimum }).map(([name, op]) => [name, pairwise(op)]),
+  ),
+  ...Object.fromEntries(Object.entries({ sum, mean, max }).map(([name, op]) => [name, reducing(op)])),
+  ...Object.fromEntries(
+    Object.entries({ ...unary, clamp: (x: Tensor) => unary.clamp(x, -1, 1) }).map(([name, op]) => [
+      name,
+      each(op),
+    ]),
+  ),
   addBias: {
     wrong: [
       [() => addBias(of(2, 3), of(2)), '[2, 3]', '[2]', 'bias'],

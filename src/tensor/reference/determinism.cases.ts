@@ -2,6 +2,7 @@
  * @file Every op once, on work large enough to be split: what determinism cases compare bit by bit.
  */
 import { describe, expect, it } from 'vitest';
+import { BinaryGradientKind, BinaryKind, UnaryKind } from '../kinds.js';
 import { type Device, normals, sameBits, usualLayers, withBuffers } from './support.cases.js';
 import { attend, attentionOperands, usualAttentions } from './attention.cases.js';
 import { softmaxRowGradients, softmaxRows } from './softmax.cases.js';
@@ -68,6 +69,31 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
     kernels.axpy(0.3, x, updated('axpy', b));
     kernels.scale(0.3, updated('scale', b));
     results.set('sum of squares', new Float32Array(Float64Array.of(kernels.sumOfSquares(x)).buffer));
+    for (const kind of Object.values(UnaryKind)) {
+      kernels.unary(kind, -1, 1, x, output(kind, length));
+      kernels.unaryGradient(kind, -1, 1, x, y, output(`${kind} gradient`, length));
+    }
+    const axes = [
+      { extent: rows, a: true, b: false },
+      { extent: channels, a: true, b: true },
+    ];
+    for (const kind of Object.values(BinaryKind))
+      kernels.binary(kind, axes, x, c, output(`pair ${kind}`, length));
+    for (const kind of Object.values(BinaryGradientKind))
+      kernels.binaryGradient(kind, axes, x, c, y, output(`pair ${kind} gradient`, length));
+    for (const reduction of [
+      { outer: 1, reduced: rows, inner: channels },
+      { outer: rows, reduced: channels, inner: 1 },
+      { outer: 1, reduced: length, inner: 1 },
+    ]) {
+      const name = Object.values(reduction).join('x');
+      const results = reduction.outer * reduction.inner;
+      kernels.reduceSum(reduction, 0.5, x, output(`sum ${name}`, results));
+      kernels.reduceProducts(reduction, x, y, output(`products ${name}`, results));
+      const most = output(`maximum ${name}`, results);
+      kernels.reduceMaximum(reduction, x, most);
+      kernels.reduceMaximumGradient(reduction, x, most, most, output(`maximum gradient ${name}`, length));
+    }
     kernels.globalAveragePool(1, rows, channels, x, output('pool over one image', channels));
     kernels.globalAveragePool(rows, 1, channels, x, output('pool over one position', length));
     kernels.globalAveragePoolGradient(1, rows, channels, c, output('pool gradient', length));

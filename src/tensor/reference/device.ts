@@ -7,6 +7,7 @@
 import type { Kernels } from '../kernels.js';
 import { attentionForward, attentionGradient } from './attention.js';
 import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
+import { binary, binaryGradient } from './binary.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient } from './elementwise.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
@@ -16,6 +17,8 @@ import { adamWSteps, scale, sgdSteps, sumOfSquares } from './optimiser.js';
 import { globalAveragePool, globalAveragePoolGradient } from './pooling.js';
 import { oddTable, oddTableGradient } from './odd-table.js';
 import { powerOfTwo } from './power-of-two.js';
+import { reduceMaximum, reduceMaximumGradient, reduceProducts, reduceSum } from './reduction.js';
+import { unary, unaryGradient } from './unary.js';
 import { softmax, softmaxGradient } from './softmax.js';
 
 /** The op contract of `kernels.ts`, computed plainly. */
@@ -44,6 +47,14 @@ export const referenceKernels: Kernels = {
   axpy,
   scale,
   sumOfSquares,
+  unary,
+  unaryGradient,
+  binary,
+  binaryGradient,
+  reduceSum,
+  reduceProducts,
+  reduceMaximum,
+  reduceMaximumGradient,
   globalAveragePool,
   globalAveragePoolGradient,
   softmaxCrossEntropy,

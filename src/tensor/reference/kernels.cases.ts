@@ -6,6 +6,7 @@ import type { Kernels } from '../kernels.js';
 import { describeAttention } from './attention.cases.js';
 import { describeAdderClosedForms } from './adder.cases.js';
 import type { Device } from './support.cases.js';
+import { describeBinary } from './binary.cases.js';
 import { describeConvolutions } from './convolution.cases.js';
 import { describeDeterminism } from './determinism.cases.js';
 import { describeElementwise } from './elementwise.cases.js';
@@ -15,8 +16,10 @@ import { describeNonFinite } from './nonfinite.cases.js';
 import { describeOptimisers } from './optimiser.cases.js';
 import { describeOddTables } from './odd-table.cases.js';
 import { describePowerOfTwo } from './power-of-two.cases.js';
+import { describeReductions } from './reduction.cases.js';
 import { describeSoftmax } from './softmax.cases.js';
 import { describeRowOps } from './rows.cases.js';
+import { describeUnary } from './unary.cases.js';
 
 /**
  * Declares the suite for one device. `load` returns undefined where the device cannot run, and the suite is then
@@ -41,6 +44,9 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeRowOps(device);
     describeLoss(device);
     describeElementwise(device);
+    describeUnary(device);
+    describeBinary(device);
+    describeReductions(device);
     describeOptimisers(device);
     describePowerOfTwo(device);
     describeOddTables(device);
