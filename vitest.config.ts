@@ -7,6 +7,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // No test may lean on, or leave behind, what another run computed.
+    env: { SHIFTADDNAS_CACHE: 'off' },
     reporters: ['default', './scripts/summary-reporter.mjs'],
   },
 });

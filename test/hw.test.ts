@@ -74,13 +74,13 @@ describe('hw estimate', () => {
       writeFileSync(path, JSON.stringify({ ...loadProfile('fair'), name: 'mine', ...change }));
       return path;
     };
-    const huge = profile('huge.json', { processingElements: { value: 1e9, source: 'a dream' } });
+    const huge = profile('huge.json', { processingElements: { value: 1e9, unit: 'PE', source: 'a dream' } });
     expect(await mistake('--layers', layers, '--profile', huge)).toContain(
       'cost profile key processingElements.value: ',
     );
     const posing = profile('posing.json', { name: 'fair' });
     expect(await mistake('--layers', layers, '--profile', posing)).toContain("'fair' is a built-in profile");
-    const largest = profile('largest.json', { processingElements: { value: 1e6, source: 'a dream' } });
+    const largest = profile('largest.json', { processingElements: { value: 1e6, unit: 'PE', source: 'a dream' } });
     const priced = await shiftaddnas(['hw', 'estimate', '--layers', layers, '--profile', largest]);
     expect(priced).toMatchObject({ code: 0, stderr: '' });
   });

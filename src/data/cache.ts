@@ -19,8 +19,8 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { cacheFolder } from '../base/cache-folder.js';
 import { makeFolder } from '../base/files.js';
 import { allocateImages, allocateLabels, imageLength, type ImagePart, type LoadedImages } from './dataset.js';
 
@@ -41,14 +41,14 @@ interface CacheHeader extends Pick<LoadedImages, 'name' | 'height' | 'width' | '
  * @param source what names the source; @param content what changes when it does.
  */
 export function cacheFileFor(source: readonly string[], content: readonly string[]): string | undefined {
-  if (process.env['SHIFTADDNAS_CACHE'] === 'off') return undefined;
-  const base = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+  const folder = cacheFolder();
+  if (folder === undefined) return undefined;
   const digest = (labels: readonly string[]): string =>
     createHash('sha256')
       .update(JSON.stringify([VERSION, ...labels]))
       .digest('hex');
   const name = `${digest(source).slice(0, PREFIX_LENGTH)}-${digest(content).slice(0, 48)}.images`;
-  return join(base, 'shiftaddnas', name);
+  return join(folder, name);
 }
 
 /** The cached data set, or undefined when there is none or it does not pass its checksum. */

@@ -156,6 +156,36 @@ describe('estimateCsv', () => {
     expect(table(csv).map((row) => row.get('type'))).toEqual(['Conv', 'cONV', 'SHIFT']);
   });
 
+  it('reads the light branches of the translation tables, and says so when a block is none', () => {
+    const row = 'N,1,1,256,1,256,1,1,1'.replace('N', '30');
+    const text = [
+      `block,${header}`,
+      `add,Shift,${row}`,
+      `shiftadd,Shift,${row}`,
+      `conv,Conv,32,30,1,8,3,8,30,1,1`,
+      `shiftadd,Conv,32,30,1,8,3,8,30,1,1`,
+      `-,FC,${row}`,
+      `stage2,Shift,${row}`,
+    ].join('\n');
+    const { rows, notices } = estimateCsv(text, { profile: 'paper-nlp-aug' });
+    expect(rows.map(({ layer }) => [layer.primitive, layer.role])).toEqual([
+      ['multiply', 'lightLinear'],
+      ['shift', 'lightLinear'],
+      ['multiply', 'lightKernel'],
+      ['add', 'lightKernel'],
+      ['multiply', undefined],
+      ['shift', undefined],
+    ]);
+    expect(notices).toEqual([
+      {
+        message: expect.stringMatching(
+          /block 'stage2' is none of conv, add, shiftadd, -; priced by its type alone/,
+        ),
+        lines: [7],
+      },
+    ]);
+  });
+
   it('lists rows whose output map is impossible', () => {
     const text = [header, 'Conv,1,28,28,8,3,8,99,99,1', 'Conv,1,28,28,8,3,8,30,30,1'].join('\n');
     const { rows, badRows } = estimateCsv(text, { profile: 'fair' });

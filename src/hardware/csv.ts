@@ -2,7 +2,9 @@
  * @file Prices a table of layer shapes: CSV in, CSV with costs out.
  *
  * Columns are those of `golden/paper-cv-layers.csv`. Required are type (Conv, Add, Shift, FC, in any case), N, H, W, C (input),
- * R (kernel), M, E, F (output) and stride; `groups` is optional and 1 by default. The result always has all columns
+ * R (kernel), M, E, F (output) and stride; `groups` is optional and 1 by default. `block` is optional too: in the
+ * published translation tables it names the light branch (conv, add, shiftadd) that a row belongs to, whose kernel
+ * is typed Conv and whose linears are typed Shift whatever they compute. The result always has all columns
  * of the golden table in its order, then any further columns of the input, then the profile's name. ONE profile
  * prices all rows: a row whose `PE_strictly_below` or `bits` column says otherwise is priced with that profile all
  * the same and listed in a notice, so that a mixed table never looks as if it had been priced row by row.
@@ -10,9 +12,10 @@
 import { FileError, UserError } from '../base/errors.js';
 import { formatCsvLine, parseCsv } from './csv-text.js';
 import { estimateLayer, type LayerCost } from './estimate.js';
-import { Primitive, type LayerDescription, type OperandBits } from './layer.js';
+import { LayerRole, Primitive, type LayerDescription, type OperandBits } from './layer.js';
 import { arrayLimits, chargedBits } from './machine.js';
-import { OperandWidths, loadProfile, type AcceleratorProfile } from './profile.js';
+import { OperandWidths, type AcceleratorProfile } from './profile-schema.js';
+import { loadProfile } from './profile.js';
 
 /** Options of {@link estimateCsv}. */
 export interface CsvOptions {
@@ -69,6 +72,16 @@ const primitiveOfType = {
   Shift: Primitive.Shift,
   Add: Primitive.Add,
 } as const;
+
+/** The light branches of the published translation tables: what their kernel and their linears compute. */
+const primitivesOfBlock: Readonly<
+  Record<string, { readonly kernel: Primitive; readonly linear: Primitive }>
+> = {
+  conv: { kernel: Primitive.Multiply, linear: Primitive.Multiply },
+  add: { kernel: Primitive.Add, linear: Primitive.Multiply },
+  shiftadd: { kernel: Primitive.Add, linear: Primitive.Shift },
+};
+const noBlock = ['', '-'];
 
 const describingColumns = [
   ...['table', 'type', 'block'],
@@ -213,7 +226,7 @@ function readLayer(
   const types = Object.keys(primitiveOfType) as (keyof typeof primitiveOfType)[];
   const type = types.find((known) => known.toLowerCase() === cell.toLowerCase());
   if (type === undefined) throw new FileError(`type must be one of ${types.join(', ')}, got '${cell}'`);
-  const primitive = primitiveOfType[type];
+  const { primitive, role } = kindOf(type, cells.get('block') ?? '');
   const size = (column: string): number => {
     const cell = cells.get(column) ?? '';
     if (!/^[0-9]+$/.test(cell) || Number(cell) < 1 || !Number.isSafeInteger(Number(cell)))
@@ -229,8 +242,21 @@ function readLayer(
     fullyConnected: type === 'FC',
     ...sizes,
     groups: cells.get('groups') ? size('groups') : 1,
+    ...(role !== undefined && { role }),
     operandBits: operandBits(primitive),
   };
+}
+
+/** What a row computes and, in a light branch, where it stands. */
+function kindOf(
+  type: keyof typeof primitiveOfType,
+  block: string,
+): { readonly primitive: Primitive; readonly role?: LayerRole } {
+  const light = Object.hasOwn(primitivesOfBlock, block) ? primitivesOfBlock[block] : undefined;
+  if (light !== undefined && type === 'Conv') return { primitive: light.kernel, role: LayerRole.LightKernel };
+  if (light !== undefined && type === 'Shift')
+    return { primitive: light.linear, role: LayerRole.LightLinear };
+  return { primitive: primitiveOfType[type] };
 }
 
 /** Notices on priced rows whose own word width or array size is not the profile's. */
@@ -247,16 +273,22 @@ function contradictions(
     if (!layer) continue;
     const below = cells.get('PE_strictly_below') ?? '';
     const bits = cells.get('bits') ?? '';
+    const block = cells.get('block') ?? '';
     // The paper's shift layers move 10-bit words in its 32-bit tables: the column means the machine's words there.
     const width =
       profile.operandWidths === OperandWidths.Word
         ? profile.wordBits
-        : chargedBits(profile, layer.primitive, layer.operandBits).activation;
+        : chargedBits(profile, layer).activation;
     const found = [
       ...(below !== '' && Number(below) !== elements + 1
         ? [`PE_strictly_below says ${below}, priced with at most ${elements} processing elements`]
         : []),
       ...(bits !== '' && Number(bits) !== width ? [`bits says ${bits}, priced at ${width} bit`] : []),
+      ...(noBlock.includes(block) || Object.hasOwn(primitivesOfBlock, block)
+        ? []
+        : [
+            `block '${block}' is none of ${Object.keys(primitivesOfBlock).join(', ')}, -; priced by its type alone`,
+          ]),
     ];
     for (const message of found) {
       const lines = linesBy.get(message) ?? [];

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LayerError, MappingError, SingleRowError } from './errors.js';
 import { estimate, estimateLayer } from './estimate.js';
-import { Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
-import { builtInProfileNames, loadProfile, withWordBits, type AcceleratorProfile } from './profile.js';
+import { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+import type { AcceleratorProfile } from './profile-schema.js';
+import { builtInProfileNames, loadProfile, withWordBits } from './profile.js';
 
 const fair = loadProfile('fair');
 const paper168 = loadProfile('paper-cv-168');
@@ -244,6 +245,91 @@ describe('the fair profile', () => {
   });
 });
 
+describe('the fair-int8 profile', () => {
+  const int8 = loadProfile('fair-int8');
+
+  it('charges 8-bit operations and 32-bit accumulations', () => {
+    const perOperationPj = (primitive: Primitive): number => {
+      const cost = estimateLayer({ ...base, primitive }, int8);
+      return (cost.byLevel.computeMj * 1e9) / cost.operations;
+    };
+    expect(perOperationPj(Primitive.Multiply)).toBeCloseTo(0.3, 12);
+    expect(perOperationPj(Primitive.Shift)).toBeCloseTo(0.124, 12);
+    expect(perOperationPj(Primitive.Add)).toBeCloseTo(0.13, 12);
+  });
+
+  it('moves every operand at its own width, the narrower of the layer and the machine', () => {
+    const price = (primitive: Primitive, operandBits: OperandBits): unknown =>
+      estimateLayer({ ...quoted, primitive, operandBits }, int8).byOperand;
+    const wide = price(Primitive.Multiply, bits(32));
+    expect(price(Primitive.Multiply, bits(8, 8, 32))).toEqual(wide);
+    // The same widths under fair, whose memory is the same, give the same memory energy.
+    expect(estimateLayer({ ...quoted, operandBits: bits(8, 8, 32) }, fair).byOperand).toEqual(wide);
+    expect(price(Primitive.Shift, bits(5, 32))).toEqual(price(Primitive.Shift, bits(32)));
+    expect(price(Primitive.Shift, bits(4, 4, 16))).toEqual(
+      estimateLayer({ ...quoted, primitive: Primitive.Shift, operandBits: bits(4, 4, 16) }, fair).byOperand,
+    );
+  });
+
+  it('charges an add layer the memory and the time of a convolution', () => {
+    const conv = estimateLayer(quoted, int8);
+    const add = estimateLayer({ ...quoted, primitive: Primitive.Add }, int8);
+    expect(add.byOperand).toEqual(conv.byOperand);
+    expect(add.latencyMs).toBe(conv.latencyMs);
+  });
+});
+
+describe('copies', () => {
+  const product: LayerDescription = {
+    ...base,
+    fullyConnected: true,
+    batch: 49,
+    ...{ inHeight: 1, inWidth: 1, outHeight: 1, outWidth: 1, kernel: 1, inChannels: 64, outChannels: 49 },
+  };
+
+  it('cost as many layers where groups are honoured', () => {
+    const one = estimateLayer(product, fair);
+    const heads = estimateLayer({ ...product, copies: 8 }, fair);
+    expect(heads.energyMj / one.energyMj).toBeCloseTo(8, 12);
+    expect(heads.latencyMs / one.latencyMs).toBeCloseTo(8, 12);
+    expect(heads.operations).toBe(8 * one.operations);
+    expect(operationCount({ ...product, copies: 8 })).toBe(heads.operations);
+  });
+
+  it('stand in the batch where they are not, as published', () => {
+    const heads = estimateLayer({ ...product, copies: 8 }, paper168);
+    expect(heads).toEqual(estimateLayer({ ...product, batch: 8 * 49 }, paper168));
+  });
+});
+
+describe('roles', () => {
+  const aug = loadProfile('paper-nlp-aug');
+  const pre = loadProfile('paper-nlp-pre');
+
+  it('give the linears of a light branch narrow words and a faster clock, whatever they compute', () => {
+    const linear = { ...base, role: LayerRole.LightLinear };
+    const plain = estimateLayer(base, aug);
+    const light = estimateLayer(linear, aug);
+    expect(light.byOperand.weightMj / plain.byOperand.weightMj).toBeCloseTo(10 / 32, 12);
+    expect(light.latencyMs / plain.latencyMs).toBeCloseTo(0.5, 12);
+    expect(light.byLevel.computeMj).toBe(plain.byLevel.computeMj);
+    const shift = { ...base, primitive: Primitive.Shift };
+    expect(estimateLayer({ ...shift, role: LayerRole.LightLinear }, aug)).toEqual(estimateLayer(shift, aug));
+  });
+
+  it('move the operands of a light kernel for free', () => {
+    const { byLevel } = estimateLayer({ ...base, role: LayerRole.LightKernel }, aug);
+    expect([byLevel.dramMj, byLevel.globalBufferMj]).toEqual([0, 0]);
+    expect(byLevel.nocMj).toBeGreaterThan(0);
+  });
+
+  it('mean nothing to the other profiles', () => {
+    for (const profile of [pre, paper168, fair])
+      for (const role of Object.values(LayerRole))
+        expect(estimateLayer({ ...base, role }, profile)).toEqual(estimateLayer(base, profile));
+  });
+});
+
 describe('the paper profiles', () => {
   it('give the figures usually quoted for the published model: 4.913, 4.001 and 1.417 mJ', () => {
     const energyMj = (primitive: Primitive): number =>
@@ -299,10 +385,19 @@ describe('estimate', () => {
 describe('refusals', () => {
   const sizeKeys = [
     ...['batch', 'inHeight', 'inWidth', 'inChannels', 'kernel'],
-    ...['outHeight', 'outWidth', 'outChannels', 'stride', 'groups'],
+    ...['outHeight', 'outWidth', 'outChannels', 'stride', 'groups', 'copies'],
   ];
   it.each(sizeKeys)('name the layer and %s when it is no positive integer', (key) => {
-    for (const value of [0, -1, 1.5, Number.NaN, Infinity, 2 ** 31, undefined, '3'])
+    for (const value of [
+      0,
+      -1,
+      1.5,
+      Number.NaN,
+      Infinity,
+      2 ** 31,
+      ...(key === 'copies' ? [] : [undefined]),
+      '3',
+    ])
       expect(() => estimateLayer({ ...base, name: 'stem', [key]: value }, fair)).toThrow(
         new RegExp(`layer 'stem': ${key} must be an integer from 1`),
       );
@@ -314,6 +409,7 @@ describe('refusals', () => {
     expect(() => price({ operandBits: bits(0, 8) })).toThrow(/operandBits\.weight must be/);
     expect(() => price({ operandBits: undefined })).toThrow(/operandBits\.weight must be/);
     expect(() => price({ primitive: 'divide' })).toThrow(/primitive must be one of multiply, shift, add/);
+    expect(() => price({ role: 'heavy' })).toThrow(/role must be one of lightKernel, lightLinear/);
     expect(() => price({ groups: 3 })).toThrow(/inChannels must be a multiple of groups \(3\), got 32/);
     expect(() => price({ groups: 32, outChannels: 33 })).toThrow(/outChannels must be a multiple/);
     expect(() => price({ fullyConnected: true })).toThrow(/inHeight must be 1 in a fully connected layer/);

@@ -13,9 +13,11 @@ import {
   type Tiling,
 } from './accesses.js';
 import { LayerError, MappingError, SingleRowError } from './errors.js';
-import { Primitive, operationCount, type LayerDescription } from './layer.js';
-import { arrayLimits, chargedBits, unitPrices } from './machine.js';
-import { GroupPricing, SingleRowTiling, loadProfile, type AcceleratorProfile } from './profile.js';
+import { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+import { arrayLimits, chargedBits, unitPrices, type UnitPrices } from './machine.js';
+import { GroupPricing, SingleRowTiling, type AcceleratorProfile } from './profile-schema.js';
+import { loadProfile, withWordBits } from './profile.js';
+import { tilingMemo, type TilingMemo } from './tiling-memo.js';
 import { refusedLimits, searchTiling } from './tiling.js';
 
 /** The price of one layer. Memory by operand plus compute, and the sum over levels, each make up `energyMj`. */
@@ -44,26 +46,62 @@ export interface NetworkCost {
   readonly byLevel: LevelEnergy;
 }
 
-type Price = Omit<LayerCost, 'name' | 'primitive'>;
-
-const rememberedLayers = 8192;
-const remembered = new WeakMap<AcceleratorProfile, Map<string, Price>>();
+/** How {@link estimate} goes about it. */
+export interface EstimateOptions {
+  /** Word width in bits, for profiles that know several (those of the paper: 32 and 8); the profile's own by default. */
+  readonly wordBits?: number;
+  /**
+   * Whether tilings are remembered in the user's cache folder, where a network's cost is known in a millisecond the next
+   * time. True by default; `SHIFTADDNAS_CACHE=off` in the environment turns it off too.
+   */
+  readonly remember?: boolean;
+  /** Told when that memory was found damaged; by default a line on stderr. */
+  readonly onNotice?: (message: string) => void;
+}
 
 /**
  * Prices layers that run one after the other, per inference of the batch they state.
- * @param profile a profile, the name of a built-in one, or the path of a profile file (see {@link loadProfile}).
+ * @param profile a profile, the name of a built-in one, or the path of a profile file (see {@link loadProfile}); it must
+ *   not be changed afterwards (prices are remembered per profile object).
  * @throws LayerError for an impossible size, MappingError or SingleRowError when a layer does not fit the accelerator.
  */
 export function estimate(
   layers: readonly LayerDescription[],
   profile: AcceleratorProfile | string,
+  options: EstimateOptions = {},
 ): NetworkCost {
-  const machine = typeof profile === 'string' ? loadProfile(profile) : profile;
-  const costs = layers.map((layer) => estimateLayer(layer, machine));
-  const sum = (of: (cost: LayerCost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
+  const machine = machineFor(profile, options);
+  try {
+    return networkCost(
+      machine.profile.name,
+      layers.map((layer) => priceOf(layer, machine)),
+    );
+  } finally {
+    machine.memo?.flush();
+  }
+}
+
+/** Prices one layer. @throws as {@link estimate}. */
+export function estimateLayer(
+  layer: LayerDescription,
+  profile: AcceleratorProfile | string,
+  options: EstimateOptions = {},
+): LayerCost {
+  const machine = machineFor(profile, options);
+  try {
+    return priceOf(layer, machine);
+  } finally {
+    machine.memo?.flush();
+  }
+}
+
+/** Sums priced layers. */
+export function networkCost(profileName: string, layers: readonly LayerCost[]): NetworkCost {
+  const sum = (of: (cost: LayerCost) => number): number =>
+    layers.reduce((total, cost) => total + of(cost), 0);
   return {
-    profile: machine.name,
-    layers: costs,
+    profile: profileName,
+    layers,
     operations: sum((cost) => cost.operations),
     energyMj: sum((cost) => cost.energyMj),
     latencyMs: sum((cost) => cost.latencyMs),
@@ -82,66 +120,109 @@ export function estimate(
   };
 }
 
-/**
- * Prices one layer under a profile, which must not be changed afterwards (prices are remembered per profile object).
- * @throws as {@link estimate}.
- */
-export function estimateLayer(layer: LayerDescription, profile: AcceleratorProfile): LayerCost {
-  checkLayer(layer);
-  const bits = chargedBits(profile, layer.primitive, layer.operandBits);
-  const key = [
-    layer.primitive,
-    layer.fullyConnected,
-    ...sizeKeys.map((size) => layer[size]),
-    ...bitKeys.map((operand) => bits[operand]),
-  ].join();
+type Price = Omit<LayerCost, 'name' | 'primitive'>;
+
+/** A profile at work: the prices it has come to, and the tilings remembered on disk. */
+interface Machine {
+  readonly profile: AcceleratorProfile;
+  readonly prices: Map<string, Price>;
+  readonly memo: TilingMemo | undefined;
+}
+
+const rememberedLayers = 8192;
+const remembered = new WeakMap<AcceleratorProfile, Map<string, Price>>();
+/** Profiles at another word width than their own, so that their prices are remembered too. */
+const atOtherWidths = new WeakMap<AcceleratorProfile, Map<number, AcceleratorProfile>>();
+
+function machineFor(given: AcceleratorProfile | string, options: EstimateOptions): Machine {
+  const { wordBits, remember = true, onNotice = (message) => console.error(`notice: ${message}`) } = options;
+  const own = typeof given === 'string' ? loadProfile(given) : given;
+  const profile = wordBits === undefined ? own : atWidth(own, wordBits);
   let prices = remembered.get(profile);
   if (!prices) remembered.set(profile, (prices = new Map()));
+  return { profile, prices, memo: remember ? tilingMemo(profile, onNotice) : undefined };
+}
+
+function atWidth(profile: AcceleratorProfile, wordBits: number): AcceleratorProfile {
+  let widths = atOtherWidths.get(profile);
+  if (!widths) atOtherWidths.set(profile, (widths = new Map()));
+  let other = widths.get(wordBits);
+  if (!other) widths.set(wordBits, (other = withWordBits(profile, wordBits)));
+  return other;
+}
+
+function priceOf(layer: LayerDescription, machine: Machine): LayerCost {
+  checkLayer(layer);
+  const bits = chargedBits(machine.profile, layer);
+  const key =
+    `${layer.primitive},${layer.role},${layer.fullyConnected},${layer.batch},${layer.inHeight},${layer.inWidth},` +
+    `${layer.inChannels},${layer.kernel},${layer.outHeight},${layer.outWidth},${layer.outChannels},${layer.stride},` +
+    `${layer.groups},${layer.copies},${bits.weight},${bits.activation},${bits.partialSum}`;
+  const { prices } = machine;
   let price = prices.get(key);
   if (price) {
     prices.delete(key);
   } else {
-    price = priceLayer({ ...layer, operandBits: bits }, profile);
+    price = freshPrice(layer, bits, machine);
     if (prices.size >= rememberedLayers) prices.delete(prices.keys().next().value!);
   }
   prices.set(key, price);
   return { name: layer.name, primitive: layer.primitive, ...price };
 }
 
-function priceLayer(layer: LayerDescription, profile: AcceleratorProfile): Price {
-  const groups = profile.groups === GroupPricing.Honoured ? layer.groups : 1;
-  const nest = loopNest(layer, groups);
+function freshPrice(layer: LayerDescription, bits: OperandBits, { profile, memo }: Machine): Price {
+  const { times, nest } = nestsOf(layer, profile.groups);
+  const prices = unitPrices(profile, layer, bits);
+  let tiling = memo?.find(nest, layer, bits);
+  if (tiling === undefined) {
+    tiling = chooseTiling(layer.name, nest, prices, profile);
+    memo?.add(nest, layer, bits, tiling);
+  }
+  const counts = countAccesses(nest, tiling);
+  const { energyMj, latencyMs, byOperand, byLevel } = priceAccesses(counts, prices);
+  return Object.freeze({
+    operations: counts.operations * times,
+    energyMj: energyMj * times,
+    latencyMs: latencyMs * times,
+    byOperand: Object.freeze({
+      inputMj: byOperand.inputMj * times,
+      weightMj: byOperand.weightMj * times,
+      outputMj: byOperand.outputMj * times,
+    }),
+    byLevel: Object.freeze({
+      computeMj: byLevel.computeMj * times,
+      dramMj: byLevel.dramMj * times,
+      globalBufferMj: byLevel.globalBufferMj * times,
+      nocMj: byLevel.nocMj * times,
+      registerFileMj: byLevel.registerFileMj * times,
+    }),
+    tiling: Object.freeze(tiling),
+  });
+}
+
+function chooseTiling(name: string, nest: LoopNest, prices: UnitPrices, profile: AcceleratorProfile): Tiling {
   const limits = arrayLimits(profile);
-  const prices = unitPrices(profile, layer.primitive, layer.operandBits);
   const fallback = profile.singleRowTiling === SingleRowTiling.Fallback;
   const found =
     searchTiling(nest, limits, prices, false) ??
     (fallback ? searchTiling(nest, limits, prices, true) : undefined);
-  if (!found) {
-    if (!fallback && nest.E === 1 && !nest.isMatrixProduct)
-      throw new SingleRowError(layer.name, profile.name);
-    throw new MappingError(layer.name, profile.name, refusedLimits(nest, limits, fallback));
-  }
-  const counts = countAccesses(nest, found.tiling);
-  const { energyMj, latencyMs, byOperand, byLevel } = priceAccesses(counts, prices);
-  return Object.freeze({
-    operations: counts.operations * groups,
-    energyMj: energyMj * groups,
-    latencyMs: latencyMs * groups,
-    byOperand: Object.freeze({
-      inputMj: byOperand.inputMj * groups,
-      weightMj: byOperand.weightMj * groups,
-      outputMj: byOperand.outputMj * groups,
-    }),
-    byLevel: Object.freeze({
-      computeMj: byLevel.computeMj * groups,
-      dramMj: byLevel.dramMj * groups,
-      globalBufferMj: byLevel.globalBufferMj * groups,
-      nocMj: byLevel.nocMj * groups,
-      registerFileMj: byLevel.registerFileMj * groups,
-    }),
-    tiling: Object.freeze(found.tiling),
-  });
+  if (found) return found.tiling;
+  if (!fallback && nest.E === 1 && !nest.isMatrixProduct) throw new SingleRowError(name, profile.name);
+  throw new MappingError(name, profile.name, refusedLimits(nest, limits, fallback));
+}
+
+/**
+ * The loops that are priced and how many times over: one group and one copy where both are honoured; else all groups
+ * in one dense nest, and copies in its batch, as the published model has the heads of attention products.
+ */
+export function nestsOf(
+  layer: LayerDescription,
+  pricing: GroupPricing,
+): { readonly times: number; readonly nest: LoopNest } {
+  const copies = layer.copies ?? 1;
+  return pricing === GroupPricing.Honoured
+    ? { times: layer.groups * copies, nest: loopNest(layer, layer.groups) }
+    : { times: 1, nest: { ...loopNest(layer, 1), N: layer.batch * copies } };
 }
 
 /** The loops of one group of a layer. */
@@ -173,22 +254,27 @@ const sizeKeys = [
   'outChannels',
   'stride',
   'groups',
+  'copies',
 ] as const;
 const bitKeys = ['weight', 'activation', 'partialSum'] as const;
 const largestSize = 2 ** 31 - 1;
 const widestOperandBits = 64;
+const knownPrimitives = new Set<string>(Object.values(Primitive));
+const knownRoles = new Set<string>(Object.values(LayerRole));
 
 function checkLayer(layer: LayerDescription): void {
   const refuse = (key: string, problem: string): never => {
     throw new LayerError(layer.name, key, problem);
   };
-  if (!Object.values(Primitive).includes(layer.primitive))
+  if (!knownPrimitives.has(layer.primitive))
     refuse(
       'primitive',
       `must be one of ${Object.values(Primitive).join(', ')}, got ${String(layer.primitive)}`,
     );
+  if (layer.role !== undefined && !knownRoles.has(layer.role))
+    refuse('role', `must be one of ${[...knownRoles].join(', ')}, got ${String(layer.role)}`);
   for (const key of sizeKeys) {
-    const size = layer[key];
+    const size = key === 'copies' ? (layer.copies ?? 1) : layer[key];
     if (!Number.isInteger(size) || size < 1 || size > largestSize)
       refuse(key, `must be an integer from 1 to ${largestSize}, got ${String(size)}`);
   }
@@ -219,16 +305,18 @@ function checkLayer(layer: LayerDescription): void {
   }
   // Counts beyond 2^53 would be rounded silently; these are the largest that any tiling can reach.
   const operations = operationCount({ ...layer, groups: 1 });
-  const inputsPerFilter = layer.batch * layer.inWidth * layer.inChannels * layer.outChannels;
+  const inputsPerFilter =
+    (layer.copies ?? 1) * layer.batch * layer.inWidth * layer.inChannels * layer.outChannels;
   const largestCount = Math.max(
     2 * operations,
     inputsPerFilter * Math.max(layer.inHeight, layer.kernel * layer.outHeight),
   );
   if (largestCount > Number.MAX_SAFE_INTEGER) {
-    const largest = sizeKeys.reduce((a, b) => (layer[b] > layer[a] ? b : a));
+    const sizeOf = (key: (typeof sizeKeys)[number]): number => layer[key] ?? 1;
+    const largest = sizeKeys.reduce((a, b) => (sizeOf(b) > sizeOf(a) ? b : a));
     refuse(
       largest,
-      `(${layer[largest]}) makes the layer too large: its access counts exceed 2^53; check the sizes or split the layer`,
+      `(${sizeOf(largest)}) makes the layer too large: its access counts exceed 2^53; check the sizes or split the layer`,
     );
   }
 }

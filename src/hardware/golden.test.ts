@@ -2,22 +2,25 @@ import { describe, expect, it } from 'vitest';
 import { estimate } from './estimate.js';
 import { compareWithGolden } from './golden.js';
 import { Primitive } from './layer.js';
-import { paperNetwork, version3Stages } from './paper-networks.cases.js';
+import { visionNetwork, version3Stages } from './published/vision.js';
 
 describe('the published cost model', () => {
-  it('is reproduced on all 158 golden vision layers, tilings included', () => {
+  it('is reproduced on all 158 golden vision layers and 59 translation layers, tilings included', () => {
     const comparison = compareWithGolden(1e-6);
     expect(comparison.deviations).toEqual([]);
-    expect(comparison.rows).toBe(158);
-    expect(comparison.matched).toBe(158);
+    const counts = comparison.tables.map(({ rows, matched, sameTiling }) => [rows, matched, sameTiling]);
     // Ties are broken by the published enumeration order, so even the tilings agree.
-    expect(comparison.sameTiling).toBe(158);
+    expect(counts).toEqual([
+      [158, 158, 158],
+      [59, 59, 59],
+    ]);
+    expect([comparison.rows, comparison.matched, comparison.sameTiling]).toEqual([217, 217, 217]);
     expect(comparison.largestDeviation).toBeLessThan(1e-9);
   });
 
   it('reports a deviation instead of hiding it', () => {
     const comparison = compareWithGolden(1e-12);
-    expect(comparison.matched).toBeLessThan(158);
+    expect(comparison.matched).toBeLessThan(217);
     expect(comparison.deviations.length).toBeGreaterThan(0);
     expect(comparison.largestAt).toBeDefined();
   });
@@ -31,7 +34,10 @@ describe('the published cost model', () => {
   ] as const)(
     'gives the published totals of %s',
     (_name, resolution, lastStride, energyMj, latencyMs, levels) => {
-      const cost = estimate(paperNetwork({ resolution, lastStride, stages: version3Stages }), 'paper-cv-168');
+      const cost = estimate(
+        visionNetwork({ resolution, lastStride, stages: version3Stages }),
+        'paper-cv-168',
+      );
       expect(cost.energyMj).toBeCloseTo(energyMj, 3);
       expect(cost.latencyMs).toBeCloseTo(latencyMs, 3);
       const { computeMj, dramMj, globalBufferMj, nocMj, registerFileMj } = cost.byLevel;
@@ -42,7 +48,7 @@ describe('the published cost model', () => {
   );
 
   it('gives the published operation counts and shares by operator of T0 v3 at 224', () => {
-    const layers = paperNetwork({ resolution: 224, lastStride: 2, stages: version3Stages });
+    const layers = visionNetwork({ resolution: 224, lastStride: 2, stages: version3Stages });
     const cost = estimate(layers, 'paper-cv-168');
     expect(cost.operations / 1e9).toBeCloseTo(5.586, 3);
     const energyOf = (primitive: Primitive): number =>

@@ -13,11 +13,11 @@ export {
   builtInProfileNames,
   loadProfile,
   parseProfile,
-  profileSummary,
   withWordBits,
-  type AcceleratorProfile,
   type BuiltInProfileName,
 } from './profile.js';
+export type { AcceleratorProfile } from './profile-schema.js';
+export { profileSummary } from './profile-text.js';
 export { LayerError, MappingError, SingleRowError, type RefusedLimit } from './errors.js';
 export {
   estimateCsv,

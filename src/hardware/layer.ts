@@ -12,6 +12,14 @@ export enum Primitive {
   Add = 'add',
 }
 
+/** Where the published translation tables price a layer by its place instead of its primitive. */
+export enum LayerRole {
+  /** The kernel of a light (convolution, add or shift-add) branch. */
+  LightKernel = 'lightKernel',
+  /** A linear map around such a kernel. */
+  LightLinear = 'lightLinear',
+}
+
 /** Bit width of each operand as it is stored and moved. */
 export interface OperandBits {
   readonly weight: number;
@@ -35,12 +43,16 @@ export interface LayerDescription {
   readonly outChannels: number;
   readonly stride: number;
   readonly groups: number;
+  /** Independent layers of this shape that stand for one, such as the heads of an attention product; 1 when absent. */
+  readonly copies?: number;
+  readonly role?: LayerRole;
   readonly operandBits: OperandBits;
 }
 
-/** Primitive operations of a layer: N E F M (C / groups) R S. */
+/** Primitive operations of a layer: N E F M (C / groups) R S, times its copies. */
 export function operationCount(layer: LayerDescription): number {
   return (
+    (layer.copies ?? 1) *
     layer.batch *
     layer.outHeight *
     layer.outWidth *

@@ -1,8 +1,14 @@
 /**
  * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
  */
-import type { OperandBits, Primitive } from './layer.js';
-import { ArrayLimit, MemoryLevel, OperandWidths, OutputTiles, type AcceleratorProfile } from './profile.js';
+import type { LayerDescription, OperandBits } from './layer.js';
+import {
+  ArrayLimit,
+  MemoryLevel,
+  OperandWidths,
+  OutputTiles,
+  type AcceleratorProfile,
+} from './profile-schema.js';
 
 /** Resource limits as exclusive or inclusive integer bounds on a tile. */
 export interface ArrayLimits {
@@ -60,26 +66,47 @@ export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
   };
 }
 
-/** The operand widths that a profile charges for a layer: the layer's own, one word each, or the primitive's rule. */
-export function chargedBits(
-  profile: AcceleratorProfile,
-  primitive: Primitive,
-  layerBits: OperandBits,
-): OperandBits {
-  const ruled = profile.primitiveRules?.[primitive]?.operandBits?.value;
-  if (ruled !== undefined) return { weight: ruled, activation: ruled, partialSum: ruled };
-  if (profile.operandWidths === OperandWidths.Layer) return layerBits;
-  return { weight: profile.wordBits, activation: profile.wordBits, partialSum: profile.wordBits };
+/** What of a layer decides its unit prices. */
+export type PricedKind = Pick<LayerDescription, 'primitive' | 'role' | 'operandBits'>;
+
+/**
+ * The operand widths that a profile charges for a layer: those of the rule for its role or primitive, else the layer's
+ * own, the profile's for the primitive (or the layer's, where narrower), or one word each.
+ */
+export function chargedBits(profile: AcceleratorProfile, layer: PricedKind): OperandBits {
+  const { primitive, role, operandBits } = layer;
+  const ruled =
+    (role && profile.roleRules?.[role]?.operandBits) ?? profile.primitiveRules?.[primitive]?.operandBits;
+  if (ruled !== undefined) return { weight: ruled.value, activation: ruled.value, partialSum: ruled.value };
+  switch (profile.operandWidths) {
+    case OperandWidths.Layer:
+      return operandBits;
+    case OperandWidths.Primitive: {
+      const widest = profile.operandBits![primitive];
+      return {
+        weight: Math.min(operandBits.weight, widest.weight.value),
+        activation: Math.min(operandBits.activation, widest.activation.value),
+        partialSum: Math.min(operandBits.partialSum, widest.partialSum.value),
+      };
+    }
+    case OperandWidths.Word:
+      return { weight: profile.wordBits, activation: profile.wordBits, partialSum: profile.wordBits };
+  }
 }
 
 /**
- * Unit prices of a primitive at given operand widths. Partial sums travel at their own width up to the global buffer;
- * what is written to DRAM is the next layer's input, hence of activation width.
+ * Unit prices of a layer whose operands have these widths. Partial sums travel at their own width up to the global
+ * buffer; what is written to DRAM is the next layer's input, hence of activation width.
  */
-export function unitPrices(profile: AcceleratorProfile, primitive: Primitive, bits: OperandBits): UnitPrices {
+export function unitPrices(
+  profile: AcceleratorProfile,
+  { primitive, role }: PricedKind,
+  bits: OperandBits,
+): UnitPrices {
   const compute = profile.wordSizes[String(profile.wordBits)]!.computePj;
   const memory = profile.memoryPjPer16Bits;
-  const free = profile.primitiveRules?.[primitive]?.freeLevels?.levels ?? [];
+  const roleRule = role && profile.roleRules?.[role];
+  const free = (roleRule?.freeLevels ?? profile.primitiveRules?.[primitive]?.freeLevels)?.levels ?? [];
   const dram = free.includes(MemoryLevel.Dram) ? 0 : memory.dram.value;
   const globalBuffer = free.includes(MemoryLevel.GlobalBuffer) ? 0 : memory.globalBuffer.value;
   const noc = free.includes(MemoryLevel.Noc) ? 0 : memory.noc.value;
@@ -99,6 +126,6 @@ export function unitPrices(profile: AcceleratorProfile, primitive: Primitive, bi
     outputGlobalBufferPj: globalBuffer * partialSum,
     outputNocPj: memory.nocPartialSum.value * partialSum,
     outputRegisterFilePj: memory.registerFile.value * partialSum,
-    cyclePeriodNs: profile.clockPeriodNs[primitive].value,
+    cyclePeriodNs: (roleRule?.clockPeriodNs ?? profile.clockPeriodNs[primitive]).value,
   };
 }

@@ -6,7 +6,9 @@ import { stringify } from 'yaml';
 import { FileError, OptionError } from '../base/errors.js';
 import { estimateLayer } from './estimate.js';
 import { Primitive } from './layer.js';
-import { builtInProfileNames, loadProfile, parseProfile, profileSummary, withWordBits } from './profile.js';
+import { profileJsonSchema, type AcceleratorProfile } from './profile-schema.js';
+import { profileQuantities, profileSummary } from './profile-text.js';
+import { builtInProfileNames, loadProfile, parseProfile, withWordBits } from './profile.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'profile-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -52,7 +54,7 @@ describe('loadProfile', () => {
 
   it('reads a user file, YAML or JSON, and prices by it', () => {
     const mine = loose();
-    mine.clockPeriodNs.multiply = { value: 2, source: 'a faster clock' };
+    mine.clockPeriodNs.multiply = { value: 2, unit: 'ns', source: 'a faster clock' };
     const yaml = loadProfile(written('mine.yaml', stringify(mine)));
     expect(yaml).toEqual(loadProfile(written('mine.json', JSON.stringify(mine))));
     expect(estimateLayer(layer, loadProfile('fair')).latencyMs).toBe(
@@ -62,7 +64,9 @@ describe('loadProfile', () => {
 
   it('refuses unknown names and missing files, saying what there is', () => {
     expect(() => loadProfile('fairest')).toThrow(OptionError);
-    expect(() => loadProfile('fairest')).toThrow(/choose fair, paper-cv-168, paper-cv-192 or give the path/);
+    expect(() => loadProfile('fairest')).toThrow(
+      /choose fair, fair-int8, paper-cv-168, .*paper-nlp-pre or give the path/,
+    );
     expect(() => loadProfile(join(folder, 'absent.json'))).toThrow(/absent\.json: no such cost profile file/);
   });
 });
@@ -87,27 +91,27 @@ describe('parseProfile', () => {
     expect(refusal((profile) => (profile.dramBandwidth = 1))).toMatch(
       /^mine\.json: cost profile key dramBandwidth: not known/,
     );
-    expect(refusal((profile) => (profile.clockPeriodNs.add = { value: 4, source: 'x', unit: 'ns' }))).toMatch(
-      /cost profile key clockPeriodNs\.add\.unit: not known/,
-    );
+    expect(
+      refusal((profile) => (profile.clockPeriodNs.add = { value: 4, source: 'x', unit: 'ns', per: 'op' })),
+    ).toMatch(/cost profile key clockPeriodNs\.add\.per: not known/);
     expect(refusal((profile) => (profile.wordSizes = { wide: {} }))).toMatch(
       /wordSizes\.wide: expected a number of bits/,
     );
-    expect(refusal((profile) => (profile.clockPeriodNs.add = { value: '4', source: 'x' }))).toMatch(
-      /clockPeriodNs\.add\.value: .*number/,
-    );
-    expect(refusal((profile) => (profile.clockPeriodNs.add = { value: 0, source: 'x' }))).toMatch(
+    expect(
+      refusal((profile) => (profile.clockPeriodNs.add = { value: '4', unit: 'ns', source: 'x' })),
+    ).toMatch(/clockPeriodNs\.add\.value: .*number/);
+    expect(refusal((profile) => (profile.clockPeriodNs.add = { value: 0, unit: 'ns', source: 'x' }))).toMatch(
       /clockPeriodNs\.add\.value/,
     );
-    expect(refusal((profile) => (profile.processingElements = { value: 1.5, source: 'x' }))).toMatch(
-      /processingElements\.value/,
-    );
-    expect(refusal((profile) => (profile.processingElements = { value: 16 }))).toMatch(
+    expect(
+      refusal((profile) => (profile.processingElements = { value: 1.5, unit: 'PE', source: 'x' })),
+    ).toMatch(/processingElements\.value/);
+    expect(refusal((profile) => (profile.processingElements = { value: 16, unit: 'PE' }))).toMatch(
       /processingElements\.source/,
     );
     expect(refusal((profile) => (profile.groups = 'sometimes'))).toMatch(/groups/);
     expect(refusal((profile) => (profile.wordBits = 16))).toMatch(/wordSizes: has no entry for wordBits/);
-    expect(refusal((profile) => (profile.schemaVersion = 2))).toMatch(/schemaVersion/);
+    expect(refusal((profile) => (profile.schemaVersion = 1))).toMatch(/schemaVersion: must be 2 .*unit/);
     expect(refusal(() => undefined)).toBe('accepted');
   });
 
@@ -119,21 +123,23 @@ describe('parseProfile', () => {
       partialSumRegisterFileWords: 2 ** 40,
       globalBufferWords: 2 ** 40,
     };
+    const unitOf = (key: string): string => (key === 'processingElements' ? 'PE' : 'words');
     for (const [key, most] of Object.entries(bounds)) {
-      expect(refusal((profile) => (profile[key] = { value: most, source: 'x' }))).toBe('accepted');
-      expect(refusal((profile) => (profile[key] = { value: most + 1, source: 'x' }))).toMatch(
+      const sized = (value: number): unknown => ({ value, unit: unitOf(key), source: 'x' });
+      expect(refusal((profile) => (profile[key] = sized(most)))).toBe('accepted');
+      expect(refusal((profile) => (profile[key] = sized(most + 1)))).toMatch(
         new RegExp(`^mine\\.json: cost profile key ${key}\\.value: .*${most}`),
       );
     }
     expect(refusal((profile) => (profile.wordBits = 1e9))).toMatch(/key wordBits: /);
     for (const value of [1e-7, 1e10])
-      expect(refusal((profile) => (profile.clockPeriodNs.add = { value, source: 'x' }))).toMatch(
+      expect(refusal((profile) => (profile.clockPeriodNs.add = { value, unit: 'ns', source: 'x' }))).toMatch(
         /key clockPeriodNs\.add\.value: /,
       );
     const scaled = (profile: ReturnType<typeof loose>, factor: string, key: string, value: number): void => {
       const sizes = profile.wordSizes as Record<string, Record<string, unknown>>;
-      sizes['32']![factor] = { value: 4, source: 'x' };
-      profile[key] = { value, source: 'x' };
+      sizes['32']![factor] = { value: 4, unit: 'times', source: 'x' };
+      profile[key] = { value, unit: unitOf(key), source: 'x' };
     };
     const elements = 'processingElementFactor';
     expect(refusal((profile) => scaled(profile, elements, 'processingElements', 250_000))).toBe('accepted');
@@ -147,7 +153,7 @@ describe('parseProfile', () => {
 
   it('prices by the largest array it admits', () => {
     const profile = loose();
-    profile.processingElements = { value: 1e6, source: 'x' };
+    profile.processingElements = { value: 1e6, unit: 'PE', source: 'x' };
     const large = parseProfile(JSON.stringify(profile), 'mine.json');
     const { tiling } = estimateLayer(layer, large);
     expect(tiling.M1 * tiling.C1 * tiling.E1 * layer.kernel).toBeGreaterThan(168);
@@ -176,6 +182,102 @@ describe('parseProfile', () => {
     expect(() => parseProfile('{', 'mine.json')).toThrow(/mine\.json: not readable as a cost profile/);
     expect(() => parseProfile('a: [', 'mine.yaml')).toThrow(/mine\.yaml: not readable as a cost profile/);
     expect(() => parseProfile('', 'mine.yaml')).toThrow(/the file as a whole is no cost profile/);
+  });
+});
+
+describe('a profile file', () => {
+  const parse = (content: object): AcceleratorProfile =>
+    parseProfile(JSON.stringify({ schemaVersion: 2, name: 'mine', ...content }), 'mine.json');
+
+  it('may state only what differs from a built-in one', () => {
+    const sources = { unit: 'words', source: 'a smaller chip' };
+    const mine = parse({ extends: 'fair-int8', globalBufferWords: { value: 4096, ...sources } });
+    const base = loadProfile('fair-int8');
+    const { name, description, source, globalBufferWords, ...others } = mine;
+    expect({ name, description }).toEqual({ name: 'mine', description: 'fair-int8 with changes' });
+    expect(source).toContain('own file');
+    expect(globalBufferWords).toEqual({ value: 4096, ...sources });
+    expect(base).toMatchObject(others);
+    expect(parse({ extends: 'fair-fp32' }).memoryPjPer16Bits).toEqual(loadProfile('fair').memoryPjPer16Bits);
+    const plain = parse({ extends: 'paper-cv-168', primitiveRules: { add: null } });
+    expect(plain.primitiveRules).toEqual({ shift: loadProfile('paper-cv-168').primitiveRules!.shift });
+  });
+
+  it('replaces a quantity whole, so that no value keeps the source of another', () => {
+    const half = { globalBufferWords: { value: 4096 } };
+    expect(() => parse({ extends: 'fair', ...half })).toThrow(/key globalBufferWords\.unit/);
+    expect(() => parse({ extends: 'fair', globalBufferWords: { value: 4096, unit: 'words' } })).toThrow(
+      /key globalBufferWords\.source/,
+    );
+  });
+
+  it('may take quantities from a unit table', () => {
+    const shift = { table: 'horowitz-45nm', entry: 'shift.int16' };
+    const mine = parse({ extends: 'fair-int8', wordSizes: { 8: { computePj: { shift } } } });
+    expect(mine.wordSizes['8']!.computePj.shift).toMatchObject({ value: 0.057, unit: 'pJ' });
+    expect(mine.wordSizes['8']!.computePj.shift.source).toContain('(horowitz-45nm, shift.int16)');
+    const price = (entry: object): unknown =>
+      parse({ extends: 'fair-int8', wordSizes: { 8: { computePj: { shift: entry } } } });
+    expect(() => price({ table: 'horowitz', entry: 'add.int8' })).toThrow(
+      /key wordSizes\.8\.computePj\.shift: no unit table "horowitz"; there is horowitz-45nm/,
+    );
+    expect(() => price({ table: 'horowitz-45nm', entry: 'shift.int4' })).toThrow(
+      /has no entry "shift\.int4"; it has add\.int8/,
+    );
+    expect(() => price({ table: 'horowitz-45nm', entry: 'area.add.int8' })).toThrow(/computePj\.shift\.unit/);
+  });
+
+  it('names the built-in profiles when it extends none of them', () => {
+    for (const base of ['fare', './other.json', 3])
+      expect(() => parse({ extends: base })).toThrow(
+        /mine\.json: cost profile key extends: must be one of fair,/,
+      );
+  });
+
+  it('refuses energies that are missing or negative, by their key', () => {
+    const dram = (value: unknown): unknown => ({ value, unit: 'pJ per 16 bit', source: 'x' });
+    const price = (memory: object): unknown => parse({ extends: 'fair', memoryPjPer16Bits: memory });
+    expect(() => price({ dram: dram(-1) })).toThrow(/key memoryPjPer16Bits\.dram\.value/);
+    expect(() => price({ dram: null })).toThrow(/key memoryPjPer16Bits\.dram/);
+    expect(() => price({ dram: { ...(dram(200) as object), unit: 'nJ' } })).toThrow(
+      /key memoryPjPer16Bits\.dram\.unit: .*pJ per 16 bit/,
+    );
+  });
+
+  it('gives operand widths by primitive exactly if it charges them', () => {
+    expect(() => parse({ extends: 'fair', operandWidths: 'primitive' })).toThrow(
+      /key operandBits: must be given/,
+    );
+    expect(() => parse({ extends: 'fair-int8', operandWidths: 'layer' })).toThrow(
+      /key operandBits: must be given/,
+    );
+  });
+
+  it('has a JSON Schema that accepts the built-in profiles and names what they must have', () => {
+    const schema = profileJsonSchema() as { readonly required: readonly string[] };
+    for (const key of schema.required) expect(loadProfile('fair')).toHaveProperty(key);
+    expect(schema.required).toContain('memoryPjPer16Bits');
+  });
+});
+
+describe('fair-fp32', () => {
+  it('is fair under another name', () => {
+    const { name, ...others } = loadProfile('fair-fp32');
+    expect(name).toBe('fair-fp32');
+    expect(loadProfile('fair')).toMatchObject(others);
+    expect(() => parseProfile(JSON.stringify({ ...loadProfile('fair'), name }), 'mine.json')).toThrow(
+      /'fair-fp32' is a built-in profile/,
+    );
+  });
+});
+
+describe('quantities', () => {
+  it.each(builtInProfileNames)('of %s all have a unit and a source', (name) => {
+    const quantities = profileQuantities(loadProfile(name));
+    expect(quantities.length).toBeGreaterThan(15);
+    for (const { unit, source } of quantities)
+      expect([unit, source].every((text) => text.length > 0)).toBe(true);
+    expect(quantities.map(({ key }) => key)).toContain('memoryPjPer16Bits.dram');
   });
 });
 
