@@ -3,6 +3,7 @@
  */
 const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   engine: () => import('./engine/main.js'),
+  hardware: () => import('./hardware.js'),
   memory: () => import('./memory.js'),
   training: () => import('./training.js'),
 };

@@ -142,41 +142,31 @@ export function countAccesses(nest: LoopNest, tiling: Tiling): AccessCounts {
 /** Prices counted accesses. Latency is compute bound: the model has no bandwidth or stall terms. */
 export function priceAccesses(counts: AccessCounts, prices: UnitPrices): NestCost {
   const { input, weight, output } = counts;
-  const computePj = counts.operations * prices.computePj;
-  const inputPj = [
-    input.dram * prices.inputDramPj,
-    input.globalBuffer * prices.inputGlobalBufferPj,
-    input.noc * prices.inputNocPj,
-    input.registerFile * prices.inputRegisterFilePj,
-  ] as const;
-  const weightPj = [
-    weight.dram * prices.weightDramPj,
-    0,
-    weight.noc * prices.weightNocPj,
-    weight.registerFile * prices.weightRegisterFilePj,
-  ] as const;
-  const outputPj = [
-    output.dram * prices.outputDramPj,
-    output.globalBuffer * prices.outputGlobalBufferPj,
-    output.noc * prices.outputNocPj,
-    output.registerFile * prices.outputRegisterFilePj,
-  ] as const;
-  const level = (at: 0 | 1 | 2 | 3): number => (inputPj[at] + weightPj[at] + outputPj[at]) * mjPerPj;
-  const operand = (levels: readonly [number, number, number, number]): number =>
-    (levels[0] + levels[1] + levels[2] + levels[3]) * mjPerPj;
-  const byLevel = {
-    computeMj: computePj * mjPerPj,
-    dramMj: level(0),
-    globalBufferMj: level(1),
-    nocMj: level(2),
-    registerFileMj: level(3),
-  };
+  const inputDram = input.dram * prices.inputDramPj;
+  const inputBuffer = input.globalBuffer * prices.inputGlobalBufferPj;
+  const inputNoc = input.noc * prices.inputNocPj;
+  const inputRegisters = input.registerFile * prices.inputRegisterFilePj;
+  const weightDram = weight.dram * prices.weightDramPj;
+  const weightNoc = weight.noc * prices.weightNocPj;
+  const weightRegisters = weight.registerFile * prices.weightRegisterFilePj;
+  const outputDram = output.dram * prices.outputDramPj;
+  const outputBuffer = output.globalBuffer * prices.outputGlobalBufferPj;
+  const outputNoc = output.noc * prices.outputNocPj;
+  const outputRegisters = output.registerFile * prices.outputRegisterFilePj;
+  const computeMj = counts.operations * prices.computePj * mjPerPj;
+  const dramMj = (inputDram + weightDram + outputDram) * mjPerPj;
+  const globalBufferMj = (inputBuffer + outputBuffer) * mjPerPj;
+  const nocMj = (inputNoc + weightNoc + outputNoc) * mjPerPj;
+  const registerFileMj = (inputRegisters + weightRegisters + outputRegisters) * mjPerPj;
   return {
-    energyMj:
-      byLevel.computeMj + byLevel.dramMj + byLevel.globalBufferMj + byLevel.nocMj + byLevel.registerFileMj,
+    energyMj: computeMj + dramMj + globalBufferMj + nocMj + registerFileMj,
     latencyMs: counts.cycles * prices.cyclePeriodNs * 1e-6,
-    byOperand: { inputMj: operand(inputPj), weightMj: operand(weightPj), outputMj: operand(outputPj) },
-    byLevel,
+    byOperand: {
+      inputMj: (inputDram + inputBuffer + inputNoc + inputRegisters) * mjPerPj,
+      weightMj: (weightDram + weightNoc + weightRegisters) * mjPerPj,
+      outputMj: (outputDram + outputBuffer + outputNoc + outputRegisters) * mjPerPj,
+    },
+    byLevel: { computeMj, dramMj, globalBufferMj, nocMj, registerFileMj },
   };
 }
 

@@ -2,7 +2,7 @@
  * @file Prices layers and networks: checks the description, finds the tiling, counts, multiplies.
  *
  * A layer's price depends only on its shape, its widths and the profile, and a search asks for the same few shapes
- * many thousands of times, so results are remembered per profile (a bounded number of them).
+ * many thousands of times, so results are remembered per profile (a bounded number of them), and on disk.
  */
 import {
   countAccesses,
@@ -12,12 +12,13 @@ import {
   type OperandEnergy,
   type Tiling,
 } from './accesses.js';
-import { LayerError, MappingError, SingleRowError } from './errors.js';
-import { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+import { checkLayer } from './check-layer.js';
+import { MappingError, SingleRowError } from './errors.js';
+import type { LayerDescription, Primitive } from './layer.js';
 import { arrayLimits, chargedBits, unitPrices, type UnitPrices } from './machine.js';
 import { GroupPricing, SingleRowTiling, type AcceleratorProfile } from './profile-schema.js';
 import { loadProfile, withWordBits } from './profile.js';
-import { tilingMemo, type TilingMemo } from './tiling-memo.js';
+import { hashOf, priceMemo, type Price, type PriceMemo } from './price-memo.js';
 import { refusedLimits, searchTiling } from './tiling.js';
 
 /** The price of one layer. Memory by operand plus compute, and the sum over levels, each make up `energyMj`. */
@@ -51,7 +52,7 @@ export interface EstimateOptions {
   /** Word width in bits, for profiles that know several (those of the paper: 32 and 8); the profile's own by default. */
   readonly wordBits?: number;
   /**
-   * Whether tilings are remembered in the user's cache folder, where a network's cost is known in a millisecond the next
+   * Whether prices are remembered in the user's cache folder, where a network's cost is known in a millisecond the next
    * time. True by default; `SHIFTADDNAS_CACHE=off` in the environment turns it off too.
    */
   readonly remember?: boolean;
@@ -97,40 +98,45 @@ export function estimateLayer(
 
 /** Sums priced layers. */
 export function networkCost(profileName: string, layers: readonly LayerCost[]): NetworkCost {
-  const sum = (of: (cost: LayerCost) => number): number =>
-    layers.reduce((total, cost) => total + of(cost), 0);
+  let [operations, energyMj, latencyMs] = [0, 0, 0];
+  let [inputMj, weightMj, outputMj] = [0, 0, 0];
+  let [computeMj, dramMj, globalBufferMj, nocMj, registerFileMj] = [0, 0, 0, 0, 0];
+  for (const { operations: priced, energyMj: energy, latencyMs: latency, byOperand, byLevel } of layers) {
+    operations += priced;
+    energyMj += energy;
+    latencyMs += latency;
+    inputMj += byOperand.inputMj;
+    weightMj += byOperand.weightMj;
+    outputMj += byOperand.outputMj;
+    computeMj += byLevel.computeMj;
+    dramMj += byLevel.dramMj;
+    globalBufferMj += byLevel.globalBufferMj;
+    nocMj += byLevel.nocMj;
+    registerFileMj += byLevel.registerFileMj;
+  }
   return {
     profile: profileName,
     layers,
-    operations: sum((cost) => cost.operations),
-    energyMj: sum((cost) => cost.energyMj),
-    latencyMs: sum((cost) => cost.latencyMs),
-    byOperand: {
-      inputMj: sum((cost) => cost.byOperand.inputMj),
-      weightMj: sum((cost) => cost.byOperand.weightMj),
-      outputMj: sum((cost) => cost.byOperand.outputMj),
-    },
-    byLevel: {
-      computeMj: sum((cost) => cost.byLevel.computeMj),
-      dramMj: sum((cost) => cost.byLevel.dramMj),
-      globalBufferMj: sum((cost) => cost.byLevel.globalBufferMj),
-      nocMj: sum((cost) => cost.byLevel.nocMj),
-      registerFileMj: sum((cost) => cost.byLevel.registerFileMj),
-    },
+    operations,
+    energyMj,
+    latencyMs,
+    byOperand: { inputMj, weightMj, outputMj },
+    byLevel: { computeMj, dramMj, globalBufferMj, nocMj, registerFileMj },
   };
 }
 
-type Price = Omit<LayerCost, 'name' | 'primitive'>;
+/** By hash of the layer: a layer and its price. */
+type Prices = Map<number, { readonly layer: LayerDescription; readonly price: Price }>;
 
-/** A profile at work: the prices it has come to, and the tilings remembered on disk. */
+/** A profile at work: the prices it has come to, and those remembered on disk. */
 interface Machine {
   readonly profile: AcceleratorProfile;
-  readonly prices: Map<string, Price>;
-  readonly memo: TilingMemo | undefined;
+  readonly prices: Prices;
+  readonly memo: PriceMemo | undefined;
 }
 
 const rememberedLayers = 8192;
-const remembered = new WeakMap<AcceleratorProfile, Map<string, Price>>();
+const remembered = new WeakMap<AcceleratorProfile, Prices>();
 /** Profiles at another word width than their own, so that their prices are remembered too. */
 const atOtherWidths = new WeakMap<AcceleratorProfile, Map<number, AcceleratorProfile>>();
 
@@ -140,7 +146,7 @@ function machineFor(given: AcceleratorProfile | string, options: EstimateOptions
   const profile = wordBits === undefined ? own : atWidth(own, wordBits);
   let prices = remembered.get(profile);
   if (!prices) remembered.set(profile, (prices = new Map()));
-  return { profile, prices, memo: remember ? tilingMemo(profile, onNotice) : undefined };
+  return { profile, prices, memo: remember ? priceMemo(profile, onNotice) : undefined };
 }
 
 function atWidth(profile: AcceleratorProfile, wordBits: number): AcceleratorProfile {
@@ -151,53 +157,79 @@ function atWidth(profile: AcceleratorProfile, wordBits: number): AcceleratorProf
   return other;
 }
 
-function priceOf(layer: LayerDescription, machine: Machine): LayerCost {
-  checkLayer(layer);
-  const bits = chargedBits(machine.profile, layer);
-  const key =
-    `${layer.primitive},${layer.role},${layer.fullyConnected},${layer.batch},${layer.inHeight},${layer.inWidth},` +
-    `${layer.inChannels},${layer.kernel},${layer.outHeight},${layer.outWidth},${layer.outChannels},${layer.stride},` +
-    `${layer.groups},${layer.copies},${bits.weight},${bits.activation},${bits.partialSum}`;
-  const { prices } = machine;
-  let price = prices.get(key);
-  if (price) {
-    prices.delete(key);
+function priceOf(layer: LayerDescription, { profile, prices, memo }: Machine): LayerCost {
+  // Only layers that passed the checks are remembered, and what equals one of them passes too.
+  if (typeof layer.operandBits !== 'object') checkLayer(layer);
+  const hash = hashOf(layer);
+  let known = prices.get(hash);
+  // Two layers of one hash push each other out, which costs time and nothing else.
+  if (known !== undefined && isSameLayer(known.layer, layer)) {
+    prices.delete(hash);
   } else {
-    price = freshPrice(layer, bits, machine);
+    let price = memo?.find(layer, hash);
+    if (price === undefined) {
+      checkLayer(layer);
+      price = freshPrice(layer, profile);
+      memo?.add(layer, hash, price);
+    }
+    // A copy: the caller may go on to use its object for another layer.
+    known = { layer: { ...layer, operandBits: { ...layer.operandBits } }, price };
     if (prices.size >= rememberedLayers) prices.delete(prices.keys().next().value!);
   }
-  prices.set(key, price);
-  return { name: layer.name, primitive: layer.primitive, ...price };
+  prices.set(hash, known);
+  const { operations, energyMj, latencyMs, byOperand, byLevel, tiling } = known.price;
+  const { name, primitive } = layer;
+  return { name, primitive, operations, energyMj, latencyMs, byOperand, byLevel, tiling };
 }
 
-function freshPrice(layer: LayerDescription, bits: OperandBits, { profile, memo }: Machine): Price {
+/** Whether two layers have one price. */
+function isSameLayer(a: LayerDescription, b: LayerDescription): boolean {
+  return (
+    a.batch === b.batch &&
+    a.inHeight === b.inHeight &&
+    a.inWidth === b.inWidth &&
+    a.inChannels === b.inChannels &&
+    a.kernel === b.kernel &&
+    a.outHeight === b.outHeight &&
+    a.outWidth === b.outWidth &&
+    a.outChannels === b.outChannels &&
+    a.stride === b.stride &&
+    a.groups === b.groups &&
+    (a.copies ?? 1) === (b.copies ?? 1) &&
+    a.primitive === b.primitive &&
+    a.fullyConnected === b.fullyConnected &&
+    a.role === b.role &&
+    a.operandBits.weight === b.operandBits.weight &&
+    a.operandBits.activation === b.operandBits.activation &&
+    a.operandBits.partialSum === b.operandBits.partialSum
+  );
+}
+
+function freshPrice(layer: LayerDescription, profile: AcceleratorProfile): Price {
+  const bits = chargedBits(profile, layer);
   const { times, nest } = nestsOf(layer, profile.groups);
   const prices = unitPrices(profile, layer, bits);
-  let tiling = memo?.find(nest, layer, bits);
-  if (tiling === undefined) {
-    tiling = chooseTiling(layer.name, nest, prices, profile);
-    memo?.add(nest, layer, bits, tiling);
-  }
+  const tiling = chooseTiling(layer.name, nest, prices, profile);
   const counts = countAccesses(nest, tiling);
   const { energyMj, latencyMs, byOperand, byLevel } = priceAccesses(counts, prices);
-  return Object.freeze({
+  return {
     operations: counts.operations * times,
     energyMj: energyMj * times,
     latencyMs: latencyMs * times,
-    byOperand: Object.freeze({
+    byOperand: {
       inputMj: byOperand.inputMj * times,
       weightMj: byOperand.weightMj * times,
       outputMj: byOperand.outputMj * times,
-    }),
-    byLevel: Object.freeze({
+    },
+    byLevel: {
       computeMj: byLevel.computeMj * times,
       dramMj: byLevel.dramMj * times,
       globalBufferMj: byLevel.globalBufferMj * times,
       nocMj: byLevel.nocMj * times,
       registerFileMj: byLevel.registerFileMj * times,
-    }),
-    tiling: Object.freeze(tiling),
-  });
+    },
+    tiling,
+  };
 }
 
 function chooseTiling(name: string, nest: LoopNest, prices: UnitPrices, profile: AcceleratorProfile): Tiling {
@@ -241,82 +273,4 @@ export function loopNest(layer: LayerDescription, groups: number): LoopNest {
       layer.fullyConnected ||
       (layer.inHeight === 1 && layer.inWidth === 1 && layer.outHeight === 1 && layer.outWidth === 1),
   };
-}
-
-const sizeKeys = [
-  'batch',
-  'inHeight',
-  'inWidth',
-  'inChannels',
-  'kernel',
-  'outHeight',
-  'outWidth',
-  'outChannels',
-  'stride',
-  'groups',
-  'copies',
-] as const;
-const bitKeys = ['weight', 'activation', 'partialSum'] as const;
-const largestSize = 2 ** 31 - 1;
-const widestOperandBits = 64;
-const knownPrimitives = new Set<string>(Object.values(Primitive));
-const knownRoles = new Set<string>(Object.values(LayerRole));
-
-function checkLayer(layer: LayerDescription): void {
-  const refuse = (key: string, problem: string): never => {
-    throw new LayerError(layer.name, key, problem);
-  };
-  if (!knownPrimitives.has(layer.primitive))
-    refuse(
-      'primitive',
-      `must be one of ${Object.values(Primitive).join(', ')}, got ${String(layer.primitive)}`,
-    );
-  if (layer.role !== undefined && !knownRoles.has(layer.role))
-    refuse('role', `must be one of ${[...knownRoles].join(', ')}, got ${String(layer.role)}`);
-  for (const key of sizeKeys) {
-    const size = key === 'copies' ? (layer.copies ?? 1) : layer[key];
-    if (!Number.isInteger(size) || size < 1 || size > largestSize)
-      refuse(key, `must be an integer from 1 to ${largestSize}, got ${String(size)}`);
-  }
-  for (const key of bitKeys) {
-    const bits = layer.operandBits?.[key];
-    if (!Number.isInteger(bits) || bits < 1 || bits > widestOperandBits)
-      refuse(`operandBits.${key}`, `must be an integer from 1 to ${widestOperandBits}, got ${String(bits)}`);
-  }
-  for (const key of ['inChannels', 'outChannels'] as const)
-    if (layer[key] % layer.groups !== 0)
-      refuse(key, `must be a multiple of groups (${layer.groups}), got ${layer[key]}`);
-  if (layer.fullyConnected)
-    for (const key of ['inHeight', 'inWidth', 'outHeight', 'outWidth', 'kernel'] as const)
-      if (layer[key] !== 1) refuse(key, `must be 1 in a fully connected layer, got ${layer[key]}`);
-  // Padding beyond kernel - 1 on a side would only make outputs that see no input at all.
-  for (const [inKey, outKey] of [
-    ['inHeight', 'outHeight'],
-    ['inWidth', 'outWidth'],
-  ] as const) {
-    const reach = (layer[outKey] - 1) * layer.stride + layer.kernel;
-    const padded = layer[inKey] + 2 * (layer.kernel - 1);
-    if (reach > padded)
-      refuse(
-        outKey,
-        `(${layer[outKey]}) is larger than any padding could make it: kernel ${layer.kernel} at stride ${layer.stride} would ` +
-          `reach over ${reach} inputs, ${inKey} ${layer[inKey]} has at most ${padded} with kernel - 1 padded on each side`,
-      );
-  }
-  // Counts beyond 2^53 would be rounded silently; these are the largest that any tiling can reach.
-  const operations = operationCount({ ...layer, groups: 1 });
-  const inputsPerFilter =
-    (layer.copies ?? 1) * layer.batch * layer.inWidth * layer.inChannels * layer.outChannels;
-  const largestCount = Math.max(
-    2 * operations,
-    inputsPerFilter * Math.max(layer.inHeight, layer.kernel * layer.outHeight),
-  );
-  if (largestCount > Number.MAX_SAFE_INTEGER) {
-    const sizeOf = (key: (typeof sizeKeys)[number]): number => layer[key] ?? 1;
-    const largest = sizeKeys.reduce((a, b) => (sizeOf(b) > sizeOf(a) ? b : a));
-    refuse(
-      largest,
-      `(${sizeOf(largest)}) makes the layer too large: its access counts exceed 2^53; check the sizes or split the layer`,
-    );
-  }
 }

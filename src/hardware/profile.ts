@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
+import { profileHash } from './profile-hash.js';
 import { profileSchema, type AcceleratorProfile } from './profile-schema.js';
 import { unitTable, unitTableNames } from './units.js';
 
@@ -167,7 +168,11 @@ function withEntries(value: unknown, path: string, key: readonly string[] = []):
 
 function validated(content: unknown, path: string): AcceleratorProfile {
   const result = profileSchema.safeParse(withEntries(content, path));
-  if (result.success) return deepFreeze(result.data);
+  if (result.success) {
+    // Its identity is asked for with its first price, which should not have to wait for it.
+    profileHash(result.data);
+    return deepFreeze(result.data);
+  }
   const [issue, ...others] = result.error.issues;
   const more = others.length > 0 ? ` (and ${others.length} more)` : '';
   throw new FileError(`${path}: ${issueText(issue!)}${more}`);
