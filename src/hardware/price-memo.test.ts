@@ -29,7 +29,9 @@ const profile = loadProfile('paper-cv-168');
 const network = visionNetwork({ resolution: 64, lastStride: 2, stages: version3Stages });
 /** Distinct layers, and what they cost. */
 const layers = [...new Map(network.map((layer) => [hashOf(layer), layer])).values()];
-const priceOf = ({ name, primitive, ...price }: LayerCost): Price => price;
+const priceOf = ({ operations, energyMj, latencyMs, byOperand, byLevel, tiling }: LayerCost): Price => ({
+  ...{ operations, energyMj, latencyMs, byOperand, byLevel, tiling },
+});
 const expected = estimate(layers, profile).layers.map(priceOf);
 
 const fill = (memo: PriceMemo): void => {

@@ -129,14 +129,14 @@ function withoutBase(content: Content): Content {
 
 /** `changes` over `base`, key by key; null removes, and quantities and lists are replaced whole. */
 function merged(base: Content, changes: Content): Content {
-  const result: Record<string, unknown> = { ...base };
+  const result = new Map(Object.entries(base));
   for (const [key, change] of Object.entries(changes)) {
-    const old = result[key];
-    if (change === null) delete result[key];
-    else if (isRecord(old) && isRecord(change) && !isWhole(change)) result[key] = merged(old, change);
-    else result[key] = change;
+    const old = result.get(key);
+    if (change === null) result.delete(key);
+    else
+      result.set(key, isRecord(old) && isRecord(change) && !isWhole(change) ? merged(old, change) : change);
   }
-  return result;
+  return Object.fromEntries(result);
 }
 
 function isWhole(change: Content): boolean {

@@ -4,11 +4,16 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileError } from '../base/errors.js';
 import { Random } from '../base/random.js';
+import type { LayerDescription } from '../hardware/layer.js';
 import { Mode, stateOf } from '../nn/module.js';
+import { layersOfGraph } from '../nn/onnx/priced-layers.js';
+import { decodeOnnx } from '../nn/onnx/read.js';
 import { runOnnx } from '../nn/onnx/run-onnx.cases.js';
 import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
 import { transposed } from '../operators/families.cases.js';
+import { familyNamed } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
+import { layersOf } from '../spaces/layers.js';
 import { createMiniSpace } from '../spaces/mini/space.js';
 import { Network } from '../spaces/network.js';
 import { relativeError } from '../tensor/float64.cases.js';
@@ -207,5 +212,20 @@ describe('onnxModel', () => {
       expect(text).toContain(part);
     expect(stateOf(network).size).toBeGreaterThan(0);
     network.dispose();
+  });
+});
+
+describe('the price of an exported network', () => {
+  it('is that of its architecture: shift and add layers are known by their weights and their function', () => {
+    const network = lived(mixed);
+    const bytes = onnxModel(network, info, {});
+    const { layers, unpriced, open, free } = layersOfGraph(decodeOnnx(bytes, 'model.onnx'));
+    network.dispose();
+    expect({ unpriced, open }).toEqual({ unpriced: [], open: [] });
+    const byName = (list: readonly LayerDescription[]): readonly LayerDescription[] =>
+      [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+    expect(byName(layers)).toEqual(byName(layersOf(network.architecture, familyNamed)));
+    expect(new Set(layers.map(({ primitive }) => primitive)).size).toBe(3);
+    expect(free.get('BatchNormalization')).toBe(layers.length - 1);
   });
 });

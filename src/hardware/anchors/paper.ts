@@ -81,7 +81,7 @@ function quotedLayer(primitive: Primitive): LayerDescription {
 
 function quotedLayerAnchors(): readonly Anchor[] {
   const paper = loadProfile('paper-cv-192');
-  const { primitiveRules, ...even } = paper;
+  const even = { ...paper, primitiveRules: {} };
   const cases: readonly (readonly [Primitive, AcceleratorProfile, number, number, string])[] = [
     [Primitive.Multiply, paper, 32, 4.913, 'as published'],
     [Primitive.Add, paper, 32, 4.001, 'as published'],
@@ -271,8 +271,7 @@ function whatIfAnchors(): readonly Anchor[] {
     layer.groups > 1 ? { ...layer, batch: layer.groups, inChannels: 1, outChannels: 1, groups: 1 } : layer,
   );
   const grouped = estimate(folded, paper);
-  const { add, ...otherRules } = paper.primitiveRules!;
-  const charged = estimate(layers, { ...paper, primitiveRules: otherRules });
+  const charged = estimate(layers, { ...paper, primitiveRules: { shift: paper.primitiveRules!.shift! } });
   const plain = estimate(layers, paper);
   const title = 'T0_mix_v3-256';
   return [

@@ -1,6 +1,6 @@
 /**
- * @file The part of the ONNX file format that we write, as a protobuf descriptor. Field numbers are those of the
- * public schema, onnx/onnx.proto of github.com/onnx/onnx; fields that we never set are left out.
+ * @file The part of the ONNX file format that we write and read, as a protobuf descriptor. Field numbers are those of
+ * the public schema, onnx/onnx.proto of github.com/onnx/onnx; fields that we neither set nor look at are left out.
  */
 import protobuf from 'protobufjs/light.js';
 
@@ -17,7 +17,18 @@ export enum AttributeType {
 /** `TensorProto.DataType`. */
 export enum ElementType {
   Float = 1,
+  Uint8 = 2,
+  Int8 = 3,
+  Uint16 = 4,
+  Int16 = 5,
+  Int32 = 6,
   Int64 = 7,
+  Bool = 9,
+  Float16 = 10,
+  Double = 11,
+  Uint32 = 12,
+  Uint64 = 13,
+  BFloat16 = 16,
 }
 
 type Field = readonly [type: string, id: number];
@@ -37,6 +48,7 @@ const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
     node: ['NodeProto[]', 1],
     name: ['string', 2],
     initializer: ['TensorProto[]', 5],
+    valueInfo: ['ValueInfoProto[]', 13],
     input: ['ValueInfoProto[]', 11],
     output: ['ValueInfoProto[]', 12],
   },
@@ -65,6 +77,7 @@ const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
     s: ['bytes', 4],
     t: ['TensorProto', 5],
     g: ['GraphProto', 6],
+    floats: ['float[]', 7],
     ints: ['int64[]', 8],
     type: ['int32', 20],
     refAttrName: ['string', 21],
@@ -72,8 +85,13 @@ const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
   TensorProto: {
     dims: ['int64[]', 1],
     dataType: ['int32', 2],
+    floatData: ['float[]', 4],
+    int32Data: ['int32[]', 5],
+    int64Data: ['int64[]', 7],
     name: ['string', 8],
     rawData: ['bytes', 9],
+    doubleData: ['double[]', 10],
+    externalData: ['StringStringEntryProto[]', 13],
   },
   ValueInfoProto: { name: ['string', 1], type: ['TypeProto', 2] },
   TypeProto: { tensorType: ['TypeProtoTensor', 1] },

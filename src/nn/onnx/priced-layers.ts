@@ -1,0 +1,213 @@
+/**
+ * @file From an ONNX graph to the layers that a cost model prices, and an honest list of what it does not.
+ *
+ * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer; a layer whose weights
+ * are all signed powers of two (or zero) is a shift layer, whoever exported it, since that is what hardware would make
+ * of it. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
+ * under any profile; every other operator is unpriced, by name.
+ */
+import { Primitive, type LayerDescription, type OperandBits } from '../../hardware/layer.js';
+import { sizeOf } from '../../tensor/shape.js';
+import type { ReadModel, ReadNode, ReadTensor } from './read.js';
+import { intOf, intsOf, type KnownValue } from './known-values.js';
+import { isFree, isLayer } from './shape-rules.js';
+import { inferShapes, type OpenInput } from './shapes.js';
+
+/** A node that should have a price and has none, or an operator that we know nothing of. */
+export interface UnpricedNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly reason: string;
+  /** Whether a shape is missing, which the user can give. */
+  readonly lacksShape: boolean;
+}
+
+export interface GraphLayers {
+  readonly layers: readonly LayerDescription[];
+  readonly unpriced: readonly UnpricedNode[];
+  /** How many nodes of each operator are free under every profile. */
+  readonly free: ReadonlyMap<string, number>;
+  /** Inputs whose shape is neither in the file nor given. */
+  readonly open: readonly OpenInput[];
+}
+
+/** Width of partial sums, whatever the operands. */
+const partialSumBits = 32;
+/** Sign and exponent as our shift families store them; weights that happen to use fewer exponents are no narrower. */
+const shiftBits = 5;
+
+/** The layers of a graph in the order of its nodes. @param given shapes of inputs by name */
+export function layersOfGraph(
+  model: ReadModel,
+  given: ReadonlyMap<string, readonly number[]> = new Map(),
+): GraphLayers {
+  const { values, open } = inferShapes(model, given);
+  const layers: LayerDescription[] = [];
+  const unpriced: UnpricedNode[] = [];
+  const free = new Map<string, number>();
+  const constants = constantsOf(model);
+  for (const node of model.nodes) {
+    if (isFree(node)) {
+      free.set(node.opType, (free.get(node.opType) ?? 0) + 1);
+      continue;
+    }
+    const { name, domain } = node;
+    const opType = domain === '' ? node.opType : `${domain}.${node.opType}`;
+    if (!isLayer(node)) {
+      unpriced.push({ name, opType, reason: 'no price for this operator', lacksShape: false });
+      continue;
+    }
+    const inputs = node.inputs.map((input) => values.get(input));
+    const weights = node.inputs.map((input) => constants.get(input));
+    const made = layerOf(node, inputs, values.get(node.outputs[0] ?? ''), weights);
+    if (typeof made === 'object') layers.push(made);
+    else unpriced.push({ name, opType, reason: made, lacksShape: made === unknownShape });
+  }
+  return { layers, unpriced, free, open };
+}
+
+/** Initializers and the tensors of Constant nodes, which some exporters use instead. */
+function constantsOf({ initializers, nodes }: ReadModel): ReadonlyMap<string, ReadTensor> {
+  const all = new Map(initializers);
+  for (const { domain, opType, outputs, attributes } of nodes) {
+    const value = domain === '' && opType === 'Constant' ? attributes.get('value') : undefined;
+    if (typeof value === 'object' && 'elementType' in value) all.set(outputs[0]!, value);
+  }
+  return all;
+}
+
+const unknownShape = 'the shape of its input is not known';
+
+type Known = KnownValue | undefined;
+
+/** The layer of a node, or why it has none. */
+function layerOf(
+  node: ReadNode,
+  inputs: readonly Known[],
+  output: Known,
+  constants: readonly (ReadTensor | undefined)[],
+): LayerDescription | string {
+  // QLinearConv and QLinearMatMul: a, scale, zero point, b, scale, zero point, ...
+  const second = node.opType.startsWith('QLinear') ? 3 : 1;
+  const [x, w] = [inputs[0], inputs[second]];
+  if (x === undefined || w === undefined || output === undefined) return unknownShape;
+  const isConvolution = node.opType.includes('Conv');
+  const operands = isConvolution
+    ? { x, w, weights: constants[second] }
+    : productOperands(x, w, constants[0], constants[second]);
+  const kind = kindOf(node, operands.weights);
+  const operandBits: OperandBits = {
+    weight: kind.weightBits ?? operands.w.bits,
+    activation: operands.x.bits,
+    partialSum: partialSumBits,
+  };
+  const base = { name: node.name, primitive: kind.primitive, operandBits };
+  return isConvolution
+    ? convolution(node, base, x.shape, w.shape, output.shape)
+    : product(node, base, x.shape, w.shape, output.shape, operands.x === w);
+}
+
+/** Which operand of a product is the weight: the constant one, else the second. */
+function productOperands(
+  a: KnownValue,
+  b: KnownValue,
+  constantA: ReadTensor | undefined,
+  constantB: ReadTensor | undefined,
+): { readonly x: KnownValue; readonly w: KnownValue; readonly weights: ReadTensor | undefined } {
+  return constantA !== undefined && constantB === undefined
+    ? { x: b, w: a, weights: constantA }
+    : { x: a, w: b, weights: constantB };
+}
+
+function kindOf(
+  { opType }: ReadNode,
+  weights: ReadTensor | undefined,
+): { readonly primitive: Primitive; readonly weightBits?: number } {
+  if (opType === 'L1Conv') return { primitive: Primitive.Add };
+  const bits = powerOfTwoBits(weights?.values() ?? []);
+  if (bits === undefined) return { primitive: Primitive.Multiply };
+  return { primitive: Primitive.Shift, weightBits: Math.max(shiftBits, bits) };
+}
+
+/**
+ * Bits of a sign and an exponent for weights that are all signed powers of two or zero; undefined when one is not, or
+ * none is left.
+ */
+export function powerOfTwoBits(weights: ArrayLike<number>): number | undefined {
+  let least = Infinity;
+  let most = -Infinity;
+  let zeros = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const magnitude = Math.abs(weights[i]!);
+    if (magnitude === 0) {
+      zeros = 1;
+      continue;
+    }
+    const exponent = Math.round(Math.log2(magnitude));
+    if (2 ** exponent !== magnitude || !Number.isFinite(exponent)) return undefined;
+    if (exponent < least) least = exponent;
+    if (exponent > most) most = exponent;
+  }
+  if (most === -Infinity) return undefined;
+  return 1 + Math.ceil(Math.log2(most - least + 1 + zeros));
+}
+
+type Base = Pick<LayerDescription, 'name' | 'primitive' | 'operandBits'>;
+
+function convolution(
+  node: ReadNode,
+  base: Base,
+  x: readonly number[],
+  w: readonly number[],
+  y: readonly number[],
+): LayerDescription | string {
+  if (x.length !== 4) return `a convolution over ${x.length - 2} dimensions; only two are priced`;
+  const [, , kernelHeight, kernelWidth] = w;
+  const [stride = 1, strideWidth = 1] = intsOf(node, 'strides') ?? [];
+  const dilations = intsOf(node, 'dilations') ?? [];
+  if (kernelHeight !== kernelWidth)
+    return `a kernel of ${kernelHeight}x${kernelWidth}; only square ones are priced`;
+  if (stride !== strideWidth) return `strides ${stride} and ${strideWidth}; only equal ones are priced`;
+  if (kernelHeight! > 1 && dilations.some((each) => each !== 1))
+    return `a dilation of ${dilations.join('x')}; only undilated kernels are priced`;
+  return {
+    ...base,
+    fullyConnected: false,
+    ...{ batch: x[0]!, inHeight: x[2]!, inWidth: x[3]!, inChannels: x[1]! },
+    ...{ kernel: kernelHeight!, outHeight: y[2]!, outWidth: y[3]!, outChannels: y[1]! },
+    stride,
+    groups: intOf(node, 'group', 1),
+  };
+}
+
+/**
+ * A [.., n, k] times B [.., k, m]. One matrix for all rows makes all leading dimensions rows; matrices that differ make
+ * copies, such as the heads of an attention.
+ */
+function product(
+  node: ReadNode,
+  base: Base,
+  a: readonly number[],
+  b: readonly number[],
+  y: readonly number[],
+  weightFirst: boolean,
+): LayerDescription {
+  const transposed = node.opType === 'Gemm' && intOf(node, 'transA', 0) !== 0;
+  const inner = (transposed ? a.at(-2) : a.at(-1))!;
+  const rows = a.length < 2 ? 1 : (transposed ? a.at(-1) : a.at(-2))!;
+  const columns = sizeOf(y) / sizeOf(y.slice(0, y.length - (b.length < 2 ? 0 : 1)));
+  const [leadA, leadB] = [sizeOf(a.slice(0, -2)), sizeOf(b.slice(0, -2))];
+  const pairs = sizeOf(y) / (rows * columns);
+  const oneMatrix = weightFirst ? leadA === 1 : leadB === 1;
+  const copies = oneMatrix ? 1 : pairs;
+  const others = weightFirst
+    ? { batch: (pairs / copies) * columns, outChannels: rows }
+    : { batch: (pairs / copies) * rows, outChannels: columns };
+  return {
+    ...base,
+    fullyConnected: true,
+    ...{ inHeight: 1, inWidth: 1, inChannels: inner, kernel: 1, outHeight: 1, outWidth: 1 },
+    ...{ stride: 1, groups: 1, ...others },
+    ...(copies > 1 && { copies }),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * @file The shapes of all values of an ONNX graph, worked out node by node from its inputs: as much of ONNX's shape
+ * inference as the layers of convolutional networks and transformers need. Shapes that a graph computes while it runs
+ * are followed as long as they depend on nothing but sizes. What an unknown operator makes has the shape that the
+ * file states for it, or none.
+ */
+import { sizeOf } from '../../tensor/shape.js';
+import {
+  axisOf,
+  defaultBits,
+  intOf,
+  intsOf,
+  mostNumbers,
+  type Call,
+  type KnownValue,
+  type KnownValues,
+} from './known-values.js';
+import { bitsOf, type ReadModel, type ReadNode, type ReadTensor, type ReadValue } from './read.js';
+import { ElementType } from './schema.js';
+import { folded } from './shape-numbers.js';
+import { shapeRuleOf } from './shape-rules.js';
+
+/** An input whose size is not in the file; the batch is taken to be 1. */
+export interface OpenInput {
+  readonly name: string;
+  readonly dims: readonly (number | string)[] | undefined;
+}
+
+/**
+ * Shapes by name of value. Symbolic sizes are those of `given`, else 1 for the first dimension of an input.
+ * @param given shapes of inputs by name, going before what the file says
+ */
+export function inferShapes(
+  model: ReadModel,
+  given: ReadonlyMap<string, readonly number[]>,
+): { readonly values: KnownValues; readonly open: readonly OpenInput[] } {
+  const values = new Map<string, KnownValue>();
+  const symbols = new Map<string, number>();
+  const open: OpenInput[] = [];
+  for (const [name, tensor] of model.initializers) values.set(name, constantOf(tensor));
+  for (const [name, value] of model.inputs) {
+    const shape = given.get(name) ?? bound(value, symbols, true);
+    value.dims?.forEach((dim, at) => {
+      if (typeof dim === 'string' && shape !== undefined) symbols.set(dim, shape[at]!);
+    });
+    if (shape === undefined) open.push({ name, dims: value.dims?.map((dim) => dim ?? '?') });
+    else values.set(name, { shape, bits: bitsOf(value.elementType) ?? defaultBits });
+  }
+  for (const node of model.nodes) {
+    const inputs = node.inputs.map((name) => values.get(name));
+    const found = outputsOf({ node, inputs, opset: model.opset });
+    node.outputs.forEach((name, at) => {
+      const value = found?.[at] ?? stated(model.values.get(name), symbols);
+      if (name !== '' && value !== undefined) values.set(name, value);
+    });
+  }
+  return { values, open };
+}
+
+function bound(
+  { dims }: ReadValue,
+  symbols: ReadonlyMap<string, number>,
+  isInput: boolean,
+): readonly number[] | undefined {
+  const shape = dims?.map((dim, at) => {
+    const size = typeof dim === 'string' ? symbols.get(dim) : dim;
+    // Exporters write 0 or -1 for a size that is left open.
+    if (size !== undefined && size > 0) return size;
+    return isInput && at === 0 ? 1 : Number.NaN;
+  });
+  return shape?.some(Number.isNaN) ? undefined : shape;
+}
+
+function stated(value: ReadValue | undefined, symbols: ReadonlyMap<string, number>): KnownValue | undefined {
+  const shape = value && bound(value, symbols, false);
+  return shape && { shape, bits: bitsOf(value?.elementType) ?? defaultBits };
+}
+
+function constantOf(tensor: ReadTensor): KnownValue {
+  const numbers = sizeOf(tensor.dims) <= mostNumbers ? tensor.values() : undefined;
+  return {
+    shape: tensor.dims,
+    bits: bitsOf(tensor.elementType) ?? defaultBits,
+    ...(numbers !== undefined && { numbers: Array.from(numbers), real: realTypes.has(tensor.elementType) }),
+  };
+}
+
+const realTypes = new Set<number>([
+  ...[ElementType.Float, ElementType.Double, ElementType.Float16, ElementType.BFloat16],
+]);
+
+/** The outputs of a node; undefined, in whole or in part, for what cannot be told. */
+function outputsOf(call: Call): readonly (KnownValue | undefined)[] | undefined {
+  const { node, inputs } = call;
+  if (node.domain === '' && node.opType === 'Constant') return [constantNode(node)];
+  if (node.domain === '' && node.opType === 'Split') return splitOutputs(call);
+  const [x] = inputs;
+  const shape = shapeRuleOf(node)?.(call);
+  if (shape === undefined) return undefined;
+  const numbers = folded(call, shape);
+  const value = { shape, bits: resultBits(node, x), ...(numbers !== undefined && { numbers }) };
+  // Further outputs (masks, indices) are no operands of layers, except the statistics of none.
+  return [value];
+}
+
+function resultBits({ opType }: ReadNode, x: KnownValue | undefined): number {
+  const quantises =
+    opType === 'QuantizeLinear' || opType === 'DynamicQuantizeLinear' || opType === 'QLinearConv';
+  if (quantises || opType === 'QLinearMatMul') return 8;
+  return x?.bits ?? defaultBits;
+}
+
+function splitOutputs({ node, inputs: [x, sizes] }: Call): readonly KnownValue[] | undefined {
+  if (x === undefined) return undefined;
+  const axis = axisOf(intOf(node, 'axis', 0), x.shape.length);
+  const parts = node.outputs.length;
+  const even = Math.ceil(x.shape[axis]! / parts);
+  const given = sizes?.numbers ?? intsOf(node, 'split');
+  if (given === undefined && sizes !== undefined) return undefined;
+  return node.outputs.map((_, part) => {
+    const size = given?.[part] ?? Math.min(even, x.shape[axis]! - part * even);
+    return { bits: x.bits, shape: x.shape.map((whole, at) => (at === axis ? size : whole)) };
+  });
+}
+
+function constantNode(node: ReadNode): KnownValue | undefined {
+  const { attributes } = node;
+  const tensor = attributes.get('value');
+  if (
+    typeof tensor === 'object' &&
+    'values' in tensor &&
+    typeof tensor.values === 'function' &&
+    'dims' in tensor
+  )
+    return constantOf(tensor);
+  const whole = attributes.get('value_int') ?? attributes.get('value_ints');
+  if (typeof whole === 'number') return { shape: [], bits: 64, numbers: [whole] };
+  if (Array.isArray(whole)) return { shape: [whole.length], bits: 64, numbers: whole as number[] };
+  const real = attributes.get('value_float') ?? attributes.get('value_floats');
+  if (typeof real === 'number') return { shape: [], bits: defaultBits };
+  return Array.isArray(real) ? { shape: [real.length], bits: defaultBits } : undefined;
+}
