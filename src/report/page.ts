@@ -1,12 +1,7 @@
 /**
- * @file `report.html`: one file that needs nothing else, made from a run's result and events.
- *
- * Everything is in the page (style, script, drawings) and a content security policy forbids it to fetch anything, so
- * it opens offline, prints, and can be mailed. Without the script every chart is still there; the script adds
- * tooltips and the blocks of a clicked candidate.
+ * @file `report.html`, made from a run's result and events. Without the script every chart is still there; the script
+ * adds tooltips and the blocks of a clicked candidate.
  */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { RunEvent, RunResult } from '../pipeline/result.js';
 import { type Architecture, BlockKind } from '../spaces/architecture.js';
 import { architectureSection, blockLines } from './architecture.js';
@@ -16,7 +11,8 @@ import { factsSection, noticeList } from './facts.js';
 import { integer, percent, withUnit } from './format.js';
 import { histogramSection } from './histograms.js';
 import { layersSection } from './layers.js';
-import { type Content, Markup, html, scriptJson, verbatim } from './markup.js';
+import { renderPage } from './frame.js';
+import { type Content, html } from './markup.js';
 import { type DrawnCandidates, chooseDrawn, scatterSection } from './scatter.js';
 import { trajectorySection } from './trajectory.js';
 import {
@@ -50,8 +46,6 @@ export function renderReport(
   const header = options.header ?? { name: 'run' };
   const view = viewOf(result, events, families, header, options.architectureOf);
   const drawn = view.candidates.length > 0 ? chooseDrawn(view) : { indices: [], cell: 0 };
-  const style = asset('report.css');
-  const script = asset('report.client.js');
   const notices = [...view.notices, ...(options.remarks ?? [])];
   const sections: readonly (readonly [id: string, title: string, content: Content])[] = [
     ['networks', 'Networks compared', comparisonSection(view)],
@@ -63,54 +57,22 @@ export function renderReport(
     ['training', 'Training', curvesSection(view)],
     ['facts', 'Run facts', [noticeList(notices), factsSection(view)]],
   ];
-  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${sha256(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
-  return html`${new Markup('<!doctype html>')}
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="${policy}" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <title>${view.header.name} – architecture search report</title>
-        <link rel="icon" href="data:," />
-        ${verbatim('style', style)}
-      </head>
-      <body>
-        <header>
-          <h1>${view.header.name}</h1>
-          ${
-            result === undefined &&
-            html`<p class="banner" role="status">
-              <b>This run is not finished.</b> It is still going or was stopped; the report shows what has
-              been recorded so far.
-            </p>`
-          }
-          ${headline(view)}
-          <nav aria-label="Sections">
-            <ul>
-              ${sections.map(([id, title]) => html`<li><a href="#${id}">${title}</a></li>`)}
-            </ul>
-          </nav>
-        </header>
-        <main>
-          ${sections.map(
-            ([id, title, content]) =>
-              html`<section id="${id}" aria-labelledby="${id}-title">
-                <h2 id="${id}-title">${title}</h2>
-                ${content}
-              </section> `,
-          )}
-        </main>
-        <footer>
-          <p>
-            Made by shiftaddnas from the run's own files. Energies and latencies are computed by cost models,
-            not measured on a chip.
-          </p>
-        </footer>
-        ${verbatim('script', scriptJson(clientData(view, drawn)), ' type="application/json" id="data"')}
-        ${verbatim('script', script)}
-      </body>
-    </html> `.text;
+  return renderPage({
+    title: `${view.header.name} – architecture search report`,
+    heading: view.header.name,
+    introduction: [
+      result === undefined &&
+        html`<p class="banner" role="status">
+          <b>This run is not finished.</b> It is still going or was stopped; the report shows what has been
+          recorded so far.
+        </p>`,
+      headline(view),
+    ],
+    sections: sections.map(([id, title, content]) => ({ id, title, content })),
+    footer:
+      "Made by shiftaddnas from the run's own files. Energies and latencies are computed by cost models, not measured on a chip.",
+    data: clientData(view, drawn),
+  });
 }
 
 /**
@@ -173,12 +135,4 @@ function resolve(view: RunView, genome: readonly number[]): Architecture | undef
   } catch {
     return undefined;
   }
-}
-
-function asset(name: string): string {
-  return readFileSync(new URL(`./assets/${name}`, import.meta.url), 'utf8');
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('base64');
 }
