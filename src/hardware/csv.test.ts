@@ -3,8 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FileError } from '../base/errors.js';
 import { formatCsvLine, parseCsv, type CsvRecord } from './csv-text.js';
-import { costColumns, estimateCsv, fp32OperandBits } from './csv.js';
+import { costColumns, costsCsv, estimateCsv, fp32OperandBits } from './csv.js';
+import { estimate } from './estimate.js';
 import { Primitive } from './layer.js';
+import { version3Stages, visionNetwork } from './published/vision.js';
 
 const goldenText = readFileSync(new URL('./golden/paper-cv-layers.csv', import.meta.url), 'utf8');
 const header = 'type,N,H,W,C,R,M,E,F,stride';
@@ -45,6 +47,23 @@ describe('parseCsv', () => {
       { line: 4, problem: 'a quoted cell is never closed' },
       { line: 5, cells: ['g', '5'] },
     ]);
+  });
+});
+
+describe('costsCsv', () => {
+  it('writes what estimateCsv reads and prices alike', () => {
+    const layers = visionNetwork({ resolution: 64, lastStride: 2, stages: version3Stages });
+    const costs = ['fair', 'paper-cv-192'].map((profile) => estimate(layers, profile));
+    const csv = costsCsv(layers, costs);
+    expect(table(csv)).toHaveLength(2 * layers.length);
+    expect(new Set(table(csv).map((row) => row.get('profile')))).toEqual(new Set(['fair', 'paper-cv-192']));
+    const half = csv
+      .split('\n')
+      .slice(0, layers.length + 1)
+      .join('\n');
+    const { rows, badRows, notices } = estimateCsv(half, { profile: 'fair' });
+    expect({ badRows, notices }).toEqual({ badRows: [], notices: [] });
+    expect(rows.map(({ cost }) => cost)).toEqual(costs[0]!.layers);
   });
 });
 

@@ -2,7 +2,8 @@
  * @file Prices a table of layer shapes: CSV in, CSV with costs out.
  *
  * Columns are those of `golden/paper-cv-layers.csv`. Required are type (Conv, Add, Shift, FC, in any case), N, H, W, C (input),
- * R (kernel), M, E, F (output) and stride; `groups` is optional and 1 by default. `block` is optional too: in the
+ * R (kernel), M, E, F (output) and stride; `groups` and
+ * `copies` are optional and 1 by default. `block` is optional too: in the
  * published translation tables it names the light branch (conv, add, shiftadd) that a row belongs to, whose kernel
  * is typed Conv and whose linears are typed Shift whatever they compute. The result always has all columns
  * of the golden table in its order, then any further columns of the input, then the profile's name. ONE profile
@@ -11,7 +12,7 @@
  */
 import { FileError, UserError } from '../base/errors.js';
 import { formatCsvLine, parseCsv } from './csv-text.js';
-import { estimateLayer, type LayerCost } from './estimate.js';
+import { estimateLayer, type LayerCost, type NetworkCost } from './estimate.js';
 import { LayerRole, Primitive, type LayerDescription, type OperandBits } from './layer.js';
 import { arrayLimits, chargedBits } from './machine.js';
 import { OperandWidths, type AcceleratorProfile } from './profile-schema.js';
@@ -159,6 +160,37 @@ export function estimateCsv(text: string, options: CsvOptions): CsvEstimate {
   };
 }
 
+const typeOfPrimitive = {
+  [Primitive.Multiply]: 'Conv',
+  [Primitive.Shift]: 'Shift',
+  [Primitive.Add]: 'Add',
+} as const;
+
+/**
+ * Priced layers as CSV with the columns of the golden table, names, groups and copies; what {@link estimateCsv} reads.
+ * @param costs of the same layers, under one profile or several
+ */
+export function costsCsv(layers: readonly LayerDescription[], costs: readonly NetworkCost[]): string {
+  const header = ['name', 'type', ...Object.keys(sizeColumns), 'groups', 'copies'];
+  const lines = [formatCsvLine([...header, ...Object.keys(costColumns), 'profile'])];
+  for (const { profile, layers: priced } of costs)
+    layers.forEach((layer, at) => {
+      const sizes = Object.values(sizeColumns).map((key) => layer[key]);
+      const type =
+        layer.fullyConnected && layer.primitive === Primitive.Multiply
+          ? 'FC'
+          : typeOfPrimitive[layer.primitive];
+      lines.push(
+        formatCsvLine([
+          ...[layer.name, type, ...sizes, layer.groups, layer.copies ?? 1],
+          ...Object.values(costColumns).map((value) => Number(value(priced[at]!).toPrecision(10))),
+          profile,
+        ]),
+      );
+    });
+  return `${lines.join('\n')}\n`;
+}
+
 /** A row of a layer table as it was read: its cells by column and the layer they describe. */
 export interface LayerTableRow {
   readonly line: number;
@@ -242,6 +274,7 @@ function readLayer(
     fullyConnected: type === 'FC',
     ...sizes,
     groups: cells.get('groups') ? size('groups') : 1,
+    ...(cells.get('copies') && { copies: size('copies') }),
     ...(role !== undefined && { role }),
     operandBits: operandBits(primitive),
   };
