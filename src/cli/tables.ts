@@ -6,6 +6,7 @@ import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { RunResult } from '../pipeline/result.js';
 import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
+import { tilingText } from '../report/cost-page.js';
 import { count, percent, significant } from './format.js';
 
 /** A table of right-aligned figures behind a left-aligned first column. */
@@ -101,6 +102,29 @@ export function layerTable(
       'registers',
     ],
     [...cost.layers.map((layer) => row(layer.name, layer.primitive, layer)), row('total', '', cost)],
+  );
+}
+
+/** Layer by layer, the memory energy by operand and the tiling, and the totals below. */
+export function operandTable(cost: Pick<NetworkCost, 'layers' | 'byOperand'>): string {
+  const split = ({ byOperand }: Pick<NetworkCost, 'byOperand'>): string[] =>
+    [byOperand.inputMj, byOperand.weightMj, byOperand.outputMj].map(significant);
+  return textTable(
+    ['memory mJ by operand', 'inputs', 'weights', 'outputs', 'tiling'],
+    [
+      ...cost.layers.map((layer) => [layer.name, ...split(layer), tilingText(layer.tiling)]),
+      ['total', ...split(cost), ''],
+    ],
+  );
+}
+
+/** The same network under several profiles, one line each. */
+export function profilesTable(costs: readonly NetworkCost[]): string {
+  return textTable(
+    ['profile', 'operations', 'energy mJ', 'latency ms'],
+    costs.map(({ profile, operations, energyMj, latencyMs }) => [
+      ...[profile, count(operations), significant(energyMj), significant(latencyMs)],
+    ]),
   );
 }
 

@@ -6,9 +6,15 @@
  * const cost = estimate(layers, 'fair');
  * console.log(cost.energyMj, cost.latencyMs, cost.profile);
  */
-export { estimate, estimateLayer, type LayerCost, type NetworkCost } from './estimate.js';
+export {
+  estimate,
+  estimateLayer,
+  type EstimateOptions,
+  type LayerCost,
+  type NetworkCost,
+} from './estimate.js';
 export type { LevelEnergy, OperandEnergy, Tiling } from './accesses.js';
-export { Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+export { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
 export {
   builtInProfileNames,
   loadProfile,
@@ -17,7 +23,8 @@ export {
   type BuiltInProfileName,
 } from './profile.js';
 export type { AcceleratorProfile } from './profile-schema.js';
-export { profileSummary } from './profile-text.js';
+export { profileQuantities, profileSummary, type ProfileQuantity } from './profile-text.js';
+export { CostProxy, fitProxy, parseProxy, typicalLayers } from './proxy.js';
 export { LayerError, MappingError, SingleRowError, type RefusedLimit } from './errors.js';
 export {
   estimateCsv,
@@ -27,4 +34,9 @@ export {
   type CsvOptions,
   type PricedRow,
 } from './csv.js';
-export { compareWithGolden, type GoldenComparison, type GoldenDeviation } from './golden.js';
+export {
+  compareWithGolden,
+  type GoldenComparison,
+  type GoldenDeviation,
+  type GoldenTable,
+} from './golden.js';

@@ -3,12 +3,14 @@
  */
 import { Option, type Command } from 'commander';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { builtInProfileNames } from '../../hardware/index.js';
 import { percent } from '../format.js';
 import { superviseJob } from '../job.js';
 import { examples, list, wholeNumber } from '../options.js';
 import { createProgressView } from '../progress.js';
 import { costLines } from '../tables.js';
+
+/** The built-in profiles that are about image networks. */
+const imageProfiles: readonly string[] = ['fair', 'fair-int8', 'paper-cv-168', 'paper-cv-192'];
 
 interface EvaluateFlags {
   readonly data: string;
@@ -27,7 +29,7 @@ export function addEvaluateCommand(program: Command): void {
     .requiredOption('--data <spec>', `data set: ${datasetUsages.join(', ')}`)
     .addOption(new Option('--split <part>', 'which images').choices(['test', 'train']).default('test'))
     .option('--image-size <pixels>', 'scale the images to this side', wholeNumber(1))
-    .option('--profile <names>', 'cost profiles, names or files', list, builtInProfileNames)
+    .option('--profile <names>', 'cost profiles, names or files', list, imageProfiles)
     .option('--json', 'print the result as one JSON object, and nothing else, on stdout')
     .option('--quiet', 'no progress')
     .addHelpText(

@@ -1,0 +1,246 @@
+/**
+ * @file `shiftaddnas hw estimate`: what layers and networks cost, printed, as CSV, as JSON and as a page.
+ */
+import type { Command } from 'commander';
+import { OptionError, UserError } from '../../../base/errors.js';
+import { writeFileAtomic } from '../../../base/files.js';
+import { costsCsv } from '../../../hardware/csv.js';
+import { networkCost } from '../../../hardware/estimate.js';
+import {
+  estimate,
+  estimateCsv,
+  estimateLayer,
+  loadProfile,
+  withWordBits,
+  type AcceleratorProfile,
+  type CsvEstimate,
+  type LayerDescription,
+  type NetworkCost,
+} from '../../../hardware/index.js';
+import { renderCostPage } from '../../../report/cost-page.js';
+import { significant } from '../../format.js';
+import { examples, list, wholeNumber } from '../../options.js';
+import { layerTable, operandTable, profilesTable } from '../../tables.js';
+import { architectureLayers, InputKind, isSameFile, kindOfInput, onnxLayers, readBytes } from './inputs.js';
+
+interface EstimateFlags {
+  readonly layers?: string;
+  readonly architecture?: string;
+  readonly onnx?: string;
+  readonly input: readonly string[];
+  readonly profile: readonly string[];
+  readonly wordBits?: number;
+  readonly csv?: string;
+  readonly report?: string;
+  readonly json?: boolean;
+}
+
+const brokenRowsExitCode = 2;
+
+export function addEstimateCommand(hw: Command): void {
+  hw.command('estimate')
+    .description(
+      'Price a table of layers, an architecture or an ONNX file under one or several cost profiles.',
+    )
+    .argument('[file]', 'a .csv, an .onnx, an architecture.json, or the folder of a run or model with one')
+    .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups, copies, block)')
+    .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
+    .option('--onnx <file.onnx>', 'a network of any origin; convolutions and matrix products are priced')
+    .option(
+      '--input <name=1x3x224x224>',
+      'size of an input that the ONNX file leaves open',
+      (text: string, before: readonly string[]) => [...before, text],
+      [],
+    )
+    .option('--profile <names|files>', 'cost profiles: built-in names, .json or .yaml files', list, ['fair'])
+    .option('--word-bits <bits>', 'word width, for profiles that know several (paper: 32, 8)', wholeNumber(1))
+    .option('--csv <file>', 'write the priced layers, with every split and the tiling, as CSV')
+    .option('--report <file.html>', 'write a page with the energy of each layer as bars')
+    .option('--json', 'print the figures as one JSON object, or an array for several profiles')
+    .addHelpText(
+      'after',
+      `\nRows and layers that cannot be priced are named on stderr; the others are priced, and the exit code is 2.\n${examples(
+        'shiftaddnas hw estimate layers.csv --profile paper-cv-168 --csv priced.csv',
+        'shiftaddnas hw estimate runs/NAME --profile fair,fair-int8 --report cost.html',
+        'shiftaddnas hw estimate model.onnx --input pixels=1x3x224x224',
+      )}`,
+    )
+    .action((file: string | undefined, flags: EstimateFlags) => runEstimate(file, flags));
+}
+
+function runEstimate(file: string | undefined, flags: EstimateFlags): void {
+  const { kind, path } = chosenInput(file, flags);
+  const profiles = flags.profile
+    .map(loadProfile)
+    .map((profile) => (flags.wordBits === undefined ? profile : withWordBits(profile, flags.wordBits)));
+  for (const out of [flags.csv, flags.report])
+    for (const input of [path, ...flags.profile])
+      if (out !== undefined && isSameFile(out, input))
+        throw new OptionError(
+          `${out === flags.csv ? '--csv' : '--report'} ${out} would overwrite its input ${input}; name another file`,
+        );
+  if (flags.input.length > 0 && kind !== InputKind.Onnx)
+    throw new OptionError('--input goes with an ONNX file');
+  if (kind === InputKind.Table) return estimateTable(path, profiles, flags);
+  const found = kind === InputKind.Onnx ? fromOnnx(path, profiles, flags) : fromArchitecture(path, profiles);
+  print(found, flags);
+}
+
+function chosenInput(file: string | undefined, flags: EstimateFlags): { kind: InputKind; path: string } {
+  const given = [
+    ...(file === undefined ? [] : [{ kind: kindOfInput(file), path: file }]),
+    ...(flags.layers === undefined ? [] : [{ kind: InputKind.Table, path: flags.layers }]),
+    ...(flags.architecture === undefined ? [] : [{ kind: InputKind.Architecture, path: flags.architecture }]),
+    ...(flags.onnx === undefined ? [] : [{ kind: InputKind.Onnx, path: flags.onnx }]),
+  ];
+  if (given.length !== 1)
+    throw new OptionError(
+      'hw estimate needs one input: a file, or either --layers FILE.csv, --architecture PATH or --onnx FILE',
+    );
+  return given[0]!;
+}
+
+/** What was priced, and what is worth saying besides. */
+interface Priced {
+  readonly title: string;
+  readonly layers: readonly LayerDescription[];
+  readonly costs: readonly NetworkCost[];
+  readonly notes: readonly string[];
+  /** Further fields of the JSON output. */
+  readonly details: object;
+  readonly errors: readonly string[];
+}
+
+function fromArchitecture(given: string, profiles: readonly AcceleratorProfile[]): Priced {
+  const { path, layers } = architectureLayers(given);
+  const costs = profiles.map((profile) => estimate(layers, profile));
+  return { title: path, layers, costs, notes: [], details: {}, errors: [] };
+}
+
+function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): Priced {
+  const { layers, unpriced, free } = onnxLayers(path, flags.input);
+  const errors: string[] = unpriced
+    .filter(({ lacksShape }) => lacksShape)
+    .map(({ name, opType, reason }) => `${path}: ${opType} '${name}': ${reason}`);
+  // Every profile prices the same layers: those that fit all of them.
+  const fitting = layers.filter((layer) =>
+    profiles.every((profile) => {
+      try {
+        estimateLayer(layer, profile);
+        return true;
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        errors.push(`${path}: ${error.message}`);
+        return false;
+      }
+    }),
+  );
+  const others = unpriced.filter(({ lacksShape }) => !lacksShape);
+  const notes = [
+    ...others.map(({ name, opType, reason }) => `not priced: ${opType} '${name}' (${reason})`),
+    ...(free.size === 0
+      ? []
+      : [`free under every profile: ${[...free].map(([opType, count]) => `${count} ${opType}`).join(', ')}`]),
+  ];
+  return {
+    title: path,
+    layers: fitting,
+    costs: profiles.map((profile) => estimate(fitting, profile)),
+    notes,
+    details: { unpriced: others, free: Object.fromEntries(free), errors },
+    errors,
+  };
+}
+
+function print({ title, layers, costs, notes, details, errors }: Priced, flags: EstimateFlags): void {
+  if (flags.csv !== undefined) writeFileAtomic(flags.csv, costsCsv(layers, costs));
+  writeReport(title, costs, [...notes, ...errors], flags);
+  if (flags.json) {
+    const objects = costs.map((cost) => ({ ...cost, ...details }));
+    console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
+  } else {
+    console.log(`${title} under ${costs.map(({ profile }) => profile).join(', ')}, one inference:`);
+    printTables(costs);
+    for (const out of [flags.csv, flags.report]) if (out !== undefined) console.log(`written to ${out}`);
+  }
+  for (const note of notes) console.error(`notice: ${title}: ${note}`);
+  for (const error of errors) console.error(`error: ${error}`);
+  if (errors.length > 0) process.exitCode = brokenRowsExitCode;
+}
+
+function printTables(costs: readonly NetworkCost[]): void {
+  for (const cost of costs) {
+    if (costs.length > 1) console.log(`\nunder ${cost.profile}:`);
+    console.log(layerTable(cost));
+    console.log(operandTable(cost));
+  }
+  if (costs.length > 1) console.log(`\n${profilesTable(costs)}`);
+}
+
+function writeReport(
+  title: string,
+  costs: readonly NetworkCost[],
+  notes: readonly string[],
+  flags: EstimateFlags,
+): void {
+  if (flags.report === undefined) return;
+  const always = 'Batch norm, activations, pooling and residual additions have no price under any profile.';
+  writeFileAtomic(flags.report, renderCostPage({ title, costs, notes: [...notes, always] }));
+}
+
+function estimateTable(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): void {
+  const text = readBytes(path, 'the CSV file with the layers').toString('utf8');
+  const tables = profiles.map((profile) => estimateCsv(text, { profile }));
+  // One header; the profile's name stands in every row.
+  const csv = tables.map((table, at) =>
+    at === 0 ? table.csv : table.csv.slice(table.csv.indexOf('\n') + 1),
+  );
+  if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv.join(''));
+  const costs = tables.map((table, at) =>
+    networkCost(
+      profiles[at]!.name,
+      table.rows.map(({ cost }) => cost),
+    ),
+  );
+  const badRows = tables.flatMap((table) => table.badRows);
+  writeReport(
+    path,
+    costs,
+    badRows.map(({ line, message }) => `line ${line}: ${message}`),
+    flags,
+  );
+  if (flags.json) {
+    const objects = tables.map((table, at) => tableJson(table, costs[at]!));
+    console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
+  } else if (flags.csv === undefined) {
+    console.log(`${path} under ${profiles.map(({ name }) => name).join(', ')}:`);
+    printTables(costs);
+  } else
+    for (const cost of costs)
+      console.log(
+        `${cost.layers.length} layers under ${cost.profile}: energy ${significant(cost.energyMj)} mJ, ` +
+          `latency ${significant(cost.latencyMs)} ms; written to ${flags.csv}`,
+      );
+  for (const { message, lines } of tables.flatMap(({ notices }) => notices))
+    console.error(`notice: ${path}: ${message}; ${linesText(lines)}`);
+  const messages = new Set(badRows.map(({ line, message }) => `error: ${path}:${line}: ${message}`));
+  for (const message of messages) console.error(message);
+  if (messages.size > 0) process.exitCode = brokenRowsExitCode;
+}
+
+function tableJson(table: CsvEstimate, cost: NetworkCost): object {
+  const { profile, operations, energyMj, latencyMs, byOperand, byLevel } = cost;
+  return {
+    ...{ profile, operations, energyMj, latencyMs, byOperand, byLevel },
+    rows: table.rows.map(({ line, cost: priced }) => ({ line, ...priced })),
+    badRows: table.badRows,
+    notices: table.notices,
+  };
+}
+
+const linesNamed = 5;
+
+function linesText(lines: readonly number[]): string {
+  const named = lines.slice(0, linesNamed).join(', ');
+  return `line${lines.length > 1 ? 's' : ''} ${named}${lines.length > linesNamed ? ` and ${lines.length - linesNamed} more` : ''}`;
+}

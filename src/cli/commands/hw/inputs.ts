@@ -1,0 +1,83 @@
+/**
+ * @file What `hw estimate` can be given: an architecture of ours, an ONNX file, or a published network, as layers.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { FileError, OptionError, isSystemError, messageOf } from '../../../base/errors.js';
+import { readJson } from '../../../base/files.js';
+import type { LayerDescription } from '../../../hardware/index.js';
+import { layersOfGraph, type GraphLayers } from '../../../nn/onnx/priced-layers.js';
+import { decodeOnnx } from '../../../nn/onnx/read.js';
+import { familyNamed } from '../../../operators/registry.js';
+import { layersOf } from '../../../spaces/layers.js';
+import { parseArchitecture } from '../../../spaces/parse.js';
+
+/** The kinds of file, by which they are read. */
+export enum InputKind {
+  Table = 'table',
+  Architecture = 'architecture',
+  Onnx = 'onnx',
+}
+
+/** By the ending of its name; a folder holds an architecture.json. */
+export function kindOfInput(path: string): InputKind {
+  if (/\.onnx$/i.test(path)) return InputKind.Onnx;
+  return /\.csv$/i.test(path) ? InputKind.Table : InputKind.Architecture;
+}
+
+/** The layers of an architecture.json, or of the folder that holds one. */
+export function architectureLayers(given: string): {
+  readonly path: string;
+  readonly layers: readonly LayerDescription[];
+} {
+  const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
+  return { path, layers: layersOf(parseArchitecture(readJson(path), path), familyNamed) };
+}
+
+/** The layers of an ONNX file. @param inputs `NAME=1x3x224x224`, for inputs whose size the file leaves open */
+export function onnxLayers(path: string, inputs: readonly string[]): GraphLayers {
+  const model = decodeOnnx(readBytes(path, 'the ONNX file'), path);
+  const given = new Map(inputs.map(parseInputShape));
+  for (const name of given.keys())
+    if (!model.inputs.has(name))
+      throw new OptionError(
+        `--input ${name}: ${path} has no input of this name; it has ${[...model.inputs.keys()].join(', ') || 'none'}`,
+      );
+  const found = layersOfGraph(model, given);
+  const [open] = found.open;
+  if (open !== undefined && found.unpriced.some(({ lacksShape }) => lacksShape))
+    throw new OptionError(
+      `${path}: input '${open.name}' is [${open.dims?.join(', ') ?? 'of any shape'}]; ` +
+        `give its size, for example --input ${open.name}=1x3x224x224`,
+    );
+  if (found.layers.length === 0 && found.unpriced.length === 0)
+    throw new FileError(`${path}: no node of this graph has a price`);
+  return found;
+}
+
+function parseInputShape(text: string): readonly [string, readonly number[]] {
+  const at = text.lastIndexOf('=');
+  const sizes = text.slice(at + 1).split('x');
+  if (at < 1 || !sizes.every((size) => /^[1-9]\d{0,8}$/.test(size)))
+    throw new OptionError(`--input ${text}: give NAME=SIZES, as in pixels=1x3x224x224`);
+  return [text.slice(0, at), sizes.map(Number)];
+}
+
+/** A file as bytes. @throws FileError in one line */
+export function readBytes(path: string, what: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such file`);
+    if (isSystemError(error, 'EISDIR')) throw new FileError(`${path}: a folder; give ${what}`);
+    throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
+  }
+}
+
+/** Whether two paths lead to one file that exists, be it through links. */
+export function isSameFile(a: string, b: string): boolean {
+  // Paths that cannot even be looked at (below a file, in a closed folder) do not exist either.
+  if (!existsSync(a) || !existsSync(b)) return false;
+  const [first, second] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
+  return first.dev === second.dev && first.ino === second.ino;
+}
