@@ -281,7 +281,7 @@ function fetchedInputs(halo: HaloReuse, nest: Nest, traffic: Traffic, level: num
     const step = loopStep[loop]!;
     const rowStep = d === dim.P ? stride * step : d === dim.R ? step : 0;
     const columnStep = d === dim.Q ? stride * step : d === dim.S ? step : 0;
-    const moves = otherMoved || d === dim.N || d === dim.G || d === dim.C;
+    const moves: boolean = otherMoved || d === dim.N || d === dim.G || d === dim.C;
     let overlap = 0;
     if (!moves) {
       const rowShift = rowStep - row;
