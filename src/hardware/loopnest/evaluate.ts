@@ -5,7 +5,15 @@ import type { LayerDescription } from '../layer.js';
 import { NoMappingError, brokenLimits, roomNeeded } from './limits.js';
 import { unitCount, type Machine } from './machine.js';
 import { mappingText, nestOf, type Mapping } from './mapping.js';
-import { emptyPrice, prepare, priceTraffic, type Cycles, type EvaluationOptions, type Prepared } from './prices.js';
+import {
+  emptyPrice,
+  prepare,
+  priceTraffic,
+  readsOf,
+  type Cycles,
+  type EvaluationOptions,
+  type Prepared,
+} from './prices.js';
 import { tensorCount, tensors, type Tensor } from './problem.js';
 import { countTraffic, emptyTraffic } from './traffic.js';
 
@@ -101,7 +109,7 @@ export function evaluatePrepared(prepared: Prepared, mapping: Mapping): MappingC
         {
           tensor,
           tileWords: traffic.words[at]!,
-          reads: traffic.reads[at]!,
+          reads: readsOf(prepared, traffic, level, at),
           fills: traffic.fills[at]!,
           updates: traffic.updates[at]!,
           drains: traffic.drains[at]!,

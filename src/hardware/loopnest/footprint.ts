@@ -32,7 +32,9 @@ export function tileWords(tensor: number, tile: ArrayLike<number>, offset: numbe
   const group = tile[offset + dim.G]!;
   switch (tensor) {
     case 0:
-      return group * tile[offset + dim.M]! * tile[offset + dim.C]! * tile[offset + dim.R]! * tile[offset + dim.S]!;
+      return (
+        group * tile[offset + dim.M]! * tile[offset + dim.C]! * tile[offset + dim.R]! * tile[offset + dim.S]!
+      );
     case 1:
       return (
         group *
@@ -42,7 +44,9 @@ export function tileWords(tensor: number, tile: ArrayLike<number>, offset: numbe
         axisWords(tile[offset + dim.Q]!, tile[offset + dim.S]!, stride)
       );
     default:
-      return group * tile[offset + dim.N]! * tile[offset + dim.M]! * tile[offset + dim.P]! * tile[offset + dim.Q]!;
+      return (
+        group * tile[offset + dim.N]! * tile[offset + dim.M]! * tile[offset + dim.P]! * tile[offset + dim.Q]!
+      );
   }
 }
 

@@ -43,7 +43,12 @@ export function limitText({ resource, needed, available, detail }: BrokenLimit):
 }
 
 /** Every limit that a mapping breaks; empty when it fits. Leaves the tiles in `traffic`. */
-export function brokenLimits(prepared: Prepared, mapping: Mapping, nest: Nest, traffic: Traffic): BrokenLimit[] {
+export function brokenLimits(
+  prepared: Prepared,
+  mapping: Mapping,
+  nest: Nest,
+  traffic: Traffic,
+): BrokenLimit[] {
   const { machine, problem } = prepared;
   measureTiles(prepared.layout, nest, traffic);
   const broken = [...brokenFanouts(machine, mapping)];
@@ -103,7 +108,9 @@ function brokenFanouts(machine: Machine, mapping: Mapping): BrokenLimit[] {
       const available = fanout?.[axis] ?? 1;
       if (needed <= available) return [];
       const text = loops.map(({ dimension, count }) => `${dimension}${count}`).join(' ');
-      return [{ resource: `fan-out ${axis} of '${name}'`, needed, available, detail: `spatial loops ${text}` }];
+      return [
+        { resource: `fan-out ${axis} of '${name}'`, needed, available, detail: `spatial loops ${text}` },
+      ];
     });
   });
 }
@@ -111,4 +118,3 @@ function brokenFanouts(machine: Machine, mapping: Mapping): BrokenLimit[] {
 function round(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(1);
 }
-

@@ -110,7 +110,10 @@ const level = z
     name: z
       .string()
       .max(60)
-      .regex(/^[A-Za-z][\w.-]*$/, 'must begin with a letter and consist of letters, digits, dots, dashes and underscores'),
+      .regex(
+        /^[A-Za-z][\w.-]*$/,
+        'must begin with a letter and consist of letters, digits, dots, dashes and underscores',
+      ),
     storage: storage.optional(),
     /** Instances of the next level under one of this: columns x, rows y. */
     fanout: z
@@ -119,7 +122,9 @@ const level = z
         y: z.int().positive().max(mostInstances),
         source,
         /** Energy of one word of `wordBits` for each instance that it reaches or leaves. */
-        network: z.strictObject({ pjPerWord: pj, wordBits: z.int().positive().max(widestBits), source }).optional(),
+        network: z
+          .strictObject({ pjPerWord: pj, wordBits: z.int().positive().max(widestBits), source })
+          .optional(),
       })
       .optional(),
     dataflow: levelDataflow.default({}),
@@ -166,7 +171,8 @@ export const machineSchema = z
       context.addIssue({ code: 'custom', path, message });
     const names = machine.levels.map(({ name }) => name);
     names.forEach((name, index) => {
-      if (names.indexOf(name) !== index) refuse(['levels', index, 'name'], `'${name}' is taken by another level`);
+      if (names.indexOf(name) !== index)
+        refuse(['levels', index, 'name'], `'${name}' is taken by another level`);
     });
     const top = machine.levels[0]!.storage;
     if (top === undefined || tensors.some((name) => !top.keeps.includes(name)))
@@ -228,7 +234,9 @@ export function loadMachine(nameOrPath: string): Machine {
     );
   const machine = readDataFile(nameOrPath, machineSchema, 'machine');
   if (builtInMachineNames.some((known) => known === machine.name))
-    throw new OptionError(`${nameOrPath}: '${machine.name}' is the name of a built-in machine; give yours another name`);
+    throw new OptionError(
+      `${nameOrPath}: '${machine.name}' is the name of a built-in machine; give yours another name`,
+    );
   return machine;
 }
 
@@ -251,12 +259,17 @@ export function unitCount(machine: Machine): number {
 /** A few lines for help texts: levels, capacities, fan-outs, clock. */
 export function machineSummary(machine: Machine): string {
   const levels = machine.levels.map(({ name, storage, fanout }) => {
-    const room = storage?.capacity === undefined ? 'without bound' : `${storage.capacity.words} words of ${storage.wordBits} bit`;
+    const room =
+      storage?.capacity === undefined
+        ? 'without bound'
+        : `${storage.capacity.words} words of ${storage.wordBits} bit`;
     const kept = storage === undefined ? '' : ` keeps ${storage.keeps.join(', ')} (${room})`;
     const below = fanout === undefined ? '' : `${kept === '' ? '' : ','} fans out ${fanout.x} x ${fanout.y}`;
     return `  ${name}:${kept}${below}`;
   });
-  const units = machine.arithmetic.operations.map(({ primitive, bits, pj }) => `${primitive} ${bits} bit ${pj} pJ`);
+  const units = machine.arithmetic.operations.map(
+    ({ primitive, bits, pj }) => `${primitive} ${bits} bit ${pj} pJ`,
+  );
   return [
     `${machine.name}: ${machine.description}`,
     ...levels,

@@ -45,7 +45,11 @@ export function mappingText(mapping: Mapping, machine: Machine): string {
  */
 export function parseMapping(text: string, machine: Machine): Mapping {
   const names = machine.levels.map(({ name }) => name);
-  const levels = names.map(() => ({ temporal: [] as Loop[], spatialX: [] as Loop[], spatialY: [] as Loop[] }));
+  const levels = names.map(() => ({
+    temporal: [] as Loop[],
+    spatialX: [] as Loop[],
+    spatialY: [] as Loop[],
+  }));
   let last = -1;
   for (const part of text.split('|')) {
     const [, name, loops] = /^\s*([^:\s]+)\s*:(.*)$/s.exec(part) ?? [];
@@ -53,7 +57,9 @@ export function parseMapping(text: string, machine: Machine): Mapping {
       throw new OptionError(`mapping part '${part.trim()}' must have the form LEVEL: LOOPS`);
     const index = names.indexOf(name);
     if (index < 0)
-      throw new OptionError(`mapping names level '${name}'; machine '${machine.name}' has ${names.join(', ')}`);
+      throw new OptionError(
+        `mapping names level '${name}'; machine '${machine.name}' has ${names.join(', ')}`,
+      );
     if (index <= last)
       throw new OptionError(`mapping level '${name}' is out of order; outermost first: ${names.join(', ')}`);
     last = index;
@@ -79,16 +85,16 @@ export function parseMapping(text: string, machine: Machine): Mapping {
 export function nestOf(mapping: Mapping, stride: number): Nest {
   const loops = mapping.levels.flatMap(({ temporal }) => temporal);
   const levelStart = [0];
-  const spatial = new Array<number>(mapping.levels.length * dimensionCount).fill(1);
+  const spatial = new Float64Array(mapping.levels.length * dimensionCount).fill(1);
   mapping.levels.forEach((level, index) => {
     levelStart.push(levelStart[index]! + level.temporal.length);
     for (const { dimension, count } of [...level.spatialX, ...level.spatialY])
       spatial[index * dimensionCount + dimensions.indexOf(dimension)]! *= count;
   });
   return {
-    loopDimension: loops.map(({ dimension }) => dimensions.indexOf(dimension)),
-    loopCount: loops.map(({ count }) => count),
-    levelStart,
+    loopDimension: Int8Array.from(loops, ({ dimension }) => dimensions.indexOf(dimension)),
+    loopCount: Float64Array.from(loops, ({ count }) => count),
+    levelStart: Int32Array.from(levelStart),
     spatial,
     stride,
   };

@@ -11,14 +11,7 @@ import { OptionError } from '../../base/errors.js';
 import type { LayerDescription, OperandBits } from '../layer.js';
 import { Primitive } from '../layer.js';
 import { Buffering, Direction, FirstUpdate, OperandWidths, layoutOf, type Machine } from './machine.js';
-import {
-  operationsOf,
-  outputsIndex,
-  problemOf,
-  tensorCount,
-  tensors,
-  type Problem,
-} from './problem.js';
+import { operationsOf, outputsIndex, problemOf, tensorCount, tensors, type Problem } from './problem.js';
 import type { Layout, Traffic } from './traffic.js';
 
 /** What is said about a layer beyond its shape. */
@@ -100,7 +93,11 @@ export interface Price {
  * Works a machine out for a layer.
  * @throws LayerError for an impossible layer, OptionError when the machine has no unit for its primitive.
  */
-export function prepare(layer: LayerDescription, machine: Machine, options: EvaluationOptions = {}): Prepared {
+export function prepare(
+  layer: LayerDescription,
+  machine: Machine,
+  options: EvaluationOptions = {},
+): Prepared {
   const inputZeros = options.inputZeros ?? 0;
   if (!(inputZeros >= 0 && inputZeros <= 1))
     throw new OptionError(`the share of zero inputs must be from 0 to 1, got ${inputZeros}`);
@@ -116,7 +113,8 @@ export function prepare(layer: LayerDescription, machine: Machine, options: Eval
   machine.levels.forEach(({ storage }, level) => {
     tensors.forEach((name, tensor) => {
       if (storage === undefined || !storage.keeps.includes(name)) return;
-      const part = machine.operandWidths === OperandWidths.Layer ? perTensorBits[tensor]! / storage.wordBits : 1;
+      const part =
+        machine.operandWidths === OperandWidths.Layer ? perTensorBits[tensor]! / storage.wordBits : 1;
       fraction[level * tensorCount + tensor] = part;
       room[level * tensorCount + tensor] = part * (storage.buffering[name] === Buffering.Double ? 2 : 1);
     });
@@ -146,9 +144,7 @@ export function prepare(layer: LayerDescription, machine: Machine, options: Eval
       (storage?.ports ?? []).map((port) => ({
         level,
         passes: tensors.flatMap((name) =>
-          directions.map(
-            (direction) => port.tensors.includes(name) && port.directions.includes(direction),
-          ),
+          directions.map((direction) => port.tensors.includes(name) && port.directions.includes(direction)),
         ),
         wordsPerCycle: port.wordsPerCycle,
       })),
@@ -194,7 +190,8 @@ function networkPrices(machine: Machine, perTensorBits: readonly number[]): Floa
       tensors.map((_, tensor) => {
         const network = fanout?.network;
         if (network === undefined) return 0;
-        const part = machine.operandWidths === OperandWidths.Layer ? perTensorBits[tensor]! / network.wordBits : 1;
+        const part =
+          machine.operandWidths === OperandWidths.Layer ? perTensorBits[tensor]! / network.wordBits : 1;
         return network.pjPerWord * part;
       }),
     ),
@@ -226,12 +223,14 @@ export function emptyPrice(levelCount: number): Price {
 /** What counted traffic costs. */
 export function priceTraffic(prepared: Prepared, traffic: Traffic, price: Price): void {
   timeTraffic(prepared, traffic, price);
-  const { layout, fraction, blockWords, gated, accumulatesFirst } = prepared;
+  const { layout, fraction, blockWords, gated } = prepared;
   let total = prepared.operations * prepared.operationPj;
   const cycles = price.fill + price.steady + price.drain;
   for (let level = 0; level <= layout.levelCount; level++)
     total += prepared.leakPjPerCycle[level]! * traffic.instances[level]! * cycles;
   total += prepared.idlePjPerCycle * cycles;
+  // Padding takes its step, but the arithmetic does nothing in it, and asks for nothing.
+  const occupied = prepared.operations / (traffic.steps * traffic.instances[layout.levelCount]!);
   for (let tensor = 0; tensor < tensorCount; tensor++) {
     const keepers = layout.keepers[tensor]!;
     const innermost = keepers.at(-1)!;
@@ -239,9 +238,9 @@ export function priceTraffic(prepared: Prepared, traffic: Traffic, price: Price)
       const at = level * tensorCount + tensor;
       const block = blockWords[level]!;
       const part = fraction[at]! / block;
-      const left = level === innermost ? gated[level]! : 1;
-      const finals = tensor === outputsIndex ? traffic.finals[at]! : 0;
-      const reads = (traffic.reads[at]! + (accumulatesFirst[level] ? finals : 0)) * left;
+      const left = level === innermost ? gated[level]! * occupied : 1;
+      const finals = traffic.finals[at]!;
+      const reads = readsOf(prepared, traffic, level, at) * left;
       let updates = traffic.updates[at]! * left * part;
       // The last update of an output in the outermost level has the width of the next layer's input.
       if (level === 0) updates += (finals * left * (prepared.finalFraction - fraction[at]!)) / block;
@@ -281,7 +280,7 @@ function timeTraffic(prepared: Prepared, traffic: Traffic, price: Price): void {
       if (part === 0) continue;
       if (passes[3 * tensor]) {
         const waits = waitsFor(prepared, level, tensor);
-        const read = traffic.reads[at]! * part;
+        const read = readsOf(prepared, traffic, level, at) * part;
         if (waits) exchange += read / wordsPerCycle;
         else words += read;
         if (tensor !== outputsIndex) first += firstWords(layout, traffic, level, tensor) * part;
@@ -306,6 +305,11 @@ function timeTraffic(prepared: Prepared, traffic: Traffic, price: Price): void {
   price.drain = drain;
 }
 
+/** Words read to serve the levels below, with the first value of each output where the machine reads that too. */
+export function readsOf(prepared: Prepared, traffic: Traffic, level: number, at: number): number {
+  return traffic.reads[at]! + (prepared.accumulatesFirst[level] ? traffic.finals[at]! : 0);
+}
+
 /** Whether the array stands still while `level` serves a tensor to the level that keeps it next. */
 function waitsFor({ exposed, layout }: Prepared, level: number, tensor: number): boolean {
   if (exposed.length === 0) return false;
@@ -320,7 +324,9 @@ function firstWords(layout: Layout, traffic: Traffic, level: number, tensor: num
   const child = keepers[keepers.indexOf(level) + 1];
   if (child === undefined) return 0;
   const fills = traffic.fills[child * tensorCount + tensor]!;
-  return fills === 0 ? 0 : (traffic.reads[level * tensorCount + tensor]! / fills) * traffic.words[child * tensorCount + tensor]!;
+  return fills === 0
+    ? 0
+    : (traffic.reads[level * tensorCount + tensor]! / fills) * traffic.words[child * tensorCount + tensor]!;
 }
 
 /** Words that a level receives after the last step: one tile of the next keeper of the outputs. */
@@ -329,5 +335,8 @@ function lastWords(layout: Layout, traffic: Traffic, level: number): number {
   const child = keepers[keepers.indexOf(level) + 1];
   if (child === undefined) return 0;
   const drains = traffic.drains[child * tensorCount + outputsIndex]!;
-  return (traffic.updates[level * tensorCount + outputsIndex]! / drains) * traffic.words[child * tensorCount + outputsIndex]!;
+  return (
+    (traffic.updates[level * tensorCount + outputsIndex]! / drains) *
+    traffic.words[child * tensorCount + outputsIndex]!
+  );
 }

@@ -93,5 +93,8 @@ export function operationsOf({ bounds }: Pick<Problem, 'bounds'>): number {
 /** The bounds as text: `N1 M64 C3 P112 Q112 R7 S7`, ones left out. */
 export function problemText({ bounds, stride }: Problem): string {
   const loops = dimensions.flatMap((name, index) => (bounds[index] === 1 ? [] : [`${name}${bounds[index]}`]));
-  return [...(loops.length > 0 ? loops : ['one operation']), ...(stride > 1 ? [`stride ${stride}`] : [])].join(' ');
+  return [
+    ...(loops.length > 0 ? loops : ['one operation']),
+    ...(stride > 1 ? [`stride ${stride}`] : []),
+  ].join(' ');
 }

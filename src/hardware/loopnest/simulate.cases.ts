@@ -46,7 +46,10 @@ export function simulate(layout: Layout, levels: readonly SimulatedLevel[], stri
     drains: zeros(),
     network: zeros(),
     instances: levels.reduce<number[]>(
-      (list, { spatial }) => [...list, list.at(-1)! * spatial.reduce((product, { count }) => product * count, 1)],
+      (list, { spatial }) => [
+        ...list,
+        list.at(-1)! * spatial.reduce((product, { count }) => product * count, 1),
+      ],
       [1],
     ),
     steps: 0,
@@ -73,7 +76,10 @@ export function simulate(layout: Layout, levels: readonly SimulatedLevel[], stri
   /** All words of a tensor that the loops at and below `level` touch from `start` on. */
   const touched = (tensor: number, level: number, start: Point): Set<string> => {
     const words = new Set<string>();
-    const walk = (loops: readonly { readonly dimension: number; readonly count: number; readonly step: number }[], point: Point): void => {
+    const walk = (
+      loops: readonly { readonly dimension: number; readonly count: number; readonly step: number }[],
+      point: Point,
+    ): void => {
       const [loop, ...rest] = loops;
       if (loop === undefined) {
         words.add(wordOf(tensor, point, stride));
@@ -179,7 +185,9 @@ export function simulate(layout: Layout, levels: readonly SimulatedLevel[], stri
             }
             return { key, words: tile.size };
           });
-          counts.reads[at]! += gather(tensor, parent, child, places, (chosen) => returning.get(JSON.stringify(chosen))!);
+          counts.reads[at]! += gather(tensor, parent, child, places, (chosen) =>
+            returning.get(JSON.stringify(chosen))!,
+          );
         }
       }
     }
@@ -236,7 +244,9 @@ function instancePlaces(levels: readonly SimulatedLevel[], level: number): numbe
     .slice(0, level)
     .reduce<number[][][]>(
       (list, { spatial }) =>
-        list.flatMap((head) => combinations(spatial.map(({ count }) => count)).map((place) => [...head, place])),
+        list.flatMap((head) =>
+          combinations(spatial.map(({ count }) => count)).map((place) => [...head, place]),
+        ),
       [[]],
     );
 }

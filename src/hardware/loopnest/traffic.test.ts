@@ -4,7 +4,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { axisOverlap, axisWords, distinctOffsets } from './footprint.js';
-import { dim, dimensionCount, dimensions, inputsIndex, outputsIndex, tensorCount, weightsIndex } from './problem.js';
+import {
+  dim,
+  dimensionCount,
+  dimensions,
+  inputsIndex,
+  outputsIndex,
+  tensorCount,
+  weightsIndex,
+} from './problem.js';
 import { simulate, type SimulatedLevel } from './simulate.cases.js';
 import { HaloReuse, countTraffic, emptyTraffic, measureTiles, type Layout, type Nest } from './traffic.js';
 
@@ -36,7 +44,9 @@ const mapping = fc
       .map((levels) => {
         // The outermost level keeps everything.
         const keepers = Array.from({ length: tensorCount }, (_, tensor) =>
-          levels.map((_, level) => level).filter((level) => level === 0 || kept[level * tensorCount + tensor]),
+          levels
+            .map((_, level) => level)
+            .filter((level) => level === 0 || kept[level * tensorCount + tensor]),
         );
         return { levels, stride, layout: { levelCount, keepers, haloReuse: halo } satisfies Layout };
       });
@@ -57,15 +67,19 @@ function nestOf(levels: readonly SimulatedLevel[], stride: number): Nest {
     for (const { dimension, count } of level.spatial) spatial[at * dimensionCount + dimension]! *= count;
   });
   return {
-    loopDimension: flat.map(({ dimension }) => dimension),
-    loopCount: flat.map(({ count }) => count),
-    levelStart,
-    spatial,
+    loopDimension: Int8Array.from(flat, ({ dimension }) => dimension),
+    loopCount: Float64Array.from(flat, (loop) => loop.count),
+    levelStart: Int32Array.from(levelStart),
+    spatial: Float64Array.from(spatial),
     stride,
   };
 }
 
-function count(layout: Layout, levels: readonly SimulatedLevel[], stride: number): ReturnType<typeof emptyTraffic> {
+function count(
+  layout: Layout,
+  levels: readonly SimulatedLevel[],
+  stride: number,
+): ReturnType<typeof emptyTraffic> {
   const traffic = emptyTraffic(layout.levelCount);
   const nest = nestOf(levels, stride);
   measureTiles(layout, nest, traffic);
@@ -87,7 +101,9 @@ describe('sliding axes', () => {
         const here = words(outputs, taps, stride, 0);
         const there = words(outputs, taps, stride, shift);
         expect(axisWords(outputs, taps, stride)).toBe(here.size);
-        expect(axisOverlap(outputs, taps, stride, shift)).toBe([...there].filter((word) => here.has(word)).length);
+        expect(axisOverlap(outputs, taps, stride, shift)).toBe(
+          [...there].filter((word) => here.has(word)).length,
+        );
       }),
       { numRuns: 2000 },
     );
@@ -143,7 +159,9 @@ describe('closed-form traffic', () => {
             const filled = closed.fills[child * tensorCount + tensor]! * closed.instances[child]!;
             const served = closed.reads[parent * tensorCount + tensor]! * closed.instances[parent]!;
             expect(filled).toBeGreaterThanOrEqual(served);
-            expect(filled % closed.words[child * tensorCount + tensor]! === 0 || tensor === inputsIndex).toBe(true);
+            expect(filled % closed.words[child * tensorCount + tensor]! === 0 || tensor === inputsIndex).toBe(
+              true,
+            );
           });
         }
         const outputs = closed.words[outputsIndex]!;

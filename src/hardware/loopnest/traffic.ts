@@ -47,12 +47,12 @@ export interface Layout {
 /** A mapping as the counting sees it; arrays may be longer than what is used of them. */
 export interface Nest {
   /** Temporal loops with their dimension index and count, outermost first. */
-  readonly loopDimension: ArrayLike<number>;
-  readonly loopCount: ArrayLike<number>;
+  readonly loopDimension: Int8Array;
+  readonly loopCount: Float64Array;
   /** Where each level's loops begin, and one entry more for the end. */
-  readonly levelStart: ArrayLike<number>;
+  readonly levelStart: Int32Array;
   /** Instances side by side under each level, `level * dimensionCount + dimension`. */
-  readonly spatial: ArrayLike<number>;
+  readonly spatial: Float64Array;
   readonly stride: number;
 }
 
@@ -125,7 +125,12 @@ export function measureTiles(layout: Layout, nest: Nest, traffic: Traffic): void
   }
   for (let tensor = 0; tensor < tensorCount; tensor++)
     for (const level of layout.keepers[tensor]!)
-      traffic.words[level * tensorCount + tensor] = tileWords(tensor, traffic.tile, level * dimensionCount, stride);
+      traffic.words[level * tensorCount + tensor] = tileWords(
+        tensor,
+        traffic.tile,
+        level * dimensionCount,
+        stride,
+      );
 }
 
 /** Counts all accesses of a mapping. {@link measureTiles} must have run on the same arguments. */
@@ -262,7 +267,8 @@ function fetchedInputs(halo: HaloReuse, nest: Nest, traffic: Traffic, level: num
   const columnOutputs = tile[at + dim.Q]!;
   const columnTaps = tile[at + dim.S]!;
   const words = traffic.words[level * tensorCount + inputsIndex]!;
-  const channels = words / (axisWords(rowOutputs, rowTaps, stride) * axisWords(columnOutputs, columnTaps, stride));
+  const channels =
+    words / (axisWords(rowOutputs, rowTaps, stride) * axisWords(columnOutputs, columnTaps, stride));
   const end = levelStart[level]!;
   let outer = 1;
   for (let loop = 0; loop < end; loop++) outer *= loopCount[loop]!;

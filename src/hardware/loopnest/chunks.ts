@@ -1,0 +1,297 @@
+/**
+ * @file Arrays of three kinds of elements under one area budget: who gets how many.
+ *
+ * A hybrid network's layers multiply, shift or add. A chunk is an array of elements of one kind that runs the layers
+ * of its kind; chunks work at the same time, each on another image, so a network leaves the machine every as many
+ * milliseconds as the slowest chunk needs (NASA, Shi et al., ICCAD 2022; NASH, arXiv 2409.04829). Its coarse step gives each
+ * chunk elements in proportion to its operations, which would make all chunks equally slow if every element were
+ * always busy. They are not, so from there the mapper's own running times move elements from the chunks that wait
+ * to those that are waited for, as long as the slowest gets faster. Buffers above the array and the bandwidth to main memory are
+ * shared in proportion to the area of the chunks.
+ */
+import { OptionError } from '../../base/errors.js';
+import { Primitive, operationCount, type LayerDescription } from '../layer.js';
+import { OperandWidths, type Machine, type MachineLevel } from './machine.js';
+import type { MappingCost } from './evaluate.js';
+import { refusedLimits, searchMapping, type SearchOptions } from './search.js';
+
+export interface ChunkOptions extends SearchOptions {
+  /** Area of all elements with their registers. */
+  readonly areaMm2: number;
+}
+
+/** One chunk and what its layers cost on it. */
+export interface Chunk {
+  readonly primitive: Primitive;
+  readonly columns: number;
+  readonly rows: number;
+  readonly elements: number;
+  readonly elementAreaUm2: number;
+  readonly areaMm2: number;
+  readonly operations: number;
+  readonly layers: readonly MappingCost[];
+  /** Time the chunk works for one image. */
+  readonly busyMs: number;
+  readonly energyMj: number;
+}
+
+export interface ChunkDivision {
+  readonly machine: string;
+  readonly areaMm2: number;
+  readonly chunks: readonly Chunk[];
+  /** Time between two images: the busiest chunk's. */
+  readonly intervalMs: number;
+  /** Time one image takes, layer after layer. */
+  readonly latencyMs: number;
+  readonly energyMj: number;
+  /** Interval of the coarse step's division, which the refinement started from. */
+  readonly coarseIntervalMs: number;
+  /** Interval if every element of a perfect division were always busy. */
+  readonly idealIntervalMs: number;
+  /** Divisions tried. */
+  readonly divisions: number;
+}
+
+const defaultTries = 3000;
+const rounds = 8;
+/** Part of the way that a round goes towards equal times. */
+const damping = 0.7;
+const widestAspect = 4;
+
+/**
+ * Divides an area among the kinds of elements that a network needs, and maps every layer on its chunk.
+ * @throws OptionError when the machine states no areas, the area holds no element of each kind, or no layer is given;
+ *   NoMappingError when a layer does not fit a chunk that has all the area it can get.
+ */
+export function divideChunks(
+  layers: readonly LayerDescription[],
+  machine: Machine,
+  options: ChunkOptions,
+): ChunkDivision {
+  if (layers.length === 0) throw new OptionError('there are no layers to divide elements among');
+  if (!(options.areaMm2 > 0 && Number.isFinite(options.areaMm2)))
+    throw new OptionError(`the area must be above 0 mm2, got ${options.areaMm2}`);
+  const areaUm2 = options.areaMm2 * 1e6;
+  const arrayLevel = widestLevel(machine);
+  const kinds = Object.values(Primitive)
+    .map((primitive) => layers.filter((layer) => layer.primitive === primitive))
+    .filter((members) => members.length > 0)
+    .map((members) => {
+      const primitive = members[0]!.primitive;
+      return {
+        primitive,
+        layers: members,
+        operations: members.reduce((sum, layer) => sum + operationCount(layer), 0),
+        elementAreaUm2: elementArea(machine, arrayLevel, primitive, members),
+      };
+    });
+  const smallest = kinds.reduce((sum, { elementAreaUm2 }) => sum + elementAreaUm2, 0);
+  if (smallest > areaUm2)
+    throw new OptionError(
+      `an area of ${options.areaMm2} mm2 is too small: one element of each kind (${kinds.map(({ primitive }) => primitive).join(', ')}) takes ${(smallest / 1e6).toPrecision(3)} mm2`,
+    );
+
+  // NASA's coarse step: elements in proportion to operations.
+  let weights: readonly number[] = kinds.map(({ operations }) => operations);
+  let best: readonly Chunk[] | undefined;
+  let coarse = 0;
+  let divisions = 0;
+  const seen = new Set<string>();
+  for (let round = 0; round < rounds; round++) {
+    const counts = elementCounts(kinds, weights, areaUm2);
+    const key = counts.join();
+    if (seen.has(key)) break;
+    seen.add(key);
+    divisions++;
+    const chunks = kinds.map((kind, index) =>
+      mapChunk(
+        kind,
+        counts[index]!,
+        machine,
+        arrayLevel,
+        (counts[index]! * kind.elementAreaUm2) / areaUm2,
+        options,
+      ),
+    );
+    if (round === 0) coarse = interval(chunks);
+    if (best === undefined || interval(chunks) < interval(best)) best = chunks;
+    const mean = chunks.reduce((sum, { busyMs }) => sum + busyMs, 0) / chunks.length;
+    weights = chunks.map(({ busyMs }, index) => counts[index]! * (busyMs / mean) ** damping);
+  }
+  const chunks = best!;
+  const work = kinds.reduce((sum, { operations, elementAreaUm2 }) => sum + operations * elementAreaUm2, 0);
+  return {
+    machine: machine.name,
+    areaMm2: chunks.reduce((sum, chunk) => sum + chunk.areaMm2, 0),
+    chunks,
+    intervalMs: interval(chunks),
+    latencyMs: chunks.reduce((sum, { busyMs }) => sum + busyMs, 0),
+    energyMj: chunks.reduce((sum, { energyMj }) => sum + energyMj, 0),
+    coarseIntervalMs: coarse,
+    idealIntervalMs: work / areaUm2 / (machine.clockMhz.value * 1000),
+    divisions,
+  };
+}
+
+interface Kind {
+  readonly primitive: Primitive;
+  readonly layers: readonly LayerDescription[];
+  readonly operations: number;
+  readonly elementAreaUm2: number;
+}
+
+function interval(chunks: readonly Chunk[]): number {
+  return Math.max(...chunks.map(({ busyMs }) => busyMs));
+}
+
+/** Whole elements for each kind in proportion to weights, at least one, within the area. */
+function elementCounts(kinds: readonly Kind[], weights: readonly number[], areaUm2: number): number[] {
+  const perWeight =
+    areaUm2 / kinds.reduce((sum, { elementAreaUm2 }, index) => sum + weights[index]! * elementAreaUm2, 0);
+  const counts = kinds.map((_, index) => Math.max(1, Math.floor(weights[index]! * perWeight)));
+  // One element forced on a kind that deserved less is taken from the kind that has most.
+  const used = (): number =>
+    kinds.reduce((sum, { elementAreaUm2 }, index) => sum + counts[index]! * elementAreaUm2, 0);
+  while (used() > areaUm2) {
+    const largest = counts.indexOf(Math.max(...counts));
+    counts[largest]!--;
+  }
+  return counts;
+}
+
+function mapChunk(
+  kind: Kind,
+  elements: number,
+  machine: Machine,
+  arrayLevel: number,
+  share: number,
+  options: ChunkOptions,
+): Chunk {
+  const shape = shapes(elements).find((candidate, index, all) => {
+    // The squarest shape on which every layer fits; the last one is tried for real and says what refuses.
+    if (index === all.length - 1) return true;
+    const chunk = chunkMachine(machine, arrayLevel, kind.primitive, candidate, share);
+    return kind.layers.every((layer) => refusedLimits(layer, chunk).length === 0);
+  })!;
+  const chunk = chunkMachine(machine, arrayLevel, kind.primitive, shape, share);
+  const known = new Map<string, MappingCost>();
+  const costs = kind.layers.map((layer) => {
+    const { name, ...rest } = layer;
+    const key = JSON.stringify(rest);
+    let cost = known.get(key);
+    if (cost === undefined)
+      known.set(
+        key,
+        (cost = searchMapping(layer, chunk, { ...options, tries: options.tries ?? defaultTries }).cost),
+      );
+    return { ...cost, layer: name };
+  });
+  return {
+    primitive: kind.primitive,
+    columns: shape.x,
+    rows: shape.y,
+    elements: shape.x * shape.y,
+    elementAreaUm2: kind.elementAreaUm2,
+    areaMm2: (shape.x * shape.y * kind.elementAreaUm2) / 1e6,
+    operations: kind.operations,
+    layers: costs,
+    busyMs: costs.reduce((sum, { latencyMs }) => sum + latencyMs, 0),
+    energyMj: costs.reduce((sum, { energyPj }) => sum + energyPj / 1e9, 0),
+  };
+}
+
+/** Rectangles of at most `elements`, those that use most of them first, squarer ones before longer ones. */
+function shapes(elements: number): { readonly x: number; readonly y: number }[] {
+  const found: { x: number; y: number }[] = [];
+  for (let y = 1; y <= elements; y++) {
+    const x = Math.floor(elements / y);
+    if (x * widestAspect < y) break;
+    if (y * widestAspect >= x || elements < widestAspect) found.push({ x, y });
+  }
+  const waste = ({ x, y }: { x: number; y: number }): number =>
+    1 - (x * y) / elements + Math.abs(Math.log2(x / y)) / 50;
+  return found.sort((a, b) => waste(a) - waste(b));
+}
+
+/** The machine with an array of another shape, and a share of what stands above it. */
+function chunkMachine(
+  machine: Machine,
+  arrayLevel: number,
+  primitive: Primitive,
+  { x, y }: { readonly x: number; readonly y: number },
+  share: number,
+): Machine {
+  const shared = (level: MachineLevel): MachineLevel =>
+    level.storage === undefined
+      ? level
+      : {
+          ...level,
+          storage: {
+            ...level.storage,
+            ...(level.storage.capacity === undefined
+              ? {}
+              : {
+                  capacity: {
+                    ...level.storage.capacity,
+                    words: Math.max(1, Math.floor(level.storage.capacity.words * share)),
+                  },
+                }),
+            ports: level.storage.ports.map((port) => ({
+              ...port,
+              wordsPerCycle: port.wordsPerCycle * share,
+            })),
+          },
+        };
+  return {
+    ...machine,
+    name: `${machine.name}, ${primitive} chunk`,
+    levels: machine.levels.map((level, index) => {
+      if (index < arrayLevel) return shared(level);
+      return index === arrayLevel ? { ...shared(level), fanout: { ...level.fanout!, x, y } } : level;
+    }),
+  };
+}
+
+function widestLevel(machine: Machine): number {
+  const widths = machine.levels.map(({ fanout }) => (fanout?.x ?? 1) * (fanout?.y ?? 1));
+  const widest = widths.indexOf(Math.max(...widths));
+  if (widths[widest] === 1)
+    throw new OptionError(
+      `machine '${machine.name}' has no fan-out, hence no array to divide (levels.*.fanout)`,
+    );
+  return widest;
+}
+
+/** Area of one element: the unit that its widest layer needs, and the registers under the array. */
+function elementArea(
+  machine: Machine,
+  arrayLevel: number,
+  primitive: Primitive,
+  layers: readonly LayerDescription[],
+): number {
+  const needed = Math.max(
+    ...layers.map(({ operandBits: { activation, weight } }) =>
+      primitive === Primitive.Shift ? activation : Math.max(activation, weight),
+    ),
+  );
+  const units = machine.arithmetic.operations
+    .filter((unit) => unit.primitive === primitive)
+    .sort((a, b) => a.bits - b.bits);
+  const unit =
+    machine.operandWidths === OperandWidths.Word ? units.at(-1) : units.find(({ bits }) => bits >= needed);
+  if (unit === undefined)
+    throw new OptionError(
+      `machine '${machine.name}' has no units that ${primitive} ${needed} bits (arithmetic.operations)`,
+    );
+  if (unit.areaUm2 === undefined)
+    throw new OptionError(
+      `machine '${machine.name}' states no area for ${primitive}; add areaUm2 to its entry in arithmetic.operations`,
+    );
+  let instances = 1;
+  let registers = 0;
+  for (const { storage, fanout } of machine.levels.slice(arrayLevel + 1)) {
+    registers += instances * (storage?.areaUm2?.value ?? 0);
+    instances *= (fanout?.x ?? 1) * (fanout?.y ?? 1);
+  }
+  return instances * unit.areaUm2 + registers;
+}
