@@ -40,3 +40,26 @@ export {
   type GoldenDeviation,
   type GoldenTable,
 } from './golden.js';
+// Machines of one's own: loops on levels of storage, a mapper, arrays of mixed elements, systolic arrays.
+export { loadMachine, builtInMachineNames, machineSummary, type Machine } from './loopnest/machine.js';
+export { Stationary, withDataflow } from './loopnest/dataflow.js';
+export { mappingText, parseMapping, type Mapping } from './loopnest/mapping.js';
+export { evaluateMapping, type MappingCost } from './loopnest/evaluate.js';
+export {
+  Objective,
+  refusedLimits,
+  searchMapping,
+  type MappingSearch,
+  type SearchOptions,
+} from './loopnest/search.js';
+export { NoMappingError, type BrokenLimit } from './loopnest/limits.js';
+export { divideChunks, type Chunk, type ChunkDivision, type ChunkOptions } from './loopnest/chunks.js';
+export {
+  SystolicDataflow,
+  systolicCycles,
+  systolicProduct,
+  type SystolicArray,
+  type SystolicCost,
+} from './systolic/systolic.js';
+export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
+export { deviationOf, holds, type Anchor } from './anchors/anchor.js';

@@ -7,6 +7,8 @@ import { addEstimateCommand } from './hw/estimate.js';
 import { addFitCommand } from './hw/fit.js';
 import { addGoldenCommand, addProfilesCommand } from './hw/profiles.js';
 import { addPublishedCommand } from './hw/published.js';
+import { addMapCommands } from './hw-map.js';
+import { addValidateCommand } from './hw-validate.js';
 
 export function addHardwareCommands(program: Command): void {
   const hw = program
@@ -20,6 +22,9 @@ export function addHardwareCommands(program: Command): void {
         'shiftaddnas hw estimate model.onnx --profile fair,fair-int8 --report cost.html',
         'shiftaddnas hw profiles',
         'shiftaddnas hw golden',
+        'shiftaddnas hw validate',
+        'shiftaddnas hw map --machine eyeriss-chip --layer C=64,H=56,M=64,R=3 --bits 16',
+        'shiftaddnas hw chunks --architecture runs/NAME --area 2',
       ),
     );
   addEstimateCommand(hw);
@@ -27,4 +32,6 @@ export function addHardwareCommands(program: Command): void {
   addProfilesCommand(hw);
   addFitCommand(hw);
   addGoldenCommand(hw);
+  addValidateCommand(hw);
+  addMapCommands(hw);
 }

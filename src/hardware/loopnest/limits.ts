@@ -68,7 +68,7 @@ export function brokenLimits(
     if (needed <= storage.capacity.words) return;
     const parts = tensors.flatMap((tensor, index) => {
       const at = level * tensorCount + index;
-      const room = traffic.words[at]! * prepared.room[at]!;
+      const room = tensorRoom(prepared, traffic, level, at);
       return storage.keeps.includes(tensor) ? [`${tensor} ${round(room)}`] : [];
     });
     broken.push({
@@ -86,9 +86,15 @@ export function roomNeeded(prepared: Prepared, traffic: Traffic, level: number):
   let needed = 0;
   for (let tensor = 0; tensor < tensorCount; tensor++) {
     const at = level * tensorCount + tensor;
-    needed += traffic.words[at]! * prepared.room[at]!;
+    needed += tensorRoom(prepared, traffic, level, at);
   }
   return needed;
+}
+
+function tensorRoom({ room, bankWords }: Prepared, traffic: Traffic, level: number, at: number): number {
+  const words = traffic.words[at]! * room[at]!;
+  const bank = bankWords[level]!;
+  return bank === 0 ? words : Math.ceil(words / bank) * bank;
 }
 
 /** Whether all tiles have room; the quick form of {@link brokenLimits} for a search that keeps to fan-outs itself. */

@@ -73,7 +73,14 @@ const storage = z.strictObject({
   /** Words that one access moves; counts are rounded up to whole blocks. */
   blockWords: z.int().positive().max(1_000_000).default(1),
   /** Absent: without bound. */
-  capacity: z.strictObject({ words: z.int().positive().max(mostWords), source }).optional(),
+  capacity: z
+    .strictObject({
+      words: z.int().positive().max(mostWords),
+      /** Words of one bank; a tensor takes whole banks. Absent: tensors share to the word. */
+      bankWords: z.int().positive().max(mostWords).optional(),
+      source,
+    })
+    .optional(),
   /** By tensor; `rolling` where nothing is said. */
   buffering: z.partialRecord(tensor, z.enum(Buffering)).default({}),
   firstUpdate: z.enum(FirstUpdate).default(FirstUpdate.Writes),

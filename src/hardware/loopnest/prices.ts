@@ -42,6 +42,8 @@ export interface Prepared {
   /** The same for an output that is final, in the outermost level: it is the next layer's input. */
   readonly finalFraction: number;
   readonly capacity: Float64Array;
+  /** Words that a tensor takes at a time; 0 where it takes single words. */
+  readonly bankWords: Float64Array;
   readonly blockWords: Float64Array;
   readonly readPj: Float64Array;
   readonly fillPj: Float64Array;
@@ -132,6 +134,7 @@ export function prepare(
     fraction,
     finalFraction: machine.operandWidths === OperandWidths.Layer ? bits.activation / top.wordBits : 1,
     capacity: perLevel(({ storage }) => storage?.capacity?.words ?? Infinity),
+    bankWords: perLevel(({ storage }) => storage?.capacity?.bankWords ?? 0),
     blockWords: perLevel(({ storage }) => storage?.blockWords ?? 1),
     readPj: perLevel(({ storage }) => storage?.access.readPj ?? 0),
     fillPj: perLevel(({ storage }) => storage?.access.fillPj ?? 0),

@@ -74,8 +74,8 @@ export const defaultTries = 20_000;
 const spatialChoicesKept = 96;
 const startsClimbed = 16;
 const shaken = 3;
-/** Restarts in a row that may find nothing better before a search ends. */
-const patience = 60;
+/** Restarts in a row that may find nothing better before a search ends, per try that it was given. */
+const patiencePerTry = 0.003;
 
 /** Orders in which buffers are filled, most wanted dimension first. */
 const growthOrders: readonly (readonly number[])[] = [
@@ -188,6 +188,7 @@ class Search {
       if (this.examined >= this.tries) break;
     }
     const random = Random.stream('mapper', this.prepared.problem.bounds.join(), this.prepared.machine.name);
+    const patience = Math.max(1, Math.round(this.tries * patiencePerTry));
     let idle = 0;
     while (this.examined < this.tries && idle < patience) {
       const start = copyCandidate(best.candidate);
@@ -208,8 +209,9 @@ class Search {
     this.spatialChoices = choices.enumerated;
     const starts = choices.kept.flatMap((choice): Scored[] => {
       let best: Scored | undefined;
-      if (!this.#fits(choice)) return [];
+      if (!this.#fits(choice) || (this.examined >= this.tries && this.examined > 0)) return [];
       const consider = (filled: Candidate, order: readonly number[]): void => {
+        if (this.examined >= this.tries && best !== undefined) return;
         for (let level = 0; level < this.#levelCount; level++) setOrder(this.space, filled, level, order);
         const score = this.#score(filled);
         if (best === undefined || score < best.score) best = { candidate: copyCandidate(filled), score };
@@ -379,6 +381,11 @@ class Search {
       const values = usefulFactors(this.#open(candidate, place));
       this.#setAndSettle(candidate, place, values[random.integer(values.length)]!);
     }
+    const level = random.integer(this.#levelCount);
+    const order = random.shuffle([
+      ...candidate.order.subarray(level * dimensionCount, (level + 1) * dimensionCount),
+    ]);
+    setOrder(this.space, candidate, level, order);
     // A shaken tile may have no room; give it up bit by bit.
     for (let i = 0; i < 8 && !this.#fits(candidate); i++)
       this.#stepFactor(candidate, places[random.integer(places.length)]!, -1);

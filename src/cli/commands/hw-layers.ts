@@ -1,0 +1,137 @@
+/**
+ * @file Where `hw map` and `hw chunks` take their layers from: a description on the command line, a table, an architecture.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { FileError, OptionError, isSystemError, messageOf } from '../../base/errors.js';
+import { readJson } from '../../base/files.js';
+import { formatCsvLine } from '../../hardware/csv-text.js';
+import { fp32OperandBits, readLayerTable } from '../../hardware/csv.js';
+import type { LayerDescription, OperandBits, Primitive } from '../../hardware/layer.js';
+import { familyNamed } from '../../operators/registry.js';
+import { layersOf } from '../../spaces/layers.js';
+import { parseArchitecture } from '../../spaces/parse.js';
+
+export interface LayerFlags {
+  readonly layer?: string;
+  readonly layers?: string;
+  readonly architecture?: string;
+  readonly bits?: number;
+}
+
+/** Layers, where they come from, and lines of a table that are none. */
+export interface GatheredLayers {
+  readonly title: string;
+  readonly layers: readonly LayerDescription[];
+  readonly badRows: readonly string[];
+}
+
+export const layerUsage =
+  'type=Conv|Add|Shift|FC, C= and M= channels in and out, H= (and W=) input size; also N=, R= kernel, stride=, groups=, E= and F= output size';
+
+export function addLayerOptions(
+  command: Command,
+  withSingleLayer: boolean,
+  bits: (text: string) => number,
+): Command {
+  const withLayer = withSingleLayer ? command.option('--layer <text>', layerUsage) : command;
+  return withLayer
+    .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups)')
+    .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
+    .option(
+      '--bits <number>',
+      'operands of this width instead of each layer’s own; partial sums of 32 bit at least',
+      bits,
+    );
+}
+
+/** @throws OptionError unless exactly one source is given; FileError, LayerError for what it holds. */
+export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer: boolean): GatheredLayers {
+  const sources = ['--layer TEXT', '--layers FILE.csv', '--architecture PATH'].slice(withSingleLayer ? 0 : 1);
+  const { layer, layers, architecture } = flags;
+  if ([layer, layers, architecture].filter((given) => given !== undefined).length !== 1)
+    throw new OptionError(
+      `${command} needs ${withSingleLayer ? 'one of' : 'either'} ${sources.join(withSingleLayer ? ', ' : ' or ')}`,
+    );
+  const bits = operandBits(flags.bits);
+  if (layer !== undefined) {
+    const { rows, badRows } = readLayerTable(layerCsv(layer), bits);
+    if (badRows[0] !== undefined) throw new OptionError(`--layer ${layer}: ${badRows[0].message}`);
+    return { title: layer, layers: rows.map((row) => ({ ...row.layer, name: layer })), badRows: [] };
+  }
+  if (layers !== undefined) {
+    const { rows, badRows } = readLayerTable(readText(layers), bits);
+    return {
+      title: layers,
+      layers: rows.map((row) => row.layer),
+      badRows: badRows.map(({ line, message }) => `${layers}:${line}: ${message}`),
+    };
+  }
+  const given = architecture!;
+  const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
+  const found = layersOf(parseArchitecture(readJson(path), path), familyNamed);
+  return {
+    title: path,
+    layers: found.map((each) =>
+      flags.bits === undefined ? each : { ...each, operandBits: bits(each.primitive) },
+    ),
+    badRows: [],
+  };
+}
+
+function operandBits(bits: number | undefined): (primitive: Primitive) => OperandBits {
+  if (bits === undefined) return fp32OperandBits;
+  const leastPartialSumBits = 32;
+  return (primitive) => ({
+    weight: Math.min(bits, fp32OperandBits(primitive).weight),
+    activation: bits,
+    partialSum: Math.max(bits, leastPartialSumBits),
+  });
+}
+
+const layerKeys = ['type', 'N', 'H', 'W', 'C', 'R', 'M', 'E', 'F', 'stride', 'groups'];
+
+/** `type=Conv,C=64,H=56,M=64,R=3` as a table of one row; sizes that follow from others may be left out. */
+function layerCsv(text: string): string {
+  const cells = new Map<string, string>();
+  for (const part of text.split(',')) {
+    const [, key, value] = /^\s*(\w+)\s*=\s*(\S+)\s*$/.exec(part) ?? [];
+    if (key === undefined || value === undefined || !layerKeys.includes(key))
+      throw new OptionError(
+        `--layer part '${part.trim()}' must be KEY=VALUE with a key of ${layerKeys.join(', ')}`,
+      );
+    if (cells.has(key)) throw new OptionError(`--layer names ${key} twice`);
+    cells.set(key, value);
+  }
+  const missing = ['C', 'M'].filter((key) => !cells.has(key));
+  if (missing.length > 0)
+    throw new OptionError(`--layer lacks ${missing.join(' and ')}; it takes ${layerUsage}`);
+  const fallback = (key: string, value: string): void => {
+    if (!cells.has(key)) cells.set(key, value);
+  };
+  const stride = Number((fallback('stride', '1'), cells.get('stride')));
+  for (const [key, value] of [
+    ['type', 'Conv'],
+    ['N', '1'],
+    ['R', '1'],
+    ['groups', '1'],
+  ] as const)
+    fallback(key, value);
+  fallback('H', cells.get('type')!.toLowerCase() === 'fc' ? '1' : (cells.get('W') ?? '1'));
+  fallback('W', cells.get('H')!);
+  fallback('E', String(Math.ceil(Number(cells.get('H')) / stride)));
+  fallback('F', String(Math.ceil(Number(cells.get('W')) / stride)));
+  return [formatCsvLine(layerKeys), formatCsvLine(layerKeys.map((key) => cells.get(key)!))].join('\n');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such file`);
+    if (isSystemError(error, 'EISDIR'))
+      throw new FileError(`${path}: a folder; give the CSV file with the layers`);
+    throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
+  }
+}

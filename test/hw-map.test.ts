@@ -1,0 +1,204 @@
+/**
+ * @file `shiftaddnas hw validate`, `map`, `chunks`, `machines` through the real program.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { validationReport } from '../src/cli/commands/hw-validate.js';
+import type { ChunkDivision, MappingCost, MappingSearch } from '../src/hardware/index.js';
+import { shiftaddnas, temporaryFolder } from './support.js';
+
+const { path: home, remove } = temporaryFolder();
+afterAll(remove);
+
+const run = (...args: readonly string[]): ReturnType<typeof shiftaddnas> => shiftaddnas(['hw', ...args]);
+
+async function mistake(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(...args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(/^error: [^\n]+\n$/);
+  return stderr.slice('error: '.length).trimEnd();
+}
+
+const table = join(home, 'layers.csv');
+writeFileSync(
+  table,
+  [
+    'name,type,N,H,W,C,R,M,E,F,stride',
+    'stem,Conv,1,16,16,3,3,16,16,16,1',
+    'one,Shift,1,16,16,16,3,16,16,16,1',
+    'two,Add,1,16,16,16,3,32,8,8,2',
+    'head,FC,1,1,1,32,1,10,1,1,1',
+  ].join('\n'),
+);
+
+describe('hw validate', () => {
+  it('prints a group of figures within their bounds and exits with 0', async () => {
+    const { code, stdout, stderr } = await run('validate', '--only', 'scale-sim');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /AlexNet conv1, 32x32 weight stationary: cycles +│ +112283 │ +112283 │ cycles │ +0 │ +exact │ yes/,
+    );
+    expect(stdout).toContain('8 of 8 figures within their bounds, 0 shown without one');
+  });
+
+  it('prints JSON, single figures and notes', async () => {
+    const json = await run('validate', '--only', 'chip-predictor', '--json');
+    const { anchors, within, broken } = JSON.parse(json.stdout) as {
+      anchors: { group: string; ok: boolean; ours: number }[];
+      within: number;
+      broken: number;
+    };
+    expect({ within, broken }).toEqual({ within: anchors.length, broken: 0 });
+    expect(anchors.every(({ group, ok }) => group === 'chip-predictor' && ok)).toBe(true);
+    expect(await mistake('validate', '--only', 'nothing-of-the-kind')).toMatch(
+      /^--only nothing-of-the-kind: no group and no figure is called so; the groups are /,
+    );
+  });
+
+  it('reports figures outside their bounds', () => {
+    const figure = { source: 'a paper', unit: 'ms', published: 10 };
+    const group = {
+      name: 'mine',
+      remarks: ['a remark'],
+      anchors: () => [
+        { ...figure, name: 'near', ours: 10.5, bound: 0.1 },
+        { ...figure, name: 'far', ours: 12, bound: 0.1 },
+        { ...figure, name: 'unclaimed', ours: 99, note: 'only shown' },
+      ],
+    };
+    const report = validationReport([group], undefined);
+    expect(report.broken).toEqual(['outside its bound: far (a paper)']);
+    expect(report.summary).toBe('1 of 2 figures within their bounds, 1 shown without one');
+    expect(report.notes).toEqual(['unclaimed: only shown']);
+    expect(report.lines[0]).toMatch(/far +│ +12 │ +10 │ +ms │ +20\.00 % │ +10\.00 % │ +NO/);
+    expect(report.lines[1]).toBe('mine: a remark');
+    expect(validationReport([group], 'near').broken).toEqual([]);
+  });
+});
+
+describe('hw map', () => {
+  it('finds loops for a layer, and evaluates them again', async () => {
+    const layer = ['--layer', 'type=Conv,C=16,H=8,M=16,R=3', '--bits', '8'];
+    const { code, stdout, stderr } = await run('map', ...layer, '--tries', '300');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^type=Conv,C=16,H=8,M=16,R=3 on edge-row-stationary:\n {2}dram: /);
+    expect(stdout).toMatch(/energy [\d.]+ uJ, [\d.]+ pJ per operation, 147 k operations/);
+    expect(stdout).toMatch(
+      /least energy-delay of \d+ mappings examined: \d+ refused for lack of room before counting/,
+    );
+    const json = await run('map', ...layer, '--tries', '300', '--json');
+    const found = JSON.parse(json.stdout) as MappingSearch;
+    const given = await run('map', ...layer, '--mapping', found.cost.mappingText, '--json');
+    expect(JSON.parse(given.stdout)).toEqual(found.cost);
+  });
+
+  it('maps a table, names layers that do not fit, and exits with 2 for them', async () => {
+    const { code, stdout, stderr } = await run('map', '--layers', table, '--tries', '100', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { layers, latencyMs } = JSON.parse(stdout) as { layers: MappingSearch[]; latencyMs: number };
+    expect(layers.map(({ cost }) => cost.layer)).toEqual(['stem', 'one', 'two', 'head']);
+    expect(latencyMs).toBeCloseTo(
+      layers.reduce((sum, { cost }) => sum + cost.latencyMs, 0),
+      12,
+    );
+    const onChip = await run('map', '--layers', table, '--tries', '100', '--machine', 'eyeriss-chip');
+    expect(onChip.code).toBe(2);
+    expect(onChip.stderr.trimEnd().split('\n')).toEqual([
+      "error: layer 'one': machine 'eyeriss-chip' has no units that shift; it has multiply (arithmetic.operations)",
+      "error: layer 'two': machine 'eyeriss-chip' has no units that add; it has multiply (arithmetic.operations)",
+    ]);
+    expect(onChip.stdout).toContain('head');
+  });
+
+  it('takes an architecture and another dataflow', async () => {
+    const folder = join(home, 'model');
+    mkdirSync(folder);
+    const map = { inHeight: 8, inWidth: 8, inChannels: 4, midChannels: 4, outChannels: 4, stride: 1 };
+    writeFileSync(
+      join(folder, 'architecture.json'),
+      JSON.stringify({
+        format: 'shiftaddnas-architecture',
+        version: 1,
+        space: 'mini',
+        genome: null,
+        input: { height: 8, width: 8, channels: 1 },
+        classes: 3,
+        stem: { channels: 4, stride: 1 },
+        blocks: [{ name: 'stage0.block0', stage: 0, kind: 'residual', family: 'add', ...map }],
+      }),
+    );
+    const { code, stdout } = await run(
+      'map',
+      '--architecture',
+      folder,
+      '--dataflow',
+      'output',
+      '--tries',
+      '50',
+      '--json',
+    );
+    expect(code).toBe(0);
+    const { machine, layers } = JSON.parse(stdout) as { machine: string; layers: { cost: MappingCost }[] };
+    expect(machine).toBe('edge-row-stationary (output stationary)');
+    expect(layers).toHaveLength(4);
+  });
+
+  it('answers mistakes with one line', async () => {
+    expect(await mistake('map')).toBe(
+      'hw map needs one of --layer TEXT, --layers FILE.csv, --architecture PATH',
+    );
+    expect(await mistake('map', '--layer', 'C=3,K=4')).toBe(
+      "--layer part 'K=4' must be KEY=VALUE with a key of type, N, H, W, C, R, M, E, F, stride, groups",
+    );
+    expect(await mistake('map', '--layer', 'C=3')).toMatch(/^--layer lacks M; it takes /);
+    expect(await mistake('map', '--layer', 'C=3,M=4', '--machine', 'none')).toMatch(
+      /^machine 'none' is not known; give one of /,
+    );
+    expect(await mistake('map', '--layers', table, '--mapping', 'dram: C3')).toBe(
+      '--mapping goes with --layer',
+    );
+    expect(
+      await mistake('map', '--layer', 'C=3,H=20,M=4,R=13', '--bits', '16', '--machine', 'eyeriss-chip'),
+    ).toMatch(
+      /fan-out y of 'array': needs 13, has 12, 1 too many \(spatial loops R13\); buffer 'ifmap_spad': needs 13, has 12, 1 too many/,
+    );
+    expect(await mistake('map', '--layer', 'C=3,M=4', '--mapping', 'dram: C3 M2')).toMatch(
+      /dimension M: needs 2, has 4, 2 too few \(its loops make 2 of the layer's 4\)$/,
+    );
+  });
+});
+
+describe('hw chunks', () => {
+  it('divides an area among three arrays', async () => {
+    const args = ['chunks', '--layers', table, '--area', '0.4', '--bits', '8', '--tries', '60'];
+    const { code, stdout, stderr } = await run(...args, '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { chunks, areaMm2 } = JSON.parse(stdout) as ChunkDivision;
+    expect(chunks.map(({ primitive }) => primitive)).toEqual(['multiply', 'shift', 'add']);
+    expect(areaMm2).toBeLessThanOrEqual(0.4);
+    const text = await run(...args);
+    expect(text.stdout).toMatch(/an image every [\d.]+ ms \([\d.]+ a second\)/);
+  });
+
+  it('answers mistakes with one line', async () => {
+    expect(await mistake('chunks', '--layers', table, '--area', '0.0001')).toMatch(
+      /^an area of 0\.0001 mm2 is too small: one element of each kind \(multiply, shift, add\) takes /,
+    );
+    expect(await mistake('chunks', '--area', '1')).toBe(
+      'hw chunks needs either --layers FILE.csv or --architecture PATH',
+    );
+    expect(await mistake('chunks', '--layers', table, '--area', '1', '--machine', 'eyeriss-chip')).toMatch(
+      /machine 'eyeriss-chip' (states no area for multiply|has no units that shift)/,
+    );
+  });
+});
+
+describe('hw machines', () => {
+  it('lists the built-in machines', async () => {
+    const { stdout } = await run('machines');
+    expect(stdout).toContain('eyeriss-chip: the Eyeriss chip as measured');
+    const json = await run('machines', '--json');
+    expect((JSON.parse(json.stdout) as unknown[]).length).toBeGreaterThanOrEqual(9);
+  });
+});
