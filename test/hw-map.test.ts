@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { validationReport } from '../src/cli/commands/hw-validate.js';
+import { validationReport } from '../src/cli/commands/hw/validate.js';
 import type { ChunkDivision, MappingCost, MappingSearch } from '../src/hardware/index.js';
 import { shiftaddnas, temporaryFolder } from './support.js';
 

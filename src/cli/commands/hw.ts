@@ -7,8 +7,8 @@ import { addEstimateCommand } from './hw/estimate.js';
 import { addFitCommand } from './hw/fit.js';
 import { addGoldenCommand, addProfilesCommand } from './hw/profiles.js';
 import { addPublishedCommand } from './hw/published.js';
-import { addMapCommands } from './hw-map.js';
-import { addValidateCommand } from './hw-validate.js';
+import { addMapCommands } from './hw/map.js';
+import { addValidateCommand } from './hw/validate.js';
 
 export function addHardwareCommands(program: Command): void {
   const hw = program

@@ -5,6 +5,7 @@ import type { Anchor } from './anchor.js';
 import { chipPredictorAnchors } from './chip-predictor.js';
 import { eyerissAlexNetAnchors, eyerissVggAnchors } from './eyeriss-chip.js';
 import { eyerissEnergyAnchors } from './eyeriss-energy.js';
+import { paperAnchors } from './paper.js';
 import { systolicAnchors } from './systolic.js';
 import { timeloopAnchors } from './timeloop.js';
 
@@ -17,6 +18,7 @@ export interface AnchorGroup {
 }
 
 export const anchorGroups: readonly AnchorGroup[] = [
+  { name: 'paper', anchors: paperAnchors, remarks: [] },
   { name: 'chip-predictor', anchors: chipPredictorAnchors, remarks: [] },
   {
     name: 'timeloop',

@@ -170,6 +170,8 @@ describe('evaluateMapping', () => {
     expect(() => evaluate({ groups: 3 })).toThrow(
       "layer 'toy': inChannels must be a multiple of groups (3), got 4",
     );
-    expect(() => evaluate({ inChannels: 2 ** 30, outChannels: 2 ** 30 })).toThrow('make the layer too large');
+    expect(() => evaluate({ inChannels: 2 ** 30, outChannels: 2 ** 30 })).toThrow(
+      'makes the layer too large',
+    );
   });
 });

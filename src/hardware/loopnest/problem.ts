@@ -6,7 +6,7 @@
  * indexed by G M C R S, outputs by N G M P Q, inputs by N G C and two sliding axes, row = stride P + R and
  * column = stride Q + S. A matrix product has P = Q = R = S = 1. Zero padding around the input counts as data.
  */
-import { LayerError } from '../errors.js';
+import { checkLayer } from '../check-layer.js';
 import type { LayerDescription } from '../layer.js';
 
 /** The loop dimensions, in the order in which arrays over dimensions are laid out here. */
@@ -46,55 +46,30 @@ export interface Problem {
   readonly stride: number;
 }
 
-const largestSize = 2 ** 31 - 1;
-
 /**
- * The loops of a layer.
- * @throws LayerError for a size that is no positive integer, for channels that the groups do not divide, and for more operations than 2^53.
+ * The loops of a layer. Its copies are further groups: they too share neither inputs nor weights.
+ * @throws LayerError as {@link checkLayer}.
  */
 export function problemOf(layer: LayerDescription): Problem {
+  checkLayer(layer);
   const { batch, groups, inChannels, outChannels, outHeight, outWidth, kernel, stride } = layer;
-  const sizes = { batch, groups, inChannels, outChannels, outHeight, outWidth, kernel, stride };
-  for (const [key, size] of Object.entries(sizes))
-    if (!Number.isInteger(size) || size < 1 || size > largestSize)
-      throw new LayerError(
-        layer.name,
-        key,
-        `must be an integer from 1 to ${largestSize}, got ${String(size)}`,
-      );
-  for (const key of ['inChannels', 'outChannels'] as const)
-    if (layer[key] % groups !== 0)
-      throw new LayerError(layer.name, key, `must be a multiple of groups (${groups}), got ${layer[key]}`);
-  const bounds = [
-    batch,
-    groups,
-    outChannels / groups,
-    inChannels / groups,
-    outHeight,
-    outWidth,
-    kernel,
-    kernel,
-  ];
-  const problem = { name: layer.name, bounds, stride };
-  if (!(4 * operationsOf(problem) <= Number.MAX_SAFE_INTEGER))
-    throw new LayerError(
-      layer.name,
-      'sizes',
-      'make the layer too large: its access counts exceed 2^53; check them or split the layer',
-    );
-  return problem;
+  return {
+    name: layer.name,
+    bounds: [
+      batch,
+      groups * (layer.copies ?? 1),
+      outChannels / groups,
+      inChannels / groups,
+      outHeight,
+      outWidth,
+      kernel,
+      kernel,
+    ],
+    stride,
+  };
 }
 
 /** Primitive operations of a problem: the product of all bounds. */
 export function operationsOf({ bounds }: Pick<Problem, 'bounds'>): number {
   return bounds.reduce((product, bound) => product * bound, 1);
-}
-
-/** The bounds as text: `N1 M64 C3 P112 Q112 R7 S7`, ones left out. */
-export function problemText({ bounds, stride }: Problem): string {
-  const loops = dimensions.flatMap((name, index) => (bounds[index] === 1 ? [] : [`${name}${bounds[index]}`]));
-  return [
-    ...(loops.length > 0 ? loops : ['one operation']),
-    ...(stride > 1 ? [`stride ${stride}`] : []),
-  ].join(' ');
 }

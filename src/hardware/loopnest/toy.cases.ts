@@ -5,19 +5,20 @@ import { Primitive, type LayerDescription } from '../layer.js';
 import { machineSchema, type Machine } from './machine.js';
 
 export function toyLayer(sizes: Partial<LayerDescription> = {}): LayerDescription {
+  const { outHeight = 4, outWidth = 4, stride = 1 } = sizes;
   return {
     name: 'toy',
     primitive: Primitive.Multiply,
     fullyConnected: false,
     batch: 1,
-    inHeight: 4,
-    inWidth: 4,
+    inHeight: outHeight * stride,
+    inWidth: outWidth * stride,
     inChannels: 4,
     kernel: 1,
-    outHeight: 4,
-    outWidth: 4,
+    outHeight,
+    outWidth,
     outChannels: 4,
-    stride: 1,
+    stride,
     groups: 1,
     operandBits: { weight: 8, activation: 8, partialSum: 32 },
     ...sizes,

@@ -2,27 +2,27 @@
  * @file `shiftaddnas hw map`, `hw chunks`, `hw machines`: the loop-nest model from the command line.
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { OptionError, UserError } from '../../base/errors.js';
-import { divideChunks, type ChunkDivision } from '../../hardware/loopnest/chunks.js';
-import { evaluateMapping, type MappingCost } from '../../hardware/loopnest/evaluate.js';
-import { Stationary, withDataflow } from '../../hardware/loopnest/dataflow.js';
+import { OptionError, UserError } from '../../../base/errors.js';
+import { divideChunks, type ChunkDivision } from '../../../hardware/loopnest/chunks.js';
+import { evaluateMapping, type MappingCost } from '../../../hardware/loopnest/evaluate.js';
+import { Stationary, withDataflow } from '../../../hardware/loopnest/dataflow.js';
 import {
   builtInMachineNames,
   loadMachine,
   machineSummary,
   type Machine,
-} from '../../hardware/loopnest/machine.js';
-import { parseMapping } from '../../hardware/loopnest/mapping.js';
+} from '../../../hardware/loopnest/machine.js';
+import { parseMapping } from '../../../hardware/loopnest/mapping.js';
 import {
   Objective,
   defaultTries,
   searchMapping,
   type MappingSearch,
-} from '../../hardware/loopnest/search.js';
-import { count, significant } from '../format.js';
-import { examples, positiveNumber, wholeNumber } from '../options.js';
-import { textTable } from '../tables.js';
-import { addLayerOptions, gatherLayers, type LayerFlags } from './hw-layers.js';
+} from '../../../hardware/loopnest/search.js';
+import { count, significant } from '../../format.js';
+import { examples, positiveNumber, wholeNumber } from '../../options.js';
+import { textTable } from '../../tables.js';
+import { addLayerOptions, gatherLayers, type LayerFlags } from './layers.js';
 
 interface SearchFlags extends LayerFlags {
   readonly machine: string;

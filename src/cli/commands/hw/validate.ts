@@ -2,11 +2,11 @@
  * @file `shiftaddnas hw validate`: published figures beside ours.
  */
 import type { Command } from 'commander';
-import { OptionError } from '../../base/errors.js';
-import { deviationOf, holds, type Anchor } from '../../hardware/anchors/anchor.js';
-import { anchorGroups, type AnchorGroup } from '../../hardware/anchors/groups.js';
-import { examples } from '../options.js';
-import { textTable } from '../tables.js';
+import { OptionError } from '../../../base/errors.js';
+import { deviationOf, holds, type Anchor } from '../../../hardware/anchors/anchor.js';
+import { anchorGroups, type AnchorGroup } from '../../../hardware/anchors/groups.js';
+import { examples } from '../../options.js';
+import { textTable } from '../../tables.js';
 
 interface ValidateFlags {
   readonly only?: string;

@@ -1,17 +1,12 @@
 /**
  * @file Where `hw map` and `hw chunks` take their layers from: a description on the command line, a table, an architecture.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import { FileError, OptionError, isSystemError, messageOf } from '../../base/errors.js';
-import { readJson } from '../../base/files.js';
-import { formatCsvLine } from '../../hardware/csv-text.js';
-import { fp32OperandBits, readLayerTable } from '../../hardware/csv.js';
-import type { LayerDescription, OperandBits, Primitive } from '../../hardware/layer.js';
-import { familyNamed } from '../../operators/registry.js';
-import { layersOf } from '../../spaces/layers.js';
-import { parseArchitecture } from '../../spaces/parse.js';
+import { OptionError } from '../../../base/errors.js';
+import { formatCsvLine } from '../../../hardware/csv-text.js';
+import { fp32OperandBits, readLayerTable } from '../../../hardware/csv.js';
+import type { LayerDescription, OperandBits, Primitive } from '../../../hardware/layer.js';
+import { architectureLayers, readBytes } from './inputs.js';
 
 export interface LayerFlags {
   readonly layer?: string;
@@ -61,16 +56,17 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     return { title: layer, layers: rows.map((row) => ({ ...row.layer, name: layer })), badRows: [] };
   }
   if (layers !== undefined) {
-    const { rows, badRows } = readLayerTable(readText(layers), bits);
+    const { rows, badRows } = readLayerTable(
+      readBytes(layers, 'the CSV file with the layers').toString('utf8'),
+      bits,
+    );
     return {
       title: layers,
       layers: rows.map((row) => row.layer),
       badRows: badRows.map(({ line, message }) => `${layers}:${line}: ${message}`),
     };
   }
-  const given = architecture!;
-  const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
-  const found = layersOf(parseArchitecture(readJson(path), path), familyNamed);
+  const { path, layers: found } = architectureLayers(architecture!);
   return {
     title: path,
     layers: found.map((each) =>
@@ -123,15 +119,4 @@ function layerCsv(text: string): string {
   fallback('E', String(Math.ceil(Number(cells.get('H')) / stride)));
   fallback('F', String(Math.ceil(Number(cells.get('W')) / stride)));
   return [formatCsvLine(layerKeys), formatCsvLine(layerKeys.map((key) => cells.get(key)!))].join('\n');
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) throw new FileError(`${path}: no such file`);
-    if (isSystemError(error, 'EISDIR'))
-      throw new FileError(`${path}: a folder; give the CSV file with the layers`);
-    throw new FileError(`${path}: cannot be read (${messageOf(error)})`, { cause: error });
-  }
 }
