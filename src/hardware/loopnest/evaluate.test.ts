@@ -160,11 +160,21 @@ describe('evaluateMapping', () => {
     );
   });
 
+  it('counts copies of a layer as groups', () => {
+    const machine = toyMachine();
+    const mapping = parseMapping('dram: G3 C2 | buffer: Q4 | registers: M2', machine);
+    const cost = (sizes: object): MappingCost =>
+      evaluateMapping(toyLayer({ outHeight: 1, ...sizes }), machine, mapping);
+    expect(cost({ copies: 3, inChannels: 2, outChannels: 2 })).toEqual(
+      cost({ groups: 3, inChannels: 6, outChannels: 6 }),
+    );
+  });
+
   it('refuses impossible layers by key', () => {
     const machine = toyMachine();
     const evaluate = (sizes: object): unknown =>
       evaluateMapping(toyLayer(sizes), machine, parseMapping('dram: C4', machine));
-    expect(() => evaluate({ outHeight: 0 })).toThrow(
+    expect(() => evaluate({ outHeight: 0, inHeight: 4 })).toThrow(
       "layer 'toy': outHeight must be an integer from 1 to 2147483647, got 0",
     );
     expect(() => evaluate({ groups: 3 })).toThrow(
