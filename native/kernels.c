@@ -17,6 +17,9 @@
 #include "unary.h"
 #include "broadcast.h"
 #include "reduce.h"
+#include "layer_norm.h"
+#include "pooling.h"
+#include "embedding.h"
 #include "odd_table.h"
 #include "loss.h"
 #include "softmax.h"
@@ -80,6 +83,14 @@ const sa_kernels ISA_TABLE = {
     .sum_of_squares = sum_of_squares,
     .global_average_pool = global_average_pool,
     .global_average_pool_gradient = global_average_pool_gradient,
+    .layer_norm = layer_norm,
+    .layer_norm_gradient = layer_norm_gradient,
+    .max_pool = max_pool,
+    .max_pool_gradient = max_pool_gradient,
+    .average_pool = average_pool,
+    .average_pool_gradient = average_pool_gradient,
+    .embedding = embedding,
+    .embedding_gradient = embedding_gradient,
     .softmax_cross_entropy = softmax_cross_entropy,
     .soft_target_cross_entropy = soft_target_cross_entropy,
     .power_of_two = power_of_two,

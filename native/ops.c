@@ -86,6 +86,16 @@ static int op_batch_norm_parameter_gradient(sa_call *c) {
   return c->kernels->batch_norm_gradient(N(0), N(1), N(2) != 0, c->number[3], F(0), F(1), F(2), F(3), F(4), F(5), NULL,
                                          F(6), F(7));
 }
+static int op_layer_norm(sa_call *c) {
+  c->kernels->layer_norm(N(0), N(1), N(2) != 0, c->number[3], F(0), F(1), F(2), F(3), F(4), F(5));
+  return SA_OK;
+}
+static int op_layer_norm_gradient(sa_call *c) {
+  return c->kernels->layer_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8));
+}
+static int op_layer_norm_parameter_gradient(sa_call *c) {
+  return c->kernels->layer_norm_gradient(N(0), N(1), N(2) != 0, F(0), F(1), F(2), F(3), F(4), F(5), NULL, F(6), F(7));
+}
 static int op_relu(sa_call *c) {
   c->kernels->relu((long)c->length[0], F(0), F(1));
   return SA_OK;
@@ -146,6 +156,40 @@ static int op_global_average_pool_gradient(sa_call *c) {
   c->kernels->global_average_pool_gradient(N(0), N(1), N(2), F(0), F(1));
   return SA_OK;
 }
+static sa_pooling pooling_of(const sa_call *c) {
+  int32_t fields[12];
+  for (int i = 0; i < 12; i++) fields[i] = (int32_t)c->number[i];
+  sa_pooling g;
+  memcpy(&g, fields, sizeof g);
+  return g;
+}
+static int op_max_pool(sa_call *c) {
+  const sa_pooling g = pooling_of(c);
+  c->kernels->max_pool(&g, F(0), F(1));
+  return SA_OK;
+}
+static int op_max_pool_gradient(sa_call *c) {
+  const sa_pooling g = pooling_of(c);
+  c->kernels->max_pool_gradient(&g, F(0), F(1), F(2), F(3));
+  return SA_OK;
+}
+static int op_average_pool(sa_call *c) {
+  const sa_pooling g = pooling_of(c);
+  c->kernels->average_pool(&g, N(12) != 0, F(0), F(1));
+  return SA_OK;
+}
+static int op_average_pool_gradient(sa_call *c) {
+  const sa_pooling g = pooling_of(c);
+  c->kernels->average_pool_gradient(&g, N(12) != 0, F(0), F(1));
+  return SA_OK;
+}
+static int op_embedding(sa_call *c) {
+  c->kernels->embedding(N(0), N(1), N(2), F(0), c->data[1], F(2));
+  return SA_OK;
+}
+static int op_embedding_gradient(sa_call *c) {
+  return c->kernels->embedding_gradient(N(0), N(1), N(2), c->data[0], F(1), F(2));
+}
 static int op_softmax_cross_entropy(sa_call *c) {
   c->kernels->softmax_cross_entropy(N(0), N(1), (float)c->number[2], F(0), c->data[1], F(2), F(3));
   return SA_OK;
@@ -180,6 +224,9 @@ static int op_probe(sa_call *c) {
 }
 
 
+/* The fields of sa_pooling; kernel and stride divide. */
+#define POOLING "ccccccppppcc"
+
 const sa_op sa_ops[] = {
     {"conv2dForward", op_conv2d_forward, "x w y", GEOMETRY, NULL},
     {"conv2dInputGradient", op_conv2d_input_gradient, "y w x", GEOMETRY, NULL},
@@ -196,6 +243,9 @@ const sa_op sa_ops[] = {
     {"batchNorm", op_batch_norm, "01 1 1 1 1 01", "nnif", NULL},
     {"batchNormGradient", op_batch_norm_gradient, "01 01 1 1 1 1 01 1 1", "nnif", NULL},
     {"batchNormParameterGradient", op_batch_norm_parameter_gradient, "01 01 1 1 1 1 1 1", "nnif", NULL},
+    {"layerNorm", op_layer_norm, "01 1 1 0 0 01", "nnif", NULL},
+    {"layerNormGradient", op_layer_norm_gradient, "01 01 0 0 1 1 01 1 1", "nni", NULL},
+    {"layerNormParameterGradient", op_layer_norm_parameter_gradient, "01 01 0 0 1 1 1 1", "nni", NULL},
     {"relu", op_relu, "= =", "", NULL},
     {"reluGradient", op_relu_gradient, "= = =", "", NULL},
     {"add", op_add, "= = =", "i", NULL},
@@ -212,6 +262,12 @@ const sa_op sa_ops[] = {
     {"reduceMaximumGradient", op_reduce_maximum_gradient, "012 02 02 012", "nnn", NULL},
     {"globalAveragePool", op_global_average_pool, "012 02", "nnn", NULL},
     {"globalAveragePoolGradient", op_global_average_pool_gradient, "02 012", "nnn", NULL},
+    {"maxPool", op_max_pool, "0123 0453", POOLING, NULL},
+    {"maxPoolGradient", op_max_pool_gradient, "0123 0453 0453 0123", POOLING, NULL},
+    {"averagePool", op_average_pool, "0123 0453", POOLING "i", NULL},
+    {"averagePoolGradient", op_average_pool_gradient, "0453 0123", POOLING "i", NULL},
+    {"embedding", op_embedding, "12 #0<1 02", "ccn", NULL},
+    {"embeddingGradient", op_embedding_gradient, "#0<1 02 12", "ccn", NULL},
     {"softmaxCrossEntropy", op_softmax_cross_entropy, "01 #0<1 0 01", "nnf", NULL},
     {"softTargetCrossEntropy", op_soft_target_cross_entropy, "01 01 0 01", "nn", NULL},
     {"powerOfTwo", op_power_of_two, "= =", "ii", NULL},
@@ -314,8 +370,8 @@ int sa_check(const sa_op *o, const sa_call *c, char *message, size_t size) {
       const double bound = elements_needed(holds + 1, c->number, 0);
       const int32_t *found = foreign_integer(c->data[item * buffers + i], needed, *holds == '<' ? bound - 1 : bound);
       if (!found) continue;
-      snprintf(message, size, *holds == '<' ? "label %d is outside the %.0f classes" : "count %d is outside 0 to %.0f",
-               (int)*found, bound);
+      snprintf(message, size, "%s %d is outside 0 to %.0f", *holds == '<' ? "index" : "count", (int)*found,
+               *holds == '<' ? bound - 1 : bound);
       return -1;
     }
   }

@@ -38,6 +38,13 @@ void *sa_thread_scratch(size_t bytes);
 
 enum { SA_OK = 0, SA_NO_MEMORY = 1 };
 
+/* Field for field the PoolGeometry of src/tensor/kernels.ts. */
+typedef struct {
+  int32_t batch, in_height, in_width, channels;
+  int32_t out_height, out_width, kernel_height, kernel_width;
+  int32_t stride_height, stride_width, pad_top, pad_left;
+} sa_pooling;
+
 /* Most axes of the result of a broadcast op. */
 enum { SA_AXES = 6 };
 
@@ -91,6 +98,14 @@ typedef struct {
                              const float *mean, const float *variance, const float *gamma, const float *beta,
                              float *dx, float *dgamma, float *dbeta);
 
+  /* mean and inverse_std are [rows] */
+  void (*layer_norm)(long rows, long channels, int relu, double epsilon, const float *x, const float *gamma,
+                     const float *beta, float *mean, float *inverse_std, float *y);
+  /* dx may be NULL */
+  int (*layer_norm_gradient)(long rows, long channels, int relu, const float *x, const float *dy, const float *mean,
+                             const float *inverse_std, const float *gamma, const float *beta, float *dx,
+                             float *dgamma, float *dbeta);
+
   void (*relu)(long length, const float *x, float *y);
   void (*relu_gradient)(long length, const float *y, const float *dy, float *dx);
   void (*add)(long length, int relu, const float *a, const float *b, float *y);
@@ -110,6 +125,13 @@ typedef struct {
                                   const float *dy, float *dx);
   void (*global_average_pool)(long batch, long positions, long channels, const float *x, float *y);
   void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
+  void (*max_pool)(const sa_pooling *g, const float *x, float *y);
+  void (*max_pool_gradient)(const sa_pooling *g, const float *x, const float *y, const float *dy, float *dx);
+  void (*average_pool)(const sa_pooling *g, int count_padding, const float *x, float *y);
+  void (*average_pool_gradient)(const sa_pooling *g, int count_padding, const float *dy, float *dx);
+  void (*embedding)(long count, long rows, long width, const float *table, const int32_t *indices, float *y);
+  int (*embedding_gradient)(long count, long rows, long width, const int32_t *indices, const float *dy,
+                            float *dtable);
   void (*softmax_cross_entropy)(long batch, long classes, float smoothing, const float *logits,
                                 const int32_t *labels, float *losses, float *dlogits);
   void (*soft_target_cross_entropy)(long batch, long classes, const float *logits, const float *targets,

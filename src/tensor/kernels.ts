@@ -43,8 +43,8 @@ export interface MatmulGeometry {
   readonly accumulate: boolean;
 }
 
-/** A batch normalisation over x [rows, channels]. */
-export interface BatchNormForm {
+/** A normalisation over x [rows, channels], of each channel over the rows or of each row over the channels. */
+export interface NormalisationForm {
   readonly rows: number;
   readonly channels: number;
   readonly relu: boolean;
@@ -76,6 +76,29 @@ export interface AttentionGeometry {
   readonly scale: number;
   /** How many keys of each item count; those after them are padding, which is not read. All when undefined. */
   readonly keyCounts: Int32Array | undefined;
+}
+
+/** Windows of a pooling over x [batch, inHeight, inWidth, channels]. Every window holds some of the map. */
+export interface PoolGeometry {
+  readonly batch: number;
+  readonly inHeight: number;
+  readonly inWidth: number;
+  readonly channels: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly strideHeight: number;
+  readonly strideWidth: number;
+  readonly padTop: number;
+  readonly padLeft: number;
+}
+
+/** `count` uses of the rows of a table [rows, width]. */
+export interface EmbeddingForm {
+  readonly count: number;
+  readonly rows: number;
+  readonly width: number;
 }
 
 /** One loop of a broadcast op, and which operands have it; the others repeat along it. */
@@ -222,7 +245,7 @@ export interface Kernels {
    * and variance of each channel.
    */
   batchNorm(
-    form: BatchNormForm,
+    form: NormalisationForm,
     x: Float32Array,
     gamma: Float32Array,
     beta: Float32Array,
@@ -235,7 +258,7 @@ export interface Kernels {
    * written is positive. Writes dx, dgamma, dbeta; `dx` may be `dy`.
    */
   batchNormGradient(
-    form: BatchNormForm,
+    form: NormalisationForm,
     x: Float32Array,
     dy: Float32Array,
     mean: Float32Array,
@@ -248,11 +271,54 @@ export interface Kernels {
   ): void;
   /** The dgamma and dbeta of {@link batchNormGradient} alone, where nobody asks for dx. */
   batchNormParameterGradient(
-    form: BatchNormForm,
+    form: NormalisationForm,
     x: Float32Array,
     dy: Float32Array,
     mean: Float32Array,
     variance: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    dgamma: Float32Array,
+    dbeta: Float32Array,
+  ): void;
+
+  // --- layer normalisation of each row of x [rows, channels]
+  /**
+   * y = gamma * (x - mean) * inverseStd + beta, then max(0, .) when `relu`, with the row's biased moments; inverseStd is
+   * 1 / sqrt(variance + epsilon). Writes y, mean [rows] and inverseStd [rows].
+   */
+  layerNorm(
+    form: NormalisationForm,
+    x: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    mean: Float32Array,
+    inverseStd: Float32Array,
+    y: Float32Array,
+  ): void;
+  /**
+   * Gradient of {@link layerNorm}, the moments being functions of x. With `relu`, dy counts where the y that was
+   * written is positive. Writes dx, dgamma, dbeta; `dx` may be `dy`.
+   */
+  layerNormGradient(
+    form: NormalisationForm,
+    x: Float32Array,
+    dy: Float32Array,
+    mean: Float32Array,
+    inverseStd: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    dx: Float32Array,
+    dgamma: Float32Array,
+    dbeta: Float32Array,
+  ): void;
+  /** The dgamma and dbeta of {@link layerNormGradient} alone, where nobody asks for dx. */
+  layerNormParameterGradient(
+    form: NormalisationForm,
+    x: Float32Array,
+    dy: Float32Array,
+    mean: Float32Array,
+    inverseStd: Float32Array,
     gamma: Float32Array,
     beta: Float32Array,
     dgamma: Float32Array,
@@ -335,6 +401,26 @@ export interface Kernels {
     dy: Float32Array,
     dx: Float32Array,
   ): void;
+
+  // --- pooling over windows
+  /** y = the largest of each window, padding not taking part; NaN where the window holds one. */
+  maxPool(g: PoolGeometry, x: Float32Array, y: Float32Array): void;
+  /** dx = dy at the first place of each window, in row-major order, that is y or NaN, added up over windows. */
+  maxPoolGradient(
+    g: PoolGeometry,
+    x: Float32Array,
+    y: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+  /** y = the mean of each window, padding counted as zeros or left out. */
+  averagePool(g: PoolGeometry, countPadding: boolean, x: Float32Array, y: Float32Array): void;
+  averagePoolGradient(g: PoolGeometry, countPadding: boolean, dy: Float32Array, dx: Float32Array): void;
+
+  // --- rows of a table [rows, width] by their indices: y is [count, width]
+  embedding(form: EmbeddingForm, table: Float32Array, indices: Int32Array, y: Float32Array): void;
+  /** dtable = the sum of dy over the uses of each row, in their order. */
+  embeddingGradient(form: EmbeddingForm, indices: Int32Array, dy: Float32Array, dtable: Float32Array): void;
 
   // --- loss: logits [batch, classes], label-smoothed cross-entropy per image
   /** losses[n] = -sum_c q_c log softmax(logits)_c, q = (1 - smoothing) onehot + smoothing / classes;

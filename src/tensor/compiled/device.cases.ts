@@ -140,6 +140,14 @@ export function describeCompiledDevice(
         expect(() => kernels.binary(BinaryKind.Add, axes, left, right, to)).toThrow(
           'binary: a buffer is shorter than its shape',
         );
+      const table = { count: 2, rows: 3, width: 5 };
+      for (const index of [-1, 3, 2 ** 31 - 1])
+        expect(() => kernels.embedding(table, a, Int32Array.of(0, index), y)).toThrow(
+          `embedding: index ${index} is outside 0 to 2`,
+        );
+      expect(() => kernels.embedding(table, a, Int32Array.of(0), y)).toThrow(
+        'a buffer is shorter than its shape',
+      );
       expect(() => kernels.reduceSum({ outer: 5, reduced: 3, inner: 1 }, 1, a, b)).toThrow(
         'reduceSum: a buffer is shorter than its shape',
       );
@@ -185,7 +193,7 @@ export function describeCompiledDevice(
       const run = (): void =>
         kernels.softmaxCrossEntropy(2, 5, 0.1, logits, Int32Array.of(4, label), losses, dlogits);
       expect(run).toThrow(RangeError);
-      expect(run).toThrow(`softmaxCrossEntropy: label ${label} is outside the 5 classes`);
+      expect(run).toThrow(`softmaxCrossEntropy: index ${label} is outside 0 to 4`);
     });
   });
 }

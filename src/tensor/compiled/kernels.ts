@@ -2,7 +2,13 @@
  * @file The op contract of `../kernels.ts` over the compiled C ops, however they were compiled: the native addon and
  * the WebAssembly module offer the same table of ops (native/ops.c), called with buffers first and then numbers.
  */
-import type { AttentionGeometry, BatchNormForm, ConvGeometry, Kernels } from '../kernels.js';
+import type {
+  AttentionGeometry,
+  ConvGeometry,
+  Kernels,
+  NormalisationForm,
+  PoolGeometry,
+} from '../kernels.js';
 
 import { binaryGradientNumber, binaryNumber, callBroadcast, unaryNumber } from './broadcast.js';
 
@@ -26,6 +32,9 @@ export interface CompiledOps {
   readonly batchNorm: CompiledOp;
   readonly batchNormGradient: CompiledOp;
   readonly batchNormParameterGradient: CompiledOp;
+  readonly layerNorm: CompiledOp;
+  readonly layerNormGradient: CompiledOp;
+  readonly layerNormParameterGradient: CompiledOp;
   readonly relu: CompiledOp;
   readonly reluGradient: CompiledOp;
   readonly add: CompiledOp;
@@ -42,6 +51,12 @@ export interface CompiledOps {
   readonly reduceMaximumGradient: CompiledOp;
   readonly globalAveragePool: CompiledOp;
   readonly globalAveragePoolGradient: CompiledOp;
+  readonly maxPool: CompiledOp;
+  readonly maxPoolGradient: CompiledOp;
+  readonly averagePool: CompiledOp;
+  readonly averagePoolGradient: CompiledOp;
+  readonly embedding: CompiledOp;
+  readonly embeddingGradient: CompiledOp;
   readonly softmaxCrossEntropy: CompiledOp;
   readonly softTargetCrossEntropy: CompiledOp;
   readonly powerOfTwo: CompiledOp;
@@ -85,6 +100,13 @@ export function compiledKernels(
     batchNorm: (form, ...buffers) => withForm(ops.batchNorm, form, buffers),
     batchNormGradient: (form, ...buffers) => withForm(ops.batchNormGradient, form, buffers),
     batchNormParameterGradient: (form, ...buffers) => withForm(ops.batchNormParameterGradient, form, buffers),
+    layerNorm: (form, ...buffers) => withForm(ops.layerNorm, form, buffers),
+    layerNormGradient({ rows, channels, relu }, ...buffers) {
+      ops.layerNormGradient(...buffers, rows, channels, relu ? 1 : 0);
+    },
+    layerNormParameterGradient({ rows, channels, relu }, ...buffers) {
+      ops.layerNormParameterGradient(...buffers, rows, channels, relu ? 1 : 0);
+    },
     relu(x, y) {
       ops.relu(x, y);
     },
@@ -131,6 +153,24 @@ export function compiledKernels(
     globalAveragePoolGradient(batch, positions, channels, dy, dx) {
       ops.globalAveragePoolGradient(dy, dx, batch, positions, channels);
     },
+    maxPool(g, x, y) {
+      ops.maxPool(x, y, ...poolNumbers(g));
+    },
+    maxPoolGradient(g, x, y, dy, dx) {
+      ops.maxPoolGradient(x, y, dy, dx, ...poolNumbers(g));
+    },
+    averagePool(g, countPadding, x, y) {
+      ops.averagePool(x, y, ...poolNumbers(g), countPadding ? 1 : 0);
+    },
+    averagePoolGradient(g, countPadding, dy, dx) {
+      ops.averagePoolGradient(dy, dx, ...poolNumbers(g), countPadding ? 1 : 0);
+    },
+    embedding({ count, rows, width }, table, indices, y) {
+      ops.embedding(table, indices, y, count, rows, width);
+    },
+    embeddingGradient({ count, rows, width }, indices, dy, dtable) {
+      ops.embeddingGradient(indices, dy, dtable, count, rows, width);
+    },
     softmaxCrossEntropy(batch, classes, smoothing, logits, labels, losses, dlogits) {
       ops.softmaxCrossEntropy(logits, labels, losses, dlogits, batch, classes, smoothing);
     },
@@ -174,7 +214,25 @@ export function compiledKernels(
   };
 }
 
-function withForm(op: CompiledOp, form: BatchNormForm, buffers: readonly Float32Array[]): void {
+/** The fields of sa_pooling in native/shiftadd.h. */
+function poolNumbers(g: PoolGeometry): readonly number[] {
+  return [
+    g.batch,
+    g.inHeight,
+    g.inWidth,
+    g.channels,
+    g.outHeight,
+    g.outWidth,
+    g.kernelHeight,
+    g.kernelWidth,
+    g.strideHeight,
+    g.strideWidth,
+    g.padTop,
+    g.padLeft,
+  ];
+}
+
+function withForm(op: CompiledOp, form: NormalisationForm, buffers: readonly Float32Array[]): void {
   op(...buffers, form.rows, form.channels, form.relu ? 1 : 0, form.epsilon);
 }
 

@@ -11,9 +11,10 @@ import { Tensor } from '../tensor.js';
 import { conv2d, l1Conv2d } from './convolution.js';
 import { add, div, maximum, mul, sub } from './binary.js';
 import { addBias, relu } from './elementwise.js';
+import { embedding } from './embedding.js';
 import { softmaxCrossEntropy } from './loss.js';
-import { batchNorm } from './normalisation.js';
-import { globalAveragePool } from './pooling.js';
+import { batchNorm, layerNorm } from './normalisation.js';
+import { averagePool, globalAveragePool, maxPool } from './pooling.js';
 import { max, sum } from './reduction.js';
 import { sliceWeights } from './slice.js';
 import { exp, gelu } from './unary.js';
@@ -31,12 +32,12 @@ const convolution = (op: typeof conv2d, dx: string, dw: string): Case => ({
   run: ({ x, w }) => op(x!, w!, { padding: 1 }),
   kernels: { x: [dx], w: [dw], 'x w': [dx, dw] },
 });
-const normalisation = (withRelu: boolean): Case => ({
+const normalisation = (op: typeof layerNorm, withRelu: boolean): Case => ({
   shapes: { x: image, gamma: [3], beta: [3] },
-  run: ({ x, gamma, beta }) => batchNorm(x!, gamma!, beta!, { epsilon: 1e-5, relu: withRelu }),
+  run: ({ x, gamma, beta }) => op(x!, gamma!, beta!, { epsilon: 1e-5, relu: withRelu }),
   kernels: Object.fromEntries([
-    ...['gamma', 'beta', 'gamma beta'].map((trained) => [trained, ['batchNormParameterGradient']]),
-    ...['x', 'x gamma', 'x beta', 'x gamma beta'].map((trained) => [trained, ['batchNormGradient']]),
+    ...['gamma', 'beta', 'gamma beta'].map((trained) => [trained, [`${op.name}ParameterGradient`]]),
+    ...['x', 'x gamma', 'x beta', 'x gamma beta'].map((trained) => [trained, [`${op.name}Gradient`]]),
   ]) as Case['kernels'],
 });
 
@@ -62,8 +63,17 @@ const cases: Readonly<Record<string, Case>> = {
   max: each((x) => max(x, { axes: [1] }), ['reduceMaximumGradient']),
   conv2d: convolution(conv2d, 'conv2dInputGradient', 'conv2dWeightGradient'),
   l1Conv2d: convolution(l1Conv2d, 'l1InputGradient', 'l1WeightGradient'),
-  batchNorm: normalisation(false),
-  'batchNorm with ReLU': normalisation(true),
+  batchNorm: normalisation(batchNorm as typeof layerNorm, false),
+  'batchNorm with ReLU': normalisation(batchNorm as typeof layerNorm, true),
+  layerNorm: normalisation(layerNorm, false),
+  'layerNorm with ReLU': normalisation(layerNorm, true),
+  maxPool: each((x) => maxPool(x, { kernel: 2 }), ['maxPoolGradient']),
+  averagePool: each((x) => averagePool(x, { kernel: 2 }), ['averagePoolGradient']),
+  embedding: {
+    shapes: { table: [4, 3] },
+    run: ({ table }) => embedding(table!, Int32Array.of(3, 0, 3)),
+    kernels: { table: ['embeddingGradient'] },
+  },
   relu: { shapes: { x: image }, run: ({ x }) => relu(x!), kernels: { x: ['reluGradient'] } },
   add: {
     shapes: { a: image, b: image },

@@ -100,3 +100,40 @@ function rowsOf(
   requireShape(op, 'beta', beta, [channels], x);
   return { channels, rows: x.size / channels };
 }
+
+/**
+ * Normalises each last-axis row of x [..., C] by its own moments: gamma (x - mean) / sqrt(variance + epsilon) + beta, then
+ * max(0, .) when `relu` (Ba, Kiros and Hinton 2016). @throws ShapeError
+ */
+export function layerNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  options: { readonly epsilon: number; readonly relu?: boolean },
+): Tensor {
+  const channels = x.shape[x.shape.length - 1] ?? 0;
+  requireShape('layerNorm', 'gamma', gamma, [channels], x);
+  requireShape('layerNorm', 'beta', beta, [channels], x);
+  requireElements('layerNorm', [x]);
+  const form = { rows: x.size / channels, channels, relu: options.relu ?? false, epsilon: options.epsilon };
+  const mean = Tensor.temporary([form.rows]);
+  const inverseStd = Tensor.temporary([form.rows]);
+  return record(
+    'layerNorm',
+    [x, gamma, beta],
+    x.shape,
+    (y) => kernels().layerNorm(form, x.data, gamma.data, beta.data, mean.data, inverseStd.data, y),
+    (dy) => {
+      const [dgamma, dbeta] = [take(channels), take(channels)];
+      const before = [form, x.data, dy, mean.data, inverseStd.data, gamma.data, beta.data] as const;
+      if (x.requiresGradient) {
+        const dx = ownedOrNew(dy);
+        kernels().layerNormGradient(...before, dx, dgamma, dbeta);
+        give(x, dx);
+      } else kernels().layerNormParameterGradient(...before, dgamma, dbeta);
+      give(gamma, dgamma);
+      give(beta, dbeta);
+    },
+    { tensors: [x, mean, inverseStd, gamma, beta], output: false },
+  );
+}

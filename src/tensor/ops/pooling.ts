@@ -3,6 +3,7 @@
  */
 import { ShapeError } from '../../base/errors.js';
 import { kernels } from '../device.js';
+import type { PoolGeometry } from '../kernels.js';
 import { shapeText } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
@@ -20,4 +21,91 @@ export function globalAveragePool(x: Tensor): Tensor {
     (dy) => contribute(x, (dx) => kernels().globalAveragePoolGradient(batch, positions, channels, dy, dx)),
     { tensors: [], output: false },
   );
+}
+
+export interface PoolOptions {
+  /** Height and width of the window, or one number for both. */
+  readonly kernel: number | readonly [number, number];
+  /** Default: the kernel, so that windows do not overlap. */
+  readonly stride?: number | readonly [number, number];
+  /** On every side; less than the kernel. Default 0. */
+  readonly padding?: number | readonly [number, number];
+}
+
+/**
+ * Largest value of each window: x [N, H, W, C] -> [N, H', W', C], H' = floor((H + 2 padding - kernel) / stride) + 1.
+ * Padding never takes part. The gradient of a window goes to the first of its largest values in row-major order, or to
+ * its first NaN. @throws ShapeError
+ */
+export function maxPool(x: Tensor, options: PoolOptions): Tensor {
+  const g = poolGeometry('maxPool', x, options);
+  const y: Tensor = record(
+    'maxPool',
+    [x],
+    [g.batch, g.outHeight, g.outWidth, g.channels],
+    (out) => kernels().maxPool(g, x.data, out),
+    (dy) => contribute(x, (dx) => kernels().maxPoolGradient(g, x.data, y.data, dy, dx)),
+  );
+  return y;
+}
+
+/**
+ * Mean of each window: x [N, H, W, C] -> [N, H', W', C]. Padding counts as zeros, as in PyTorch, or with
+ * `countPadding: false` not at all. @throws ShapeError
+ */
+export function averagePool(
+  x: Tensor,
+  options: PoolOptions & {
+    /** Default true. */
+    readonly countPadding?: boolean;
+  },
+): Tensor {
+  const g = poolGeometry('averagePool', x, options);
+  const { countPadding = true } = options;
+  return record(
+    'averagePool',
+    [x],
+    [g.batch, g.outHeight, g.outWidth, g.channels],
+    (out) => kernels().averagePool(g, countPadding, x.data, out),
+    (dy) => contribute(x, (dx) => kernels().averagePoolGradient(g, countPadding, dy, dx)),
+    { tensors: [], output: false },
+  );
+}
+
+function poolGeometry(op: string, x: Tensor, options: PoolOptions): PoolGeometry {
+  const pair = (value: number | readonly [number, number]): readonly [number, number] =>
+    typeof value === 'number' ? [value, value] : value;
+  const kernel = pair(options.kernel);
+  const stride = pair(options.stride ?? kernel);
+  const padding = pair(options.padding ?? 0);
+  const refuse = (why: string): never => {
+    throw new ShapeError(`${op}: x ${shapeText(x.shape)} and kernel ${shapeText(kernel)}: ${why}`);
+  };
+  const isWhole = (least: number) => (value: number) => Number.isInteger(value) && value >= least;
+  if (x.shape.length !== 4) refuse('x is not NHWC');
+  if (!kernel.every(isWhole(1))) refuse('the kernel is not a positive integer');
+  if (!stride.every(isWhole(1))) refuse(`stride ${shapeText(stride)} is not a positive integer`);
+  if (!padding.every(isWhole(0))) refuse(`padding ${shapeText(padding)} is not a whole number`);
+  // Then every window holds some of the map.
+  if (padding[0] >= kernel[0] || padding[1] >= kernel[1])
+    refuse(`padding ${shapeText(padding)} must be less than the kernel`);
+  const [batch, inHeight, inWidth, channels] = x.shape as [number, number, number, number];
+  const outHeight = Math.floor((inHeight + 2 * padding[0] - kernel[0]) / stride[0]) + 1;
+  const outWidth = Math.floor((inWidth + 2 * padding[1] - kernel[1]) / stride[1]) + 1;
+  if (outHeight < 1 || outWidth < 1)
+    refuse(`the kernel is larger than the map padded by ${shapeText(padding)}`);
+  return {
+    batch,
+    inHeight,
+    inWidth,
+    channels,
+    outHeight,
+    outWidth,
+    kernelHeight: kernel[0],
+    kernelWidth: kernel[1],
+    strideHeight: stride[0],
+    strideWidth: stride[1],
+    padTop: padding[0],
+    padLeft: padding[1],
+  };
 }

@@ -14,10 +14,11 @@ import { attention, logSoftmax, softmax } from './attention.js';
 import { conv2d, l1Conv2d } from './convolution.js';
 import { add, div, maximum, minimum, mul, sub } from './binary.js';
 import { addBias, relu } from './elementwise.js';
+import { embedding } from './embedding.js';
 import { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { linear, matmul } from './matmul.js';
-import { batchNorm, batchNormInference } from './normalisation.js';
-import { globalAveragePool } from './pooling.js';
+import { batchNorm, batchNormInference, layerNorm } from './normalisation.js';
+import { averagePool, globalAveragePool, maxPool } from './pooling.js';
 import { max, mean, sum } from './reduction.js';
 import { sliceWeights } from './slice.js';
 import * as unary from './unary.js';
@@ -61,6 +62,20 @@ const pairwise = (op: (a: Tensor, b: Tensor) => Tensor): Cases => ({
   empty: [
     [() => op(of(0, 2), of(0, 2)), '[0, 2]'],
     [() => op(of(0, 2), of(2)), '[0, 2]', '[2]'],
+  ],
+});
+const pooling = (op: typeof maxPool): Cases => ({
+  wrong: [
+    [() => op(of(2, 3), { kernel: 2 }), '[2, 3]', '[2, 2]', 'NHWC'],
+    [() => op(of(1, 4, 4, 3), { kernel: [5, 2] }), '[1, 4, 4, 3]', '[5, 2]', 'larger than the map'],
+    [() => op(of(1, 4, 4, 3), { kernel: 2, padding: [1, 2] }), '[1, 2]', 'less than the kernel'],
+    [() => op(of(1, 4, 4, 3), { kernel: 0 }), '[0, 0]'],
+    [() => op(of(1, 4, 4, 3), { kernel: 2, stride: 1.5 }), 'stride [1.5, 1.5]'],
+    [() => op(of(1, 4, 4, 3), { kernel: 2, padding: -1 }), 'padding [-1, -1]'],
+  ],
+  empty: [
+    [() => op(of(0, 4, 4, 3), { kernel: 2 }), '[0, 4, 4, 3]'],
+    [() => op(of(1, 4, 4, 0), { kernel: 2 }), '[1, 4, 4, 0]'],
   ],
 });
 const reducing = (op: (x: Tensor, options?: { axes: readonly number[] }) => Tensor): Cases => ({
@@ -143,6 +158,28 @@ const cases: Readonly<Record<string, Cases>> = {
       [() => batchNormInference(of(2, 3), of(3), of(3), moments(4), norm), '[2, 3]', '[4]', 'mean'],
     ],
     empty: [[() => batchNormInference(of(0, 3), of(3), of(3), moments(3), norm), '[0, 3]']],
+  },
+  layerNorm: {
+    wrong: [
+      [() => layerNorm(of(2, 3), of(2), of(3), norm), '[2, 3]', '[2]', 'gamma'],
+      [() => layerNorm(of(2, 3), of(3), of(3, 1), norm), '[2, 3]', '[3, 1]', 'beta'],
+    ],
+    empty: [
+      [() => layerNorm(of(0, 3), of(3), of(3), norm), '[0, 3]'],
+      [() => layerNorm(of(2, 0), of(0), of(0), norm), '[2, 0]'],
+    ],
+  },
+  maxPool: pooling(maxPool),
+  averagePool: pooling(averagePool),
+  embedding: {
+    wrong: [
+      [() => embedding(of(2, 3, 4), Int32Array.of(0)), '[2, 3, 4]'],
+      [() => embedding(of(5, 3), Int32Array.of(0, 1, 2), [2, 2]), '3 indices', '[2, 2]', '[5, 3]'],
+    ],
+    empty: [
+      [() => embedding(of(0, 3), Int32Array.of(0)), '[0, 3]'],
+      [() => embedding(of(5, 3), Int32Array.of()), '0 indices', '[5, 3]'],
+    ],
   },
   globalAveragePool: {
     wrong: [[() => globalAveragePool(of(2, 3)), '[2, 3]', 'NHWC']],

@@ -69,6 +69,34 @@ export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
     kernels.axpy(0.3, x, updated('axpy', b));
     kernels.scale(0.3, updated('scale', b));
     results.set('sum of squares', new Float32Array(Float64Array.of(kernels.sumOfSquares(x)).buffer));
+    const perRow = [output('row means', rows), output('row 1/std', rows)] as const;
+    kernels.layerNorm(form, x, c, c, ...perRow, output('layer norm', length));
+    const layer = [form, x, y, ...perRow, c, c] as const;
+    const [layerDgamma, layerDbeta] = [output('layer dgamma', channels), output('layer dbeta', channels)];
+    kernels.layerNormGradient(...layer, output('layer dx', length), layerDgamma, layerDbeta);
+    const windows = {
+      batch: 3,
+      inHeight: 37,
+      inWidth: 36,
+      channels,
+      outHeight: 19,
+      outWidth: 18,
+      kernelHeight: 3,
+      kernelWidth: 3,
+      strideHeight: 2,
+      strideWidth: 2,
+      padTop: 1,
+      padLeft: 1,
+    };
+    const pooled = output('max pool', 3 * 19 * 18 * channels);
+    kernels.maxPool(windows, x, pooled);
+    kernels.maxPoolGradient(windows, x, pooled, y, output('max pool gradient', 3 * 37 * 36 * channels));
+    kernels.averagePool(windows, false, x, output('average pool', pooled.length));
+    kernels.averagePoolGradient(windows, false, y, output('average pool gradient', 3 * 37 * 36 * channels));
+    const uses = Int32Array.from({ length: rows }, (_, n) => (n * n) % 501);
+    const lookUps = { count: rows, rows: 501, width: channels };
+    kernels.embedding(lookUps, x, uses, output('embedding', length));
+    kernels.embeddingGradient(lookUps, uses, x, output('embedding gradient', 501 * channels));
     for (const kind of Object.values(UnaryKind)) {
       kernels.unary(kind, -1, 1, x, output(kind, length));
       kernels.unaryGradient(kind, -1, 1, x, y, output(`${kind} gradient`, length));

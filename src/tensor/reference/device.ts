@@ -10,6 +10,8 @@ import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
 import { binary, binaryGradient } from './binary.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient } from './elementwise.js';
+import { embedding, embeddingGradient } from './embedding.js';
+import { layerNorm, layerNormGradient, layerNormParameterGradient } from './layer-norm.js';
 import { softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { matmul } from './matmul.js';
 import { batchNorm, batchNormGradient, batchNormParameterGradient, channelAffine } from './normalisation.js';
@@ -20,6 +22,7 @@ import { powerOfTwo } from './power-of-two.js';
 import { reduceMaximum, reduceMaximumGradient, reduceProducts, reduceSum } from './reduction.js';
 import { unary, unaryGradient } from './unary.js';
 import { softmax, softmaxGradient } from './softmax.js';
+import { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './windows.js';
 
 /** The op contract of `kernels.ts`, computed plainly. */
 export const referenceKernels: Kernels = {
@@ -41,6 +44,9 @@ export const referenceKernels: Kernels = {
   batchNorm,
   batchNormGradient,
   batchNormParameterGradient,
+  layerNorm,
+  layerNormGradient,
+  layerNormParameterGradient,
   relu,
   reluGradient,
   add,
@@ -57,6 +63,12 @@ export const referenceKernels: Kernels = {
   reduceMaximumGradient,
   globalAveragePool,
   globalAveragePoolGradient,
+  maxPool,
+  maxPoolGradient,
+  averagePool,
+  averagePoolGradient,
+  embedding,
+  embeddingGradient,
   softmaxCrossEntropy,
   softTargetCrossEntropy,
   powerOfTwo,

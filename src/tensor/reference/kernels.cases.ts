@@ -9,7 +9,9 @@ import type { Device } from './support.cases.js';
 import { describeBinary } from './binary.cases.js';
 import { describeConvolutions } from './convolution.cases.js';
 import { describeDeterminism } from './determinism.cases.js';
+import { describeEmbedding } from './embedding.cases.js';
 import { describeElementwise } from './elementwise.cases.js';
+import { describeLayerNorm } from './layer-norm.cases.js';
 import { describeLoss } from './loss.cases.js';
 import { describeMatmul } from './matmul.cases.js';
 import { describeNonFinite } from './nonfinite.cases.js';
@@ -20,6 +22,7 @@ import { describeReductions } from './reduction.cases.js';
 import { describeSoftmax } from './softmax.cases.js';
 import { describeRowOps } from './rows.cases.js';
 import { describeUnary } from './unary.cases.js';
+import { describeWindows } from './windows.cases.js';
 
 /**
  * Declares the suite for one device. `load` returns undefined where the device cannot run, and the suite is then
@@ -47,6 +50,9 @@ export function describeKernels(name: string, load: () => Kernels | undefined, r
     describeUnary(device);
     describeBinary(device);
     describeReductions(device);
+    describeLayerNorm(device);
+    describeWindows(device);
+    describeEmbedding(device);
     describeOptimisers(device);
     describePowerOfTwo(device);
     describeOddTables(device);

@@ -5,7 +5,7 @@
  * that both find the same units cut by a ReLU. The gradient is of the whole normalisation, with mean and variance
  * themselves functions of x.
  */
-import type { BatchNormForm } from '../kernels.js';
+import type { NormalisationForm } from '../kernels.js';
 
 /** y = x * scale[c] + shift[c], then max(0, .) when `relu`. `y` may be `x`. */
 export function channelAffine(
@@ -27,7 +27,7 @@ export function channelAffine(
 
 /** Normalises by the biased moments of each channel, which it also writes, then y = max(0, y) when `relu`. */
 export function batchNorm(
-  form: BatchNormForm,
+  form: NormalisationForm,
   x: Float32Array,
   gamma: Float32Array,
   beta: Float32Array,
@@ -68,7 +68,7 @@ function affineMap(
  * dgamma = sum dy * xhat, dx = gamma / sqrt(variance + epsilon) * (dy - dbeta / rows - xhat * dgamma / rows).
  */
 export function batchNormGradient(
-  form: BatchNormForm,
+  form: NormalisationForm,
   x: Float32Array,
   dy: Float32Array,
   mean: Float32Array,
@@ -96,7 +96,7 @@ export function batchNormGradient(
 
 /** dbeta and dgamma alone. */
 export function batchNormParameterGradient(
-  form: BatchNormForm,
+  form: NormalisationForm,
   x: Float32Array,
   dy: Float32Array,
   mean: Float32Array,
@@ -113,7 +113,7 @@ export function batchNormParameterGradient(
 
 /** What of dy reaches the normalised value. */
 function cutGradient(
-  { channels, relu }: BatchNormForm,
+  { channels, relu }: NormalisationForm,
   x: Float32Array,
   dy: Float32Array,
   map: { readonly scale: Float32Array; readonly shift: Float32Array },
@@ -125,7 +125,7 @@ function cutGradient(
 
 /** Over the rows of channel c: the sums of dy and of dy * xhat. */
 function gradientSums(
-  { rows, channels, epsilon }: BatchNormForm,
+  { rows, channels, epsilon }: NormalisationForm,
   x: Float32Array,
   reaches: (at: number) => number,
   mean: number,
