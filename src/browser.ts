@@ -32,10 +32,11 @@ export { attention, logSoftmax, softmax } from './tensor/ops/attention.js';
 export { add, div, maximum, minimum, mul, sub } from './tensor/ops/binary.js';
 export { conv2d, l1Conv2d } from './tensor/ops/convolution.js';
 export { addBias, relu } from './tensor/ops/elementwise.js';
+export { embedding } from './tensor/ops/embedding.js';
 export { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './tensor/ops/loss.js';
 export { matmul } from './tensor/ops/matmul.js';
-export { batchNorm, batchNormInference, type BatchMoments } from './tensor/ops/normalisation.js';
-export { globalAveragePool } from './tensor/ops/pooling.js';
+export { batchNorm, batchNormInference, layerNorm, type BatchMoments } from './tensor/ops/normalisation.js';
+export { averagePool, globalAveragePool, maxPool } from './tensor/ops/pooling.js';
 export { max, mean, sum, type ReductionOptions } from './tensor/ops/reduction.js';
 export {
   abs,
