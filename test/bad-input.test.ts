@@ -269,7 +269,7 @@ describe('names and options', () => {
     [['evaluate', 'x'], "required option '--data <spec>' not specified"],
     [['evaluate', 'x', '--data', 'mnist', '--split', 'all'], 'Allowed choices are test, train'],
     [['hw', 'guess'], "unknown command 'guess'"],
-    [['hw', 'estimate'], 'either --layers FILE.csv or --architecture'],
+    [['hw', 'estimate'], 'a file, or either --layers FILE.csv, --architecture PATH or --onnx FILE'],
     [['hw', 'estimate', '--layers', '/nowhere.csv'], '/nowhere.csv: no such file'],
     [['hw', 'estimate', '--layers', 'x.csv', '--profile', 'tpu'], "unknown cost profile 'tpu'"],
     [['train', '--data', 'mnist'], 'either --architecture FILE'],
