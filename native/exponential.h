@@ -69,13 +69,4 @@ INLINE void v_exp2_each(V *x, const int COUNT) {
   }
 }
 
-/* The sum of a vector's elements: four sums apart, so that none waits for another. */
-INLINE double v_total(V v) {
-  float lanes[WIDTH] ALIGNED;
-  v_store(lanes, v);
-  double sum[4] = {0};
-  for (int i = 0; i < WIDTH; i++) sum[i & 3] += (double)lanes[i];
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
 #endif

@@ -18,18 +18,15 @@ typedef struct {
   float *losses, *dlogits;
 } cross_entropy;
 
-/* The largest of a row, or NaN when it is the only one seen; a NaN elsewhere shows in the sums. */
-static float row_maximum(const float *x, long count) {
+/* The largest of a row. Where some are NaN it may be any of them: the NaN shows in the sums. */
+INLINE float row_maximum(const float *x, long count) {
   V top = v_load_or(x, count, -INFINITY);
   for (long i = WIDTH; i < count; i += WIDTH) top = v_max(v_load_or(x + i, count - i, -INFINITY), top);
-  float lanes[WIDTH] ALIGNED, most = -INFINITY;
-  v_store(lanes, top);
-  for (int i = 0; i < WIDTH; i++) most = lanes[i] > most || lanes[i] != lanes[i] ? lanes[i] : most;
-  return most;
+  return v_largest(top);
 }
 
-/* e = exp(x - top); returns the sum of e, and adds that of x - top. */
-static double row_exponentials(const float *x, long count, float top, float *e, double *distances) {
+/* e = exp(x - top); returns the sum of e, and adds that of x - top where it is wanted. */
+INLINE double row_exponentials(const float *x, long count, float top, float *e, double *distances) {
   const V peak = v_set(top);
   double total = 0;
   for (long i = 0; i < count;) {
@@ -39,17 +36,17 @@ static double row_exponentials(const float *x, long count, float top, float *e, 
       const V z = v_load(x + i) - peak, power = v_exp(z);
       v_store(e + i, power);
       sum += power;
-      distance += z;
+      if (distances) distance += z;
     }
     if (i < end) {
       const V z = v_load_or(x + i, end - i, top) - peak, power = v_exp(z);
       v_store_part(e + i, power, end - i);
       sum += v_select(v_lanes(end - i), power, v_zero());
-      distance += z;
+      if (distances) distance += z;
       i = end;
     }
     total += v_total(sum);
-    *distances += v_total(distance);
+    if (distances) *distances += v_total(distance);
   }
   return total;
 }

@@ -230,28 +230,60 @@ typedef struct {
 
 enum { MAP_AFFINE, MAP_GRADIENT };
 
-INLINE V map_vector(const int kind, const int relu, const channel_map *c, long i, long j, long lanes) {
+/* Vectors of columns taken together: as many as there are registers for. */
+enum { MAP_BLOCK = WIDTH == 16 ? 4 : 2 };
+
+/* What a map needs to know of some columns, held in registers over all rows of a tile. */
+typedef struct {
+  V scale[MAP_BLOCK], shift[MAP_BLOCK], mean[MAP_BLOCK], slope[MAP_BLOCK], by_product[MAP_BLOCK], by_sum[MAP_BLOCK];
+} map_columns;
+
+INLINE V map_vector(const int kind, const int relu, const channel_map *c, const map_columns *k, int v, long i,
+                    long lanes) {
   const V x = v_load_up_to(c->x + i, lanes);
   if (kind == MAP_AFFINE) {
-    const V y = v_fma(x, v_load(c->scale + j), v_load(c->shift + j));
+    const V y = v_fma(x, k->scale[v], k->shift[v]);
     return relu ? v_relu(y) : y;
   }
   V dy = v_load_up_to(c->dy + i, lanes);
-  if (relu) dy = v_where_positive(v_fma(x, v_load(c->scale + j), v_load(c->shift + j)), dy);
-  const V rest = v_fma(x - v_load(c->mean + j), v_load(c->by_product + j), v_load(c->by_sum + j));
-  return v_fma(dy, v_load(c->slope + j), rest);
+  if (relu) dy = v_where_positive(v_fma(x, k->scale[v], k->shift[v]), dy);
+  return v_fma(dy, k->slope[v], v_fma(x - k->mean[v], k->by_product[v], k->by_sum[v]));
 }
 
-INLINE void map_body(const int kind, const int relu, const channel_map *c, long first, long last) {
-  const long wide = c->f.wide, end = min_long(last * c->f.tile_rows, c->f.rows) * c->f.channels;
-  for (long at = first * c->f.tile_rows * c->f.channels; at < end; at += wide) {
-    const long columns = min_long(wide, end - at);
+/* `vectors` vectors of wide columns from j, over `count` wide rows from `at` (or with `lanes` < WIDTH over one cut row). */
+INLINE void map_strip(const int kind, const int relu, const int vectors, const channel_map *c, long at, long j, long count,
+                      long lanes) {
+  map_columns k;
+  UNROLL
+  for (int v = 0; v < vectors; v++) {
+    const long column = j + v * WIDTH;
+    if (kind == MAP_AFFINE || relu) k.scale[v] = v_load(c->scale + column), k.shift[v] = v_load(c->shift + column);
+    if (kind == MAP_AFFINE) continue;
+    k.mean[v] = v_load(c->mean + column);
+    k.slope[v] = v_load(c->slope + column);
+    k.by_product[v] = v_load(c->by_product + column);
+    k.by_sum[v] = v_load(c->by_sum + column);
+  }
+  for (long i = at + j; count > 0; count--, i += c->f.wide) {
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+      v_store_up_to(c->to + i + v * WIDTH, map_vector(kind, relu, c, &k, v, i + v * WIDTH, lanes), lanes);
+  }
+}
+
+/* Tiles are taken from the last to the first: the sums before have left the end of the buffers in the caches. */
+INLINE void map_body(const int kind, const int relu, const channel_map *context, long first, long last) {
+  const channel_map c = *context;
+  const folding *f = &c.f;
+  for (long turn = first; turn < last; turn++) {
+    const long tile = f->tiles - 1 - turn, rows = rows_of_tile(f, tile);
+    const long count = rows / f->fold, rest = rows % f->fold * f->channels, at = tile * f->tile_rows * f->channels;
     long j = 0;
-    for (; j + WIDTH <= columns; j += WIDTH) v_store(c->to + at + j, map_vector(kind, relu, c, at + j, j, WIDTH));
-    if (j < columns) {
-      const long lanes = columns - j;
-      v_store_part(c->to + at + j, map_vector(kind, relu, c, at + j, j, lanes), lanes);
-    }
+    for (; j + MAP_BLOCK * WIDTH <= f->wide; j += MAP_BLOCK * WIDTH)
+      map_strip(kind, relu, MAP_BLOCK, &c, at, j, count, WIDTH);
+    for (; j < f->wide; j += WIDTH) map_strip(kind, relu, 1, &c, at, j, count, WIDTH);
+    for (j = 0; j < rest; j += WIDTH)
+      map_strip(kind, relu, 1, &c, at + count * f->wide, j, 1, min_long(WIDTH, rest - j));
   }
 }
 

@@ -170,8 +170,7 @@ static int op_max_pool(sa_call *c) {
 }
 static int op_max_pool_gradient(sa_call *c) {
   const sa_pooling g = pooling_of(c);
-  c->kernels->max_pool_gradient(&g, F(0), F(1), F(2), F(3));
-  return SA_OK;
+  return c->kernels->max_pool_gradient(&g, F(0), F(1), F(2), F(3));
 }
 static int op_average_pool(sa_call *c) {
   const sa_pooling g = pooling_of(c);

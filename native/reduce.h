@@ -182,22 +182,29 @@ INLINE float larger(float a, float b) { return a > b || a != a ? a : b; }
 
 /* The largest of consecutive values. */
 static double row_largest(const float *x, long count) {
-  float most[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}; /* apart, so that none waits for another */
-  if (count < 2 * WIDTH) {
-    for (long i = 0; i < count; i++) most[i & 3] = larger(most[i & 3], x[i]);
-  } else {
-    V top = v_set(-INFINITY);
-    I bad = {0};
-    for (long i = 0; i < count; i += WIDTH) {
-      const V v = v_load_or(x + i, count - i, -INFINITY);
-      top = v_max(v, top);
-      bad |= (I)(v != v);
-    }
-    float lanes[WIDTH] ALIGNED;
-    v_store(lanes, v_select(bad, v_set(NAN), top));
-    for (int i = 0; i < WIDTH; i++) most[i & 3] = larger(most[i & 3], lanes[i]);
+  if (count < WIDTH) {
+    float most = -INFINITY;
+    for (long i = 0; i < count; i++) most = larger(most, x[i]);
+    return (double)most;
   }
-  return (double)larger(larger(most[0], most[1]), larger(most[2], most[3]));
+  V top[2] = {v_set(-INFINITY), v_set(-INFINITY)}; /* apart, so that they need not wait for each other */
+  I bad = {0};
+  long i = 0;
+  for (; i + 2 * WIDTH <= count; i += 2 * WIDTH) {
+    UNROLL
+    for (int v = 0; v < 2; v++) {
+      const V value = v_load(x + i + v * WIDTH);
+      top[v] = v_max(value, top[v]);
+      bad |= (I)(value != value);
+    }
+  }
+  for (; i < count; i += WIDTH) {
+    const V value = v_load_or(x + i, count - i, -INFINITY);
+    top[0] = v_max(value, top[0]);
+    bad |= (I)(value != value);
+  }
+  const float nan = v_largest(v_select(bad, v_set(1), v_zero()));
+  return nan > 0 ? (double)NAN : (double)v_largest(v_max(top[0], top[1]));
 }
 
 static void reduce_tiles(void *context, long first, long last) {

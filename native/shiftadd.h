@@ -126,7 +126,7 @@ typedef struct {
   void (*global_average_pool)(long batch, long positions, long channels, const float *x, float *y);
   void (*global_average_pool_gradient)(long batch, long positions, long channels, const float *dy, float *dx);
   void (*max_pool)(const sa_pooling *g, const float *x, float *y);
-  void (*max_pool_gradient)(const sa_pooling *g, const float *x, const float *y, const float *dy, float *dx);
+  int (*max_pool_gradient)(const sa_pooling *g, const float *x, const float *y, const float *dy, float *dx);
   void (*average_pool)(const sa_pooling *g, int count_padding, const float *x, float *y);
   void (*average_pool_gradient)(const sa_pooling *g, int count_padding, const float *dy, float *dx);
   void (*embedding)(long count, long rows, long width, const float *table, const int32_t *indices, float *y);

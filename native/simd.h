@@ -323,6 +323,39 @@ INLINE void v_transpose(V *r) {
 #endif
 }
 
+/* The sum of a vector's elements, in double. */
+INLINE double v_total(V v) {
+#if defined(SA_AVX512)
+  const __m512d wide = _mm512_cvtps_pd(_mm512_castps512_ps256(v)) + _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+  const __m256d four = _mm512_castpd512_pd256(wide) + _mm512_extractf64x4_pd(wide, 1);
+#elif defined(SA_AVX2)
+  const __m256d four = _mm256_cvtps_pd(_mm256_castps256_ps128(v)) + _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+#endif
+#if defined(SA_AVX512) || defined(SA_AVX2)
+  const __m128d two = _mm256_castpd256_pd128(four) + _mm256_extractf128_pd(four, 1);
+  return two[0] + two[1];
+#else
+  return ((double)v[0] + (double)v[2]) + ((double)v[1] + (double)v[3]);
+#endif
+}
+
+/* The largest of a vector's elements; where some are NaN, whatever v_max makes of them. */
+INLINE float v_largest(V v) {
+#if defined(SA_AVX512)
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#elif defined(SA_AVX2)
+  const __m256 eight = v;
+#endif
+#if defined(SA_AVX512) || defined(SA_AVX2)
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+#else
+  const float a = v[0] > v[1] ? v[0] : v[1], b = v[2] > v[3] ? v[2] : v[3];
+  return a > b ? a : b;
+#endif
+}
+
 INLINE V v_load_up_to(const float *p, long n) { return n >= WIDTH ? v_load(p) : v_load_part(p, n); }
 INLINE void v_store_up_to(float *p, V v, long n) {
   if (n >= WIDTH)

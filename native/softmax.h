@@ -3,7 +3,7 @@
  * finite overflows.
  */
 
-enum { SOFTMAX_TILE = 1 << 14 };
+enum { SOFTMAX_TILE = 1 << 14, SOFTMAX_GROUP = 8, SOFTMAX_GROUP_FLOATS = 1 << 11 };
 
 typedef struct {
   long rows, columns, tile_rows;
@@ -12,22 +12,33 @@ typedef struct {
   float *to;
 } softmax_rows;
 
+/* y = x - the logarithm of the sum of exponentials, or exp(x - top), which y holds already, over their sum. */
+static void finish_row(const softmax_rows *c, const float *x, float top, double total, float *y) {
+  const long columns = c->columns;
+  if (c->logarithm) {
+    const V offset = v_set((float)log(total)), peak = v_set(top);
+    for (long i = 0; i < columns; i += WIDTH)
+      v_store_up_to(y + i, v_load_up_to(x + i, columns - i) - peak - offset, columns - i);
+  } else {
+    const V by = v_set((float)(1 / total));
+    for (long i = 0; i < columns; i += WIDTH) v_store_up_to(y + i, by * v_load_up_to(y + i, columns - i), columns - i);
+  }
+}
+
+/* Short rows take each of the three passes as a group: a row's passes wait for each other, those of other rows do not. */
 static void softmax_tiles(void *context, long first, long last) {
   const softmax_rows *c = context;
   const long columns = c->columns, end = min_long(last * c->tile_rows, c->rows);
-  for (long row = first * c->tile_rows; row < end; row++) {
+  const long group = max_long(1, min_long(SOFTMAX_GROUP, SOFTMAX_GROUP_FLOATS / columns));
+  float top[SOFTMAX_GROUP];
+  double total[SOFTMAX_GROUP];
+  for (long row = first * c->tile_rows; row < end; row += group) {
+    const long rows = min_long(group, end - row);
     const float *x = c->x + row * columns;
     float *y = c->to + row * columns;
-    const float top = row_maximum(x, columns);
-    double distances = 0;
-    const double total = row_exponentials(x, columns, top, y, &distances);
-    const V by = v_set((float)(1 / total)), offset = v_set((float)log(total)), peak = v_set(top);
-    for (long i = 0; i < columns; i += WIDTH) {
-      const long lanes = columns - i;
-      V value = by * v_load_up_to(y + i, lanes);
-      if (c->logarithm) value = v_load_up_to(x + i, lanes) - peak - offset;
-      v_store_up_to(y + i, value, lanes);
-    }
+    for (long i = 0; i < rows; i++) top[i] = row_maximum(x + i * columns, columns);
+    for (long i = 0; i < rows; i++) total[i] = row_exponentials(x + i * columns, columns, top[i], y + i * columns, NULL);
+    for (long i = 0; i < rows; i++) finish_row(c, x + i * columns, top[i], total[i], y + i * columns);
   }
 }
 

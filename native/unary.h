@@ -25,7 +25,7 @@ enum unary_kind {
 
 typedef struct {
   long length;
-  int kind;
+  int kind, gradient;
   float low, high;
   const float *x, *dy;
   float *to;
@@ -97,14 +97,18 @@ INLINE V unary_slope(const int kind, V at, V dy, V low, V high) {
   }
 }
 
-INLINE void unary_pieces(const int kind, const int gradient, const unary_map *c, long first, long last) {
-  const V low = v_set(c->low), high = v_set(c->high);
-  EACH_VECTOR(c, first, last, i, lanes) {
-    const V x = v_load_up_to(c->x + i, lanes);
-    const V y = gradient ? unary_slope(kind, x, v_load_up_to(c->dy + i, lanes), low, high)
-                         : unary_value(kind, x, low, high);
-    v_store_up_to(c->to + i, y, lanes);
-  }
+INLINE void unary_vector(const unary_map *c, long i, long lanes) {
+  const V x = v_load_up_to(c->x + i, lanes), low = v_set(c->low), high = v_set(c->high);
+  const V y = c->gradient ? unary_slope(c->kind, x, v_load_up_to(c->dy + i, lanes), low, high)
+                          : unary_value(c->kind, x, low, high);
+  v_store_up_to(c->to + i, y, lanes);
+}
+
+INLINE void unary_pieces(const int kind, const int gradient, const unary_map *context, long first, long last) {
+  unary_map c = *context;
+  c.kind = kind; /* constants, by which the vector's function is chosen when this is compiled */
+  c.gradient = gradient;
+  EACH_VECTOR(&c, first, last, unary_vector);
 }
 
 /* One loop for each kind, forward and backward. */

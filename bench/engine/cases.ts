@@ -4,14 +4,24 @@
 import { OptionError } from '../../src/base/errors.js';
 import type { BenchCase } from './case.js';
 import { convolutionCases } from './convolution-cases.js';
+import { functionCases } from './function-cases.js';
 import { matrixCases } from './matrix-cases.js';
 import { stepCases } from './networks.js';
+import { poolingCases } from './pooling-cases.js';
 import { rowCases } from './row-cases.js';
 import { sequenceCases } from './sequence-cases.js';
 
 /** In the order of the table. Building a subject allocates; listing does not. */
 export function allCases(): readonly BenchCase[] {
-  return [...convolutionCases(), ...matrixCases(), ...sequenceCases(), ...rowCases(), ...stepCases()];
+  return [
+    ...convolutionCases(),
+    ...matrixCases(),
+    ...sequenceCases(),
+    ...rowCases(),
+    ...functionCases(),
+    ...poolingCases(),
+    ...stepCases(),
+  ];
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * @file Rows of the kernels that walk through memory: batch norm, elementwise, pooling, loss, rounding, optimiser.
+ * @file Rows of the kernels that walk through memory: batch norm, layer norm, elementwise, loss, rounding, optimiser.
  */
 import { parameterLengths } from './networks.js';
 import { kernels } from '../../src/tensor/device.js';
@@ -15,6 +15,7 @@ export function rowCases(): readonly BenchCase[] {
   return [
     batchNorm(false),
     batchNorm(true),
+    layerNorm(),
     elementwise('relu', traffic(activations, 2), () => {
       const [x, y] = [input(activations, 1), kernels().allocate(activations)];
       return { run: () => kernels().relu(x, y), outputs: () => [y] };
@@ -50,7 +51,6 @@ export function rowCases(): readonly BenchCase[] {
     },
     oddTable(false),
     oddTable(true),
-    ...globalAveragePool(),
     ...[
       [128, 10],
       [128, 1000],
@@ -129,40 +129,37 @@ function batchNorm(relu: boolean): BenchCase {
   };
 }
 
-function globalAveragePool(): readonly BenchCase[] {
-  const [batch, side, channels] = [128, 8, 64];
-  const length = batch * side * side * channels;
-  const common = {
-    group: 'pooling',
-    shape: `${batch} x ${side}x${side}x${channels}`,
-    work: traffic(length, 1),
+/** A transformer's rows: forward, and all three gradients backward. */
+function layerNorm(): BenchCase {
+  const form = { rows: 8192, channels: 256, relu: false, epsilon: 1e-5 };
+  const { rows, channels } = form;
+  const length = rows * channels;
+  return {
+    name: 'layernorm',
+    group: 'normalisation',
+    shape: `${rows} x ${channels}, forward + backward`,
+    work: traffic(length, 4, 5),
+    peer: { kind: 'layerNorm', rows, channels },
+    build() {
+      const device = kernels();
+      const [x, dy, gamma, beta] = [
+        input(length, 1),
+        input(length, 2),
+        input(channels, 3),
+        input(channels, 4),
+      ];
+      const [y, dx] = [device.allocate(length), device.allocate(length)];
+      const [mean, inverseStd] = [device.allocate(rows), device.allocate(rows)];
+      const [dgamma, dbeta] = [device.allocate(channels), device.allocate(channels)];
+      return {
+        run() {
+          device.layerNorm(form, x, gamma, beta, mean, inverseStd, y);
+          device.layerNormGradient(form, x, dy, mean, inverseStd, gamma, beta, dx, dgamma, dbeta);
+        },
+        outputs: () => [y, dx, dgamma, dbeta],
+      };
+    },
   };
-  return [
-    {
-      ...common,
-      name: 'global-average-pool',
-      peer: { kind: 'globalAveragePool', pass: 'forward', batch, side, channels },
-      build() {
-        const [x, y] = [input(length, 1), kernels().allocate(batch * channels)];
-        return {
-          run: () => kernels().globalAveragePool(batch, side * side, channels, x, y),
-          outputs: () => [y],
-        };
-      },
-    },
-    {
-      ...common,
-      name: 'global-average-pool-gradient',
-      peer: { kind: 'globalAveragePool', pass: 'inputGradient', batch, side, channels },
-      build() {
-        const [dy, dx] = [input(batch * channels, 2), kernels().allocate(length)];
-        return {
-          run: () => kernels().globalAveragePoolGradient(batch, side * side, channels, dy, dx),
-          outputs: () => [dx],
-        };
-      },
-    },
-  ];
 }
 
 function crossEntropy(batch: number, classes: number): BenchCase {

@@ -1,14 +1,21 @@
 /**
- * @file Rows of the kernels that transformers are made of: attention and softmax.
+ * @file Rows of the kernels that transformers are made of: attention, softmax and embedding.
  */
 import { kernels } from '../../src/tensor/device.js';
 import type { AttentionGeometry } from '../../src/tensor/kernels.js';
 import { Bound, type BenchCase } from './case.js';
-import { input } from './inputs.js';
+import { hashed, input } from './inputs.js';
 import { traffic } from './traffic.js';
 
 export function sequenceCases(): readonly BenchCase[] {
-  return [attention(false), attention(true), softmax(false), softmax(true)];
+  return [
+    attention(false),
+    attention(true),
+    softmax(false),
+    softmax(true),
+    embedding(false),
+    embedding(true),
+  ];
 }
 
 /** Multi-head self-attention over 64 sequences of 128 tokens, 4 heads of 32 channels. */
@@ -73,6 +80,38 @@ function softmax(gradient: boolean): BenchCase {
       device.softmax(rows, columns, false, x, y);
       if (!gradient) return { run: () => device.softmax(rows, columns, false, x, y), outputs: () => [y] };
       return { run: () => device.softmaxGradient(rows, columns, false, y, dy, dx), outputs: () => [dx] };
+    },
+  };
+}
+
+/** Words of a batch of sentences, from a vocabulary of subwords. */
+function embedding(gradient: boolean): BenchCase {
+  const form = { count: 8192, rows: 10_000, width: 256 };
+  const { count, rows, width } = form;
+  return {
+    name: gradient ? 'embedding-gradient' : 'embedding',
+    group: 'sequences',
+    shape: `${count} of ${rows} x ${width}`,
+    // The gradient clears the table, then reads dy and adds to the rows in use.
+    work: gradient ? traffic((rows + 3 * count) * width, 1) : traffic(count * width, 2),
+    peer: {
+      kind: 'embedding',
+      pass: gradient ? 'gradient' : 'forward',
+      count,
+      entries: rows,
+      channels: width,
+    },
+    build() {
+      const device = kernels();
+      const indices = Int32Array.from({ length: count }, (_, i) =>
+        Math.min(rows - 1, Math.floor(((Math.fround(hashed(i, 1)) + 1) / 2) * rows)),
+      );
+      if (!gradient) {
+        const [table, y] = [input(rows * width, 2), device.allocate(count * width)];
+        return { run: () => device.embedding(form, table, indices, y), outputs: () => [y] };
+      }
+      const [dy, dtable] = [input(count * width, 3), device.allocate(rows * width)];
+      return { run: () => device.embeddingGradient(form, indices, dy, dtable), outputs: () => [dtable] };
     },
   };
 }

@@ -185,21 +185,6 @@ def power_of_two(case):
     return formed({"abs, log2, round, clamp, exp2, sign": run}, lambda y: [y])
 
 
-def global_average_pool(case):
-    batch, side, channels = case["batch"], case["side"], case["channels"]
-    x = tensor((batch, side, side, channels), 1)
-    if case["pass"] == "forward":
-        cl, plain = nchw(x), nchw(x).contiguous()
-        forms = {"channels last": lambda: cl.mean((2, 3)), "NCHW": lambda: plain.mean((2, 3))}
-        return formed(forms, lambda y: [y])
-    dy = tensor((batch, channels), 2)
-    forms = {
-        "channels last": lambda: nchw((dy / side**2).view(batch, 1, 1, channels).expand_as(x).contiguous()),
-        "NCHW": lambda: (dy / side**2).view(batch, channels, 1, 1).expand(-1, -1, side, side).contiguous(),
-    }
-    return formed(forms, lambda y: [nhwc(y)])
-
-
 def cross_entropy(case):
     batch, classes, smoothing = case["batch"], case["classes"], case["smoothing"]
     logits = tensor((batch, classes), 1).requires_grad_()
@@ -247,7 +232,6 @@ BUILDERS = {
     "batchNorm": batch_norm,
     "elementwise": elementwise,
     "powerOfTwo": power_of_two,
-    "globalAveragePool": global_average_pool,
     "crossEntropy": cross_entropy,
     "optimiser": optimiser,
 }

@@ -18,11 +18,12 @@ import traceback
 import torch
 
 import adder
+import functions
 import kernels
 import networks
 import sequences
 
-BUILDERS = {**kernels.BUILDERS, **adder.BUILDERS, **sequences.BUILDERS, **networks.BUILDERS}
+BUILDERS = {**kernels.BUILDERS, **adder.BUILDERS, **sequences.BUILDERS, **functions.BUILDERS, **networks.BUILDERS}
 
 
 def openblas():
