@@ -151,23 +151,27 @@ static int scale(int items, float *const *data, const size_t *lengths, double al
   return run_list(scale_tiles, &l);
 }
 
-/* Double lanes, the same eight for every instruction set, so that the sum is the same number everywhere. */
-typedef double D __attribute__((vector_size(64)));
-typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
+/* Sixteen sums, whatever the width of a vector, so that the result is the same number for every instruction set. */
+typedef double D __attribute__((vector_size(4 * WIDTH)));
+typedef float F __attribute__((vector_size(2 * WIDTH), aligned(4), may_alias));
+enum { SUMS = 16, D_LANES = WIDTH / 2 };
 
 static double span_squares(const float *x, long count) {
-  D sum = {0}, other = {0};
+  D sum[SUMS / D_LANES] = {{0}};
   double rest = 0;
   long i = 0;
-  for (; i + 16 <= count; i += 16) {
-    const D a = __builtin_convertvector(*(const F *)(x + i), D);
-    const D b = __builtin_convertvector(*(const F *)(x + i + 8), D);
-    sum += a * a;
-    other += b * b;
+  for (; i + SUMS <= count; i += SUMS) {
+    UNROLL
+    for (int v = 0; v < SUMS / D_LANES; v++) {
+      const D each = __builtin_convertvector(*(const F *)(x + i + v * D_LANES), D);
+      sum[v] += each * each;
+    }
   }
   for (; i < count; i++) rest += (double)x[i] * x[i];
-  sum += other;
-  for (int k = 0; k < 8; k++) rest += sum[k];
+  for (int k = 0; k < SUMS / 2; k++) {
+    const int other = k + SUMS / 2;
+    rest += sum[k / D_LANES][k % D_LANES] + sum[other / D_LANES][other % D_LANES];
+  }
   return rest;
 }
 
