@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { validationReport } from '../src/cli/commands/hw/validate.js';
 import type { ChunkDivision, MappingCost, MappingSearch } from '../src/hardware/index.js';
+import { encodeOnnx } from '../src/nn/onnx/encode.js';
+import { OnnxGraph } from '../src/nn/onnx/graph.js';
 import { shiftaddnas, temporaryFolder } from './support.js';
 
 const { path: home, remove } = temporaryFolder();
@@ -144,9 +146,30 @@ describe('hw map', () => {
     expect(layers).toHaveLength(4);
   });
 
+  it('maps the layers of an ONNX file and names what it leaves out', async () => {
+    const graph = new OnnxGraph('small');
+    const x = graph.input('x', ['batch', 2, 'height', 'width']);
+    const filter = graph.initializer('w', [4, 2, 3, 3], new Float32Array(72).fill(0.3));
+    const y = graph.node('Conv', [x, filter], {}, { name: 'conv' });
+    graph.output(graph.node('NonZero', [y], {}, { name: 'odd' }));
+    const path = join(home, 'small.onnx');
+    writeFileSync(path, encodeOnnx(graph));
+    const { code, stdout, stderr } = await run('map', '--onnx', path, '--input', 'x=1x2x8x8', '--json');
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `notice: left out: ${path}: NonZero 'odd': no price for this operator\n`,
+    });
+    expect(JSON.parse(stdout)).toMatchObject({
+      operations: 72 * 36,
+      layers: [{ cost: { layer: 'conv' } }],
+      refused: [],
+    });
+    expect(await mistake('map', '--onnx', path)).toContain('give its size, for example --input x=');
+  });
+
   it('answers mistakes with one line', async () => {
     expect(await mistake('map')).toBe(
-      'hw map needs one of --layer TEXT, --layers FILE.csv, --architecture PATH',
+      'hw map needs one of --layer TEXT, --layers FILE.csv, --architecture PATH, --onnx FILE.onnx',
     );
     expect(await mistake('map', '--layer', 'C=3,K=4')).toBe(
       "--layer part 'K=4' must be KEY=VALUE with a key of type, N, H, W, C, R, M, E, F, stride, groups",
@@ -186,7 +209,7 @@ describe('hw chunks', () => {
       /^an area of 0\.0001 mm2 is too small: one element of each kind \(multiply, shift, add\) takes /,
     );
     expect(await mistake('chunks', '--area', '1')).toBe(
-      'hw chunks needs either --layers FILE.csv or --architecture PATH',
+      'hw chunks needs one of --layers FILE.csv, --architecture PATH, --onnx FILE.onnx',
     );
     expect(await mistake('chunks', '--layers', table, '--area', '1', '--machine', 'eyeriss-chip')).toMatch(
       /machine 'eyeriss-chip' (states no area for multiply|has no units that shift)/,

@@ -21,7 +21,15 @@ import { renderCostPage } from '../../../report/cost-page.js';
 import { significant } from '../../format.js';
 import { examples, list, wholeNumber } from '../../options.js';
 import { layerTable, operandTable, profilesTable } from '../../tables.js';
-import { architectureLayers, InputKind, isSameFile, kindOfInput, onnxLayers, readBytes } from './inputs.js';
+import {
+  addInputSizeOption,
+  architectureLayers,
+  InputKind,
+  isSameFile,
+  kindOfInput,
+  onnxLayers,
+  readBytes,
+} from './inputs.js';
 
 interface EstimateFlags {
   readonly layers?: string;
@@ -38,20 +46,16 @@ interface EstimateFlags {
 const brokenRowsExitCode = 2;
 
 export function addEstimateCommand(hw: Command): void {
-  hw.command('estimate')
+  const command = hw
+    .command('estimate')
     .description(
       'Price a table of layers, an architecture or an ONNX file under one or several cost profiles.',
     )
     .argument('[file]', 'a .csv, an .onnx, an architecture.json, or the folder of a run or model with one')
     .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups, copies, block)')
     .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
-    .option('--onnx <file.onnx>', 'a network of any origin; convolutions and matrix products are priced')
-    .option(
-      '--input <name=1x3x224x224>',
-      'size of an input that the ONNX file leaves open',
-      (text: string, before: readonly string[]) => [...before, text],
-      [],
-    )
+    .option('--onnx <file.onnx>', 'a network of any origin; convolutions and matrix products are priced');
+  addInputSizeOption(command)
     .option('--profile <names|files>', 'cost profiles: built-in names, .json or .yaml files', list, ['fair'])
     .option('--word-bits <bits>', 'word width, for profiles that know several (paper: 32, 8)', wholeNumber(1))
     .option('--csv <file>', 'write the priced layers, with every split and the tiling, as CSV')

@@ -1,8 +1,9 @@
 /**
- * @file What `hw estimate` can be given: an architecture of ours, an ONNX file, or a published network, as layers.
+ * @file What the commands of `hw` can be given: an architecture of ours, an ONNX file, or a published network, as layers.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { FileError, OptionError, isSystemError, messageOf } from '../../../base/errors.js';
 import { readJson } from '../../../base/files.js';
 import type { LayerDescription } from '../../../hardware/index.js';
@@ -32,6 +33,16 @@ export function architectureLayers(given: string): {
 } {
   const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
   return { path, layers: layersOf(parseArchitecture(readJson(path), path), familyNamed) };
+}
+
+/** `--input`, for {@link onnxLayers}. */
+export function addInputSizeOption(command: Command): Command {
+  return command.option(
+    '--input <name=1x3x224x224>',
+    'size of an input that the ONNX file leaves open',
+    (text: string, before: readonly string[]) => [...before, text],
+    [],
+  );
 }
 
 /** The layers of an ONNX file. @param inputs `NAME=1x3x224x224`, for inputs whose size the file leaves open */

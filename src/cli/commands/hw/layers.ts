@@ -1,25 +1,29 @@
 /**
- * @file Where `hw map` and `hw chunks` take their layers from: a description on the command line, a table, an architecture.
+ * @file Where `hw map` and `hw chunks` take their layers from: a description on the command line, a table, an architecture,
+ * an ONNX file.
  */
 import type { Command } from 'commander';
 import { OptionError } from '../../../base/errors.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { fp32OperandBits, readLayerTable } from '../../../hardware/csv.js';
 import type { LayerDescription, OperandBits, Primitive } from '../../../hardware/layer.js';
-import { architectureLayers, readBytes } from './inputs.js';
+import { addInputSizeOption, architectureLayers, onnxLayers, readBytes } from './inputs.js';
 
 export interface LayerFlags {
   readonly layer?: string;
   readonly layers?: string;
   readonly architecture?: string;
+  readonly onnx?: string;
+  readonly input: readonly string[];
   readonly bits?: number;
 }
 
-/** Layers, where they come from, and lines of a table that are none. */
+/** Layers, where they come from, lines of a table and nodes of a graph that are broken, and nodes without a model. */
 export interface GatheredLayers {
   readonly title: string;
   readonly layers: readonly LayerDescription[];
   readonly badRows: readonly string[];
+  readonly notes: readonly string[];
 }
 
 export const layerUsage =
@@ -31,29 +35,34 @@ export function addLayerOptions(
   bits: (text: string) => number,
 ): Command {
   const withLayer = withSingleLayer ? command.option('--layer <text>', layerUsage) : command;
-  return withLayer
-    .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups)')
-    .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
-    .option(
-      '--bits <number>',
-      'operands of this width instead of each layer’s own; partial sums of 32 bit at least',
-      bits,
-    );
+  return addInputSizeOption(
+    withLayer
+      .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups)')
+      .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
+      .option('--onnx <file.onnx>', 'a network of any origin; its convolutions and matrix products'),
+  ).option(
+    '--bits <number>',
+    'operands of this width instead of each layer’s own; partial sums of 32 bit at least',
+    bits,
+  );
 }
 
 /** @throws OptionError unless exactly one source is given; FileError, LayerError for what it holds. */
 export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer: boolean): GatheredLayers {
-  const sources = ['--layer TEXT', '--layers FILE.csv', '--architecture PATH'].slice(withSingleLayer ? 0 : 1);
-  const { layer, layers, architecture } = flags;
-  if ([layer, layers, architecture].filter((given) => given !== undefined).length !== 1)
-    throw new OptionError(
-      `${command} needs ${withSingleLayer ? 'one of' : 'either'} ${sources.join(withSingleLayer ? ', ' : ' or ')}`,
-    );
+  const sources = ['--layer TEXT', '--layers FILE.csv', '--architecture PATH', '--onnx FILE.onnx'];
+  const { layer, layers, architecture, onnx } = flags;
+  if ([layer, layers, architecture, onnx].filter((given) => given !== undefined).length !== 1)
+    throw new OptionError(`${command} needs one of ${sources.slice(withSingleLayer ? 0 : 1).join(', ')}`);
   const bits = operandBits(flags.bits);
   if (layer !== undefined) {
     const { rows, badRows } = readLayerTable(layerCsv(layer), bits);
     if (badRows[0] !== undefined) throw new OptionError(`--layer ${layer}: ${badRows[0].message}`);
-    return { title: layer, layers: rows.map((row) => ({ ...row.layer, name: layer })), badRows: [] };
+    return {
+      title: layer,
+      layers: rows.map((row) => ({ ...row.layer, name: layer })),
+      badRows: [],
+      notes: [],
+    };
   }
   if (layers !== undefined) {
     const { rows, badRows } = readLayerTable(
@@ -64,16 +73,21 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
       title: layers,
       layers: rows.map((row) => row.layer),
       badRows: badRows.map(({ line, message }) => `${layers}:${line}: ${message}`),
+      notes: [],
     };
   }
+  const atWidth = (each: LayerDescription): LayerDescription =>
+    flags.bits === undefined ? each : { ...each, operandBits: bits(each.primitive) };
+  if (onnx !== undefined) {
+    const { layers: found, unpriced } = onnxLayers(onnx, flags.input);
+    const said = (lacking: boolean): readonly string[] =>
+      unpriced
+        .filter(({ lacksShape }) => lacksShape === lacking)
+        .map(({ name, opType, reason }) => `${onnx}: ${opType} '${name}': ${reason}`);
+    return { title: onnx, layers: found.map(atWidth), badRows: said(true), notes: said(false) };
+  }
   const { path, layers: found } = architectureLayers(architecture!);
-  return {
-    title: path,
-    layers: found.map((each) =>
-      flags.bits === undefined ? each : { ...each, operandBits: bits(each.primitive) },
-    ),
-    badRows: [],
-  };
+  return { title: path, layers: found.map(atWidth), badRows: [], notes: [] };
 }
 
 function operandBits(bits: number | undefined): (primitive: Primitive) => OperandBits {

@@ -71,6 +71,7 @@ export function addMapCommands(hw: Command): void {
         'shiftaddnas hw map --machine eyeriss-chip --layer C=256,H=13,M=384,R=3,N=4 --bits 16 --objective energy',
         "shiftaddnas hw map --machine timeloop-eyeriss-like --layer C=3,H=224,M=32,R=3,stride=2 --mapping 'DRAM: P8 Q2 M4 | shared_glb: P14 Q4 | inter_PE_column_spatial: Q14X | inter_PE_spatial: C3Y S3Y | weights_spad: R3 | psum_spad: M8'",
         'shiftaddnas hw map --architecture runs/NAME --dataflow output --json',
+        'shiftaddnas hw map --onnx model.onnx --input pixels=1x3x224x224 --bits 8',
       )}`,
     )
     .action(runMap);
@@ -143,7 +144,7 @@ function machineOf({ machine, dataflow }: SearchFlags): Machine {
 
 function runMap(flags: MapFlags): void {
   const machine = machineOf(flags);
-  const { title, layers, badRows } = gatherLayers(flags, 'hw map', true);
+  const { title, layers, badRows, notes } = gatherLayers(flags, 'hw map', true);
   const options = {
     objective: flags.objective,
     tries: flags.tries,
@@ -173,14 +174,16 @@ function runMap(flags: MapFlags): void {
   const total = totalsOf(costs);
   if (flags.json) console.log(JSON.stringify({ machine: machine.name, ...total, layers: found, refused }));
   else console.log(`${title} on ${machine.name}, one layer after the other:\n${networkTable(costs, total)}`);
+  for (const note of notes) console.error(`notice: left out: ${note}`);
   for (const message of refused) console.error(`error: ${message}`);
   if (refused.length > 0) process.exitCode = refusedLayersExitCode;
 }
 
 function runChunks(flags: ChunkFlags): void {
   const machine = machineOf(flags);
-  const { title, layers, badRows } = gatherLayers(flags, 'hw chunks', false);
+  const { title, layers, badRows, notes } = gatherLayers(flags, 'hw chunks', false);
   if (badRows[0] !== undefined) throw new OptionError(badRows[0]);
+  for (const note of notes) console.error(`notice: left out: ${note}`);
   const division = divideChunks(layers, machine, {
     areaMm2: flags.area,
     objective: flags.objective,
