@@ -58,6 +58,14 @@ export class InfeasibleBudgetError extends UserError {
   }
 }
 
+/** A program of another project that a command calls is not installed, or failed. */
+export class ToolError extends UserError {
+  override readonly name = 'ToolError';
+  constructor(message: string, options?: ErrorOptions) {
+    super('BAD_TOOL', message, options);
+  }
+}
+
 /** Training produced a NaN or an infinity; names the step and the layer where it began. */
 export class DivergenceError extends UserError {
   override readonly name = 'DivergenceError';

@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import { examples } from '../options.js';
+import { addAreaCommand } from './hw/area.js';
 import { addEstimateCommand } from './hw/estimate.js';
 import { addFitCommand } from './hw/fit.js';
 import { addGoldenCommand, addProfilesCommand } from './hw/profiles.js';
@@ -25,6 +26,7 @@ export function addHardwareCommands(program: Command): void {
         'shiftaddnas hw validate',
         'shiftaddnas hw map --machine eyeriss-chip --layer C=64,H=56,M=64,R=3 --bits 16',
         'shiftaddnas hw chunks --architecture runs/NAME --area 2',
+        'shiftaddnas hw area',
       ),
     );
   addEstimateCommand(hw);
@@ -34,4 +36,5 @@ export function addHardwareCommands(program: Command): void {
   addGoldenCommand(hw);
   addValidateCommand(hw);
   addMapCommands(hw);
+  addAreaCommand(hw);
 }

@@ -1,0 +1,361 @@
+/**
+ * @file `shiftaddnas hw area`: what processing elements that multiply, shift and add take, counted in gates.
+ */
+import { basename, extname } from 'node:path';
+import { InvalidArgumentError, type Command } from 'commander';
+import { OptionError } from '../../../base/errors.js';
+import { writeFileAtomic } from '../../../base/files.js';
+import {
+  elementName,
+  elementShapes,
+  narrowestBits,
+  widestElementBits,
+} from '../../../hardware/area/element.js';
+import { makeGateProfile, profileWidths } from '../../../hardware/area/make-profile.js';
+import {
+  builtInGateProfile,
+  elementAreaUm2,
+  elementEnergyPj,
+  loadGateProfile,
+  nand2Of,
+  usualElement,
+  type GateElement,
+  type GateProfile,
+} from '../../../hardware/area/profile.js';
+import { differences, earlierCounts, publishedOperations } from '../../../hardware/area/references.js';
+import { Tool, toolVersion } from '../../../hardware/area/tools.js';
+import { verifyElement, type Verification } from '../../../hardware/area/verify.js';
+import { formatCsvLine } from '../../../hardware/csv-text.js';
+import { Primitive } from '../../../hardware/layer.js';
+import { significant } from '../../format.js';
+import { examples, typedCommand, wholeNumber } from '../../options.js';
+import { textTable } from '../../tables.js';
+
+interface AreaFlags {
+  readonly gates?: string;
+  readonly widths?: readonly number[];
+  readonly measure?: boolean;
+  readonly out?: string;
+  readonly verify?: boolean;
+  readonly vectors?: number;
+  readonly seed?: number;
+  readonly csv?: string;
+  readonly json?: boolean;
+}
+
+const mismatchExitCode = 1;
+const defaultVectors = 10_000;
+const mostVectors = 1_000_000;
+const defaultSeed = 1;
+
+export function addAreaCommand(hw: Command): void {
+  hw.command('area')
+    .description(
+      'Print what processing elements that multiply, shift and add take: gates, lookup tables, energy.',
+    )
+    .option(
+      '--gates <name|file>',
+      `gate profile (default ${builtInGateProfile}), or a file that --measure wrote`,
+    )
+    .option('--widths <bits>', `operand widths, as in 4,8 (default ${profileWidths.join(',')})`, widthList)
+    .option('--measure', 'count anew with yosys')
+    .option('--out <file.json>', 'with --measure: write the gate profile, for --gates')
+    .option(
+      '--verify',
+      'simulate the Verilog with Icarus Verilog against exact integers; exit code 1 if it differs',
+    )
+    .option(
+      '--vectors <number>',
+      `with --verify: random operand pairs per element, beside all corners (default ${defaultVectors})`,
+      wholeNumber(1),
+    )
+    .option(
+      '--seed <number>',
+      `with --verify: seed of the random pairs (default ${defaultSeed})`,
+      wholeNumber(0),
+    )
+    .option('--csv <file.csv>', 'write the elements as a table')
+    .option('--json', 'print the elements as one JSON object')
+    .addHelpText(
+      'after',
+      `\nElements are integer circuits with their accumulator (Verilog in hardware/rtl of the package), of ${narrowestBits} to ${widestElementBits} bits;
+floating point is out of scope. Areas are of cells alone: wires, clock tree and operand registers come on top.
+Energies are in proportion to the transistors that switch on uniform random operands, from one published figure:
+once without short pulses (settled), once with all that arise when every gate is equally slow (glitches). Wires
+and leakage are not in them.
+--budget area= of a search adds these elements up; its help says how.
+${examples(
+  'shiftaddnas hw area',
+  'shiftaddnas hw area --widths 8 --csv elements.csv',
+  'shiftaddnas hw area --verify --vectors 100000 --seed 7',
+  'shiftaddnas hw area --measure --widths 6,8 --out my-gates.json',
+  'shiftaddnas hw area --gates my-gates.json --json',
+)}`,
+    )
+    .action(runArea);
+}
+
+/** For `4,8,16`. */
+function widthList(text: string): readonly number[] {
+  const widths = text.split(',').map((part) => {
+    const bits = Number(part.trim());
+    if (!/^\s*\d+\s*$/.test(part) || bits < narrowestBits || bits > widestElementBits)
+      throw new InvalidArgumentError(
+        `Give whole numbers of bits from ${narrowestBits} to ${widestElementBits} with commas between them, as in 4,8 (floating point is not counted).`,
+      );
+    return bits;
+  });
+  return [...new Set(widths)].sort((a, b) => a - b);
+}
+
+function runArea(flags: AreaFlags): void {
+  refuseContradictions(flags);
+  if (flags.verify) return runVerify(flags);
+  const profile = flags.measure ? measured(flags) : loadGateProfile(flags.gates);
+  const missing = flags.widths?.find((width) => !profile.elements.some(({ bits }) => bits === width));
+  if (missing !== undefined)
+    throw new OptionError(
+      `gate profile '${profile.name}' has no elements of ${missing} bits; count them with hw area --measure --widths ${missing}`,
+    );
+  const elements = profile.elements.filter(({ bits }) => flags.widths?.includes(bits) ?? true);
+  if (flags.csv !== undefined) writeFileAtomic(flags.csv, csvText(profile, elements));
+  if (flags.json) {
+    console.log(JSON.stringify(jsonOf(profile, elements)));
+    return;
+  }
+  console.log(
+    [
+      `${profile.name}, counted by ${profile.tool}; area of cells at ${profile.nand2AreaUm2.value} um2 a NAND2`,
+      elementTable(profile, elements),
+      ...ratioLines(profile, elements),
+      ...publishedLines(profile, elements),
+      ...differences,
+      ...[flags.out, flags.csv].filter((path) => path !== undefined).map((path) => `written to ${path}`),
+    ].join('\n'),
+  );
+}
+
+function refuseContradictions(flags: AreaFlags): void {
+  if (flags.measure && flags.verify) throw new OptionError('give --measure or --verify, not both');
+  if (flags.gates !== undefined && (flags.measure || flags.verify))
+    throw new OptionError(
+      `--gates reads counts, and ${flags.measure ? '--measure makes' : '--verify needs no'} counts; leave one out`,
+    );
+  if (flags.out !== undefined && !flags.measure)
+    throw new OptionError('--out goes with --measure; --csv writes a table');
+  for (const key of ['vectors', 'seed'] as const)
+    if (flags[key] !== undefined && !flags.verify) throw new OptionError(`--${key} goes with --verify`);
+  if (flags.csv !== undefined && flags.verify) throw new OptionError('--csv does not go with --verify');
+  if ((flags.vectors ?? 0) > mostVectors)
+    throw new OptionError(`--vectors ${flags.vectors}: give at most ${mostVectors}`);
+  if (flags.out !== undefined && extname(flags.out) !== '.json')
+    throw new OptionError(`--out ${flags.out}: a gate profile is a .json file`);
+}
+
+function measured(flags: AreaFlags): GateProfile {
+  const profile = makeGateProfile(flags.widths ?? profileWidths, {
+    name: flags.out === undefined ? 'measured' : basename(flags.out, '.json').replace(/[^\w.-]+/g, '-'),
+    command: typedCommand(),
+    progress: (shape, done, all) => console.error(`${done + 1} of ${all}: ${elementName(shape)}`),
+  });
+  if (flags.out !== undefined) writeFileAtomic(flags.out, `${JSON.stringify(profile, undefined, 2)}\n`);
+  return profile;
+}
+
+function runVerify(flags: AreaFlags): void {
+  const seed = flags.seed ?? defaultSeed;
+  const vectors = flags.vectors ?? defaultVectors;
+  const version = toolVersion(Tool.Iverilog);
+  const shapes = elementShapes(flags.widths ?? profileWidths);
+  const results = shapes.map((shape) => verifyElement(shape, vectors, seed));
+  const wrong = results.filter(({ pairs, agreed }) => agreed < pairs);
+  if (flags.json) console.log(JSON.stringify({ tool: version, seed, vectors, results }));
+  else console.log(verificationText(results, `${version}, seed ${seed}`));
+  for (const { element, firstMismatch } of wrong)
+    console.error(
+      `${elementName(element)}: pair ${firstMismatch!.pair} gives ${firstMismatch!.found} instead of ${firstMismatch!.expected}`,
+    );
+  if (wrong.length > 0) process.exitCode = mismatchExitCode;
+}
+
+function verificationText(results: readonly Verification[], title: string): string {
+  const sum = (of: (result: Verification) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  return [
+    textTable(
+      ['element', 'sum bits', 'operand pairs', 'sums agreed'],
+      results.map(({ element, pairs, agreed }) => [
+        elementName(element),
+        String(element.sumBits),
+        String(pairs),
+        String(agreed),
+      ]),
+    ),
+    `${sum(({ agreed }) => agreed)} of ${sum(({ pairs }) => pairs)} sums agree with exact integers (${title})`,
+  ].join('\n');
+}
+
+function elementTable(profile: GateProfile, elements: readonly GateElement[]): string {
+  return textTable(
+    [
+      'element',
+      'sum\nbits',
+      'transistors',
+      'NAND2',
+      'area um2',
+      'flip-\nflops',
+      'LUT4',
+      'energy pJ\nsettled',
+      'energy pJ\nglitches',
+    ],
+    elements.map((element) => {
+      const { settledPj, unitDelayPj } = elementEnergyPj(profile, element);
+      return [
+        elementName(element),
+        String(element.sumBits),
+        String(element.transistors),
+        nand2Of(element).toFixed(0),
+        elementAreaUm2(profile, element).toFixed(0),
+        String(element.flipFlops),
+        String(element.lut4),
+        significant(settledPj),
+        significant(unitDelayPj),
+      ];
+    }),
+  );
+}
+
+/** Multiply, shift (with the usual exponent) and add of one width. */
+interface Trio {
+  readonly bits: number;
+  readonly multiply: GateElement;
+  readonly shift: GateElement;
+  readonly add: GateElement;
+}
+
+function triosOf(profile: GateProfile, elements: readonly GateElement[]): Trio[] {
+  return [...new Set(elements.map(({ bits }) => bits))].flatMap((bits) => {
+    const [multiply, shift, add] = [Primitive.Multiply, Primitive.Shift, Primitive.Add].map((primitive) =>
+      usualElement(profile, primitive, bits),
+    );
+    return multiply && shift && add ? [{ bits, multiply, shift, add }] : [];
+  });
+}
+
+/** Three figures as `3.76 : 1.68 : 1`. */
+function ratio(multiply: number, shift: number, add: number): string {
+  return [multiply, shift, add].map((value) => significant(value / add)).join(' : ');
+}
+
+function ratioLines(profile: GateProfile, elements: readonly GateElement[]): string[] {
+  const rows = triosOf(profile, elements).map((trio) => {
+    const of = (figure: (element: GateElement) => number): string =>
+      ratio(figure(trio.multiply), figure(trio.shift), figure(trio.add));
+    const before = (key: 'transistors' | 'lut4'): string => {
+      const [multiply, shift, add] = [Primitive.Multiply, Primitive.Shift, Primitive.Add].map(
+        (primitive) =>
+          earlierCounts.find((each) => each.primitive === primitive && each.bits === trio.bits)?.[key],
+      );
+      return multiply && shift && add ? ratio(multiply, shift, add) : '';
+    };
+    return [
+      `${trio.bits} bit, ${trio.shift.exponentBits}-bit exponent`,
+      of(({ transistors }) => transistors),
+      before('transistors'),
+      of(({ lut4 }) => lut4),
+      before('lut4'),
+      of((element) => elementEnergyPj(profile, element).settledPj),
+      of((element) => elementEnergyPj(profile, element).unitDelayPj),
+    ];
+  });
+  if (rows.length === 0) return [];
+  return [
+    textTable(
+      [
+        'multiply : shift : add',
+        'transistors',
+        'earlier count',
+        'LUT4',
+        'earlier count',
+        'energy, settled',
+        'energy, glitches',
+      ],
+      rows,
+    ),
+  ];
+}
+
+function publishedLines(profile: GateProfile, elements: readonly GateElement[]): string[] {
+  const rows = publishedOperations().flatMap(({ primitive, bits, areaUm2, energyPj, parts }) => {
+    const element = elements.find((each) => each === usualElement(profile, primitive, bits));
+    if (element === undefined) return [];
+    const { settledPj, unitDelayPj } = elementEnergyPj(profile, element);
+    return [
+      [
+        elementName(element),
+        elementAreaUm2(profile, element).toFixed(0),
+        areaUm2 === undefined ? '' : String(areaUm2),
+        [settledPj, unitDelayPj].map(significant).join(', '),
+        energyPj === undefined ? '' : String(energyPj),
+        parts,
+      ],
+    ];
+  });
+  if (rows.length === 0) return [];
+  return [
+    textTable(
+      [
+        '45 nm',
+        'area um2',
+        'published',
+        'energy pJ\nsettled, glitches',
+        'published',
+        'published figures added up',
+      ],
+      rows,
+    ),
+    `energies follow from ${profile.energyAnchor.value} pJ: ${profile.energyAnchor.source}`,
+  ];
+}
+
+/** One element with what follows from its counts. */
+function derived(profile: GateProfile, element: GateElement): Record<string, number> {
+  const { settledPj, unitDelayPj } = elementEnergyPj(profile, element);
+  return {
+    nand2: nand2Of(element),
+    areaUm2: Number(elementAreaUm2(profile, element).toPrecision(6)),
+    energySettledPj: Number(settledPj.toPrecision(4)),
+    energyGlitchesPj: Number(unitDelayPj.toPrecision(4)),
+  };
+}
+
+function jsonOf(profile: GateProfile, elements: readonly GateElement[]): object {
+  const { name, tool, command, nand2AreaUm2, energyAnchor, quantities } = profile;
+  return {
+    ...{ name, tool, command, nand2AreaUm2, energyAnchor, quantities },
+    elements: elements.map((element) => ({ ...element, ...derived(profile, element) })),
+    published: publishedOperations(),
+    earlierCounts,
+    differences,
+  };
+}
+
+function csvText(profile: GateProfile, elements: readonly GateElement[]): string {
+  const rows = elements.map((element) => ({
+    primitive: element.primitive,
+    bits: element.bits,
+    exponentBits: element.exponentBits ?? '',
+    sumBits: element.sumBits,
+    transistors: element.transistors,
+    flipFlops: element.flipFlops,
+    lut4: element.lut4,
+    carryCells: element.carryCells,
+    switchedSettled: element.switching.settled,
+    switchedUnitDelay: element.switching.unitDelay,
+    switchedClock: element.switching.clock,
+    ...derived(profile, element),
+  }));
+  return [Object.keys(rows[0]!), ...rows.map((row) => Object.values(row))]
+    .map((cells) => `${formatCsvLine(cells)}\n`)
+    .join('');
+}
