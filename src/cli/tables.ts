@@ -5,6 +5,7 @@ import Table from 'cli-table3';
 import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { RunResult } from '../pipeline/result.js';
+import { Quantity } from '../search/costs.js';
 import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
 import { tilingText } from '../report/cost-page.js';
 import { count, percent, significant } from './format.js';
@@ -23,6 +24,7 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
 /** All networks of a run, each trained under the same schedule. */
 export function comparisonTable(result: RunResult): string {
   const { networks, profile, profiles } = result;
+  const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
   return textTable(
     [
       'network',
@@ -31,6 +33,7 @@ export function comparisonTable(result: RunResult): string {
       `latency ms\n${profile}`,
       'operations',
       'parameters',
+      ...(withArea ? ['area mm2'] : []),
       'in\nbudget',
     ],
     networks.map((network) => [
@@ -40,6 +43,7 @@ export function comparisonTable(result: RunResult): string {
       significant(network.latencyMs[profile] as number),
       count(network.macs),
       count(network.params),
+      ...(withArea ? [significant(network.areaMm2 ?? Number.NaN)] : []),
       network.withinBudget ? 'yes' : 'no',
     ]),
   );

@@ -63,3 +63,19 @@ export {
 } from './systolic/systolic.js';
 export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
 export { deviationOf, holds, type Anchor } from './anchors/anchor.js';
+// Processing elements as gates: counts made with yosys, and the area of an array of mixed elements.
+export {
+  builtInGateProfile,
+  elementAreaUm2,
+  elementEnergyPj,
+  elementOf,
+  loadGateProfile,
+  nand2Of,
+  smallestElement,
+  type GateElement,
+  type GateProfile,
+} from './area/profile.js';
+export { arrayArea, type ArrayArea, type ArrayPart } from './area/array-area.js';
+export { elementShape, elementShapes, sumsOf, type ElementShape, type OperandPair } from './area/element.js';
+export { makeGateProfile } from './area/make-profile.js';
+export { verifyElement, type Verification } from './area/verify.js';

@@ -2,7 +2,13 @@
  * @file What networks cost under one or several profiles, remembered per architecture.
  */
 import { OptionError } from '../base/errors.js';
-import { estimate, loadProfile, type AcceleratorProfile, type NetworkCost } from '../hardware/index.js';
+import {
+  arrayArea,
+  estimate,
+  loadProfile,
+  type AcceleratorProfile,
+  type NetworkCost,
+} from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Costs } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
@@ -17,10 +23,15 @@ export function networkCost(architecture: Architecture, profile: AcceleratorProf
   return estimate(layersOf(architecture, familyNamed), profile);
 }
 
-/** The four quantities that a budget may limit. */
+/** The quantities that a budget may limit. */
 export function costsOf(architecture: Architecture, profile: AcceleratorProfile): Costs {
-  const { energyMj, latencyMs } = networkCost(architecture, profile);
-  return { energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) };
+  const layers = layersOf(architecture, familyNamed);
+  const { energyMj, latencyMs } = estimate(layers, profile);
+  const { areaMm2 } = arrayArea(layers, profile);
+  return {
+    ...{ energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) },
+    areaMm2,
+  };
 }
 
 /** Costs of genomes, each computed once. */

@@ -39,6 +39,8 @@ export interface NetworkResult {
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
+  /** Of the array divided for it, under the budget's profile; absent in runs of before. */
+  readonly areaMm2?: number | undefined;
   readonly withinBudget: boolean;
   readonly trainSeconds: number;
   readonly architecture: Architecture;
@@ -49,7 +51,7 @@ export interface NetworkResult {
 
 /** One limit of the budget, all "at most". */
 export interface BudgetRecord {
-  /** `energyMj`, `latencyMs`, `macs` or `params`. */
+  /** `energyMj`, `latencyMs`, `macs`, `params` or `areaMm2`. */
   readonly quantity: string;
   readonly limit: number;
 }
@@ -109,6 +111,7 @@ export interface CandidateEvent {
   readonly latencyMs: number;
   readonly macs: number;
   readonly params: number;
+  readonly areaMm2?: number | undefined;
 }
 
 /**

@@ -287,6 +287,7 @@ function retrain(
     latencyMs: perProfile((each) => networkCost(architecture, each).latencyMs),
     macs: costs.macs,
     params: costs.params,
+    areaMm2: costs.areaMm2,
     withinBudget: meets(costs, budget),
     trainSeconds,
     architecture,

@@ -9,12 +9,14 @@ import {
   integer,
   latencyUnit,
   percent,
+  squareMillimetres,
   wilsonInterval,
   withUnit,
 } from './format.js';
 import { type Content, type Markup, html } from './markup.js';
 import { figure } from './chart.js';
 import { conv } from '../operators/conv/family.js';
+import { Quantity } from '../search/costs.js';
 import { networkSwatch } from './scatter.js';
 import { type RunView, budgetText, foundName } from './view.js';
 
@@ -137,6 +139,7 @@ export function comparisonSection(view: RunView): Markup {
   const macs = countUnit(result.networks.map((network) => network.macs));
   const params = countUnit(result.networks.map((network) => network.params));
   const reference = result.networks.find(({ name }) => name === referenceName);
+  const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
   const head = (title: string, below = '', numeric = true): Markup =>
     html`<th scope="col" ${numeric && html` class="number"`}>
       ${title}${below !== '' && html`<span class="small">${below}</span>`}
@@ -151,7 +154,7 @@ export function comparisonSection(view: RunView): Markup {
         <tr>
           ${head('Network', '', false)}${head('Test accuracy', '95 % interval')}${head('Budget', '', false)}${profiles.map(
             (profile, at) => head('Energy', `${profile}${at === 0 ? ' *' : ''}`),
-          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${head('Training')}
+          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${withArea && head('Area', result.profile)}${head('Training')}
         </tr>
       </thead>
       <tbody>
@@ -166,7 +169,7 @@ export function comparisonSection(view: RunView): Markup {
             ),
           )}${profiles.map((profile) =>
             cell(withUnit(network.latencyMs[profile] ?? Number.NaN, timeOf(profile))),
-          )}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${cell(duration(network.trainSeconds))}</tr>`;
+          )}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${withArea && cell(withUnit(network.areaMm2 ?? Number.NaN, squareMillimetres))}${cell(duration(network.trainSeconds))}</tr>`;
         })}
       </tbody>
     </table>

@@ -26,6 +26,9 @@ const countUnits: readonly Unit[] = [
   { label: '', factor: 1 },
 ];
 
+/** Areas are printed in mm² alone. */
+export const squareMillimetres: Unit = { label: 'mm²', factor: 1 };
+
 /** The unit in which the largest of these energies (mJ) is at least 1. */
 export function energyUnit(energiesMj: readonly number[]): Unit {
   return largestBelow(energyUnits, energiesMj);

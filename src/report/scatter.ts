@@ -24,7 +24,7 @@ import {
   vertical,
   wideWidth,
 } from './chart.js';
-import { type Unit, countUnit, percent, wilsonInterval, withUnit } from './format.js';
+import { type Unit, countUnit, percent, squareMillimetres, wilsonInterval, withUnit } from './format.js';
 import { type Content, type Markup, html, px } from './markup.js';
 import { type Place, thinByCell } from './thin.js';
 import { type NetworkView, type RunView, budgetText, foundName, quantityOf } from './view.js';
@@ -121,6 +121,7 @@ function costAxes(view: RunView): readonly CostAxis[] {
     axis('latencyMs', 'latency', view.latency, ({ network }) => network.latencyMs[profile] ?? Number.NaN),
     axis('macs', 'operations', macs, ({ network }) => network.macs),
     axis('params', 'parameters', params, ({ network }) => network.params),
+    axis('areaMm2', 'area', squareMillimetres, ({ network }) => network.areaMm2 ?? Number.NaN),
   ];
   return [
     energy,

@@ -40,6 +40,7 @@ const networkSchema = z.object({
   latencyMs: byName,
   macs: number,
   params: number,
+  areaMm2: number.optional(),
   withinBudget: z.boolean(),
   trainSeconds: number,
   architecture: z.unknown(),
@@ -104,6 +105,7 @@ const eventSchema = z.discriminatedUnion('type', [
     latencyMs: number,
     macs: number,
     params: number,
+    areaMm2: number.optional(),
   }),
   z.object({
     type: z.literal('training'),

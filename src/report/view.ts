@@ -13,7 +13,7 @@ import type {
   TrainingEvent,
 } from '../pipeline/result.js';
 import type { Architecture } from '../spaces/architecture.js';
-import { type Unit, energyUnit, latencyUnit, withUnit } from './format.js';
+import { type Unit, energyUnit, latencyUnit, squareMillimetres, withUnit } from './format.js';
 import { safeColour } from './markup.js';
 
 /** How an operator family is shown; an `OperatorFamily` is one. */
@@ -182,6 +182,8 @@ export function quantityOf(candidate: CandidateEvent, quantity: string): number 
       return candidate.macs;
     case 'params':
       return candidate.params;
+    case 'areaMm2':
+      return candidate.areaMm2;
     default:
       return undefined;
   }
@@ -198,6 +200,8 @@ export function budgetText({ quantity, limit }: BudgetRecord): string {
       return `operations ≤ ${limit.toLocaleString('en-US')}`;
     case 'params':
       return `parameters ≤ ${limit.toLocaleString('en-US')}`;
+    case 'areaMm2':
+      return `area ≤ ${withUnit(limit, squareMillimetres)}`;
     default:
       return `${quantity} ≤ ${limit.toLocaleString('en-US')}`;
   }

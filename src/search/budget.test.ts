@@ -11,7 +11,7 @@ import {
 } from './budget.js';
 import { type Costs, meets, quantities, Quantity, violation } from './costs.js';
 
-const reference: Costs = { energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000 };
+const reference: Costs = { energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000, areaMm2: 0.25 };
 const limits = (text: string) => resolveBudget(parseBudget(text), reference);
 const number = fc.double({ min: 1e-6, max: 1e6, noNaN: true });
 
@@ -35,6 +35,9 @@ describe('reading a budget', () => {
     ['params=+1E3', { params: 1000 }],
     [' energy = 1 mJ , params = 7 ', { energyMj: 1, params: 7 }],
     ['params=1,macs=2,latency=3ms,energy=4mJ', { energyMj: 4, latencyMs: 3, macs: 2, params: 1 }],
+    ['area=0.1mm2', { areaMm2: 0.1 }],
+    ['area=50000um2', { areaMm2: 0.05 }],
+    ['area=40 %', { areaMm2: 0.1 }],
     ['energy=50%', { energyMj: 1 }],
     ['latency=12.5 %,macs=200%,params=1e1%', { latencyMs: 1, macs: 2_000_000, params: 300 }],
   ])('%s', (text, expected) => {
@@ -59,6 +62,9 @@ describe('reading a budget', () => {
     ['latency=1m', /unknown unit 'm'/],
     ['macs=1m', /unknown unit 'm'/],
     ['macs=1M2', /unknown unit 'M2'/],
+    ['area=1', /area needs a unit \(um2, mm2, %\), for example area=0\.1mm2/],
+    ['area=1m2', /unknown unit 'm2'/],
+    ['size=1mm2', /use energy, latency, macs, params or area,/],
     ['energy=mJ', /'mJ' is not a number/],
     ['energy=', /'' is not a number/],
     ['energy=infinitymJ', /not a number/],
@@ -94,12 +100,13 @@ describe('reading a budget', () => {
     );
     expect(suggestLimit(Quantity.Energy, 0.31251)).toBe('energy=312.6uJ');
     expect(suggestLimit(Quantity.Params, 1000)).toBe('params=1k');
+    expect(suggestLimit(Quantity.Area, 0.012341)).toBe('area=0.01235mm2');
   });
 
   it('is printed with units', () => {
     expect(describeBudget(limits('params=150k,energy=0.4mJ'))).toBe('energy <= 400 uJ, params <= 150 k');
     expect(describeBudget({})).toBe('no limit');
-    expect(describeCosts(reference)).toBe('energy 2 mJ, latency 8 ms, macs 1 M, params 3 k');
+    expect(describeCosts(reference)).toBe('energy 2 mJ, latency 8 ms, macs 1 M, params 3 k, area 0.25 mm2');
     expect(formatQuantity(Quantity.Macs, 123_456)).toBe('123.5 k');
     expect(formatQuantity(Quantity.Params, 0)).toBe('0');
   });
@@ -113,11 +120,9 @@ describe('the violation of a budget', () => {
   });
 
   it('is zero exactly when the budget is met', () => {
-    const costs = fc.record({ energyMj: number, latencyMs: number, macs: number, params: number });
-    const budget = fc.record(
-      { energyMj: number, latencyMs: number, macs: number, params: number },
-      { requiredKeys: [] },
-    );
+    const each = { energyMj: number, latencyMs: number, macs: number, params: number, areaMm2: number };
+    const costs = fc.record(each);
+    const budget = fc.record(each, { requiredKeys: [] });
     fc.assert(
       fc.property(costs, budget, (cost, limit) => {
         const over = violation(cost, limit);

@@ -19,6 +19,8 @@ interface Dimension {
   readonly word: string;
   /** Unit name -> factor to the unit of {@link Costs}; the units for printing, from small to large. */
   readonly units: Readonly<Record<string, number>>;
+  /** The one unit to print in, where that is not the largest of those that keep the number at 1 or more. */
+  readonly printedUnit?: string;
   readonly example: string;
 }
 
@@ -37,13 +39,19 @@ const dimensions: Readonly<Record<Quantity, Dimension>> = {
   },
   [Quantity.Macs]: { word: 'macs', units: countUnits, example: 'macs=20M' },
   [Quantity.Params]: { word: 'params', units: countUnits, example: 'params=150k' },
+  [Quantity.Area]: {
+    word: 'area',
+    units: { um2: 1e-6, mm2: 1 },
+    printedUnit: 'mm2',
+    example: 'area=0.1mm2',
+  },
 };
 
 const fullExample = 'for example --budget energy=0.4mJ,latency=2ms or --budget energy=50%';
 
 /**
  * Reads a comma-separated list of limits, each quantity at most once. Units: energy pJ, nJ, uJ, mJ, J; latency ns, us,
- * ms, s; macs and params plain or with k, M, G; `%` (of the all-convolution network) for every quantity.
+ * ms, s; macs and params plain or with k, M, G; area um2, mm2; `%` (of the all-convolution network) for every quantity.
  * @throws OptionError naming the piece that is wrong, with an example.
  */
 export function parseBudget(text: string): BudgetRequest {
@@ -57,7 +65,7 @@ export function parseBudget(text: string): BudgetRequest {
     const quantity = quantities.find((candidate) => dimensions[candidate].word === word);
     if (quantity === undefined)
       throw new OptionError(
-        `budget '${piece}': '${word}' cannot be limited; use energy, latency, macs or params, ${fullExample}`,
+        `budget '${piece}': '${word}' cannot be limited; use ${orList(quantities.map(wordOf))}, ${fullExample}`,
       );
     if (limits[quantity] !== undefined)
       throw new OptionError(`budget '${piece}': ${word} is limited twice; keep one limit per quantity`);
@@ -121,8 +129,15 @@ export function suggestLimit(quantity: Quantity, value: number): string {
   return `${wordOf(quantity)}=${amount}${unit}`;
 }
 
+/** `a, b or c`. */
+function orList(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1)!}`;
+}
+
 function printedUnit(quantity: Quantity, value: number): { unit: string; factor: number } {
-  const units = Object.entries(dimensions[quantity].units);
+  const { units: known, printedUnit: fixed } = dimensions[quantity];
+  if (fixed !== undefined) return { unit: fixed, factor: known[fixed]! };
+  const units = Object.entries(known);
   const [unit, factor] = units.findLast(([, size]) => Math.abs(value) >= size) ?? units[0]!;
   return { unit, factor };
 }

@@ -9,6 +9,8 @@ export interface Costs {
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
+  /** Array of the profile with its elements divided among multiplications, shifts and additions as the network needs. */
+  readonly areaMm2: number;
 }
 
 /** A quantity a budget may limit; the value is the key of {@link Costs}. */
@@ -17,6 +19,7 @@ export enum Quantity {
   Latency = 'latencyMs',
   Macs = 'macs',
   Params = 'params',
+  Area = 'areaMm2',
 }
 
 export const quantities: readonly Quantity[] = Object.values(Quantity);

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
+import { arrayArea } from '../hardware/area/array-area.js';
 import { estimate } from '../hardware/estimate.js';
+import { loadProfile } from '../hardware/profile.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
@@ -113,8 +115,11 @@ describe('a budget for the mini space', () => {
     const known = remembered.get(key);
     if (known !== undefined) return known;
     const architecture = space.architecture(genome);
-    const { energyMj, latencyMs, operations } = estimate(layersOf(architecture, familyNamed), 'fair');
-    const costs = { energyMj, latencyMs, macs: operations, params: parameterCount(architecture) };
+    const layers = layersOf(architecture, familyNamed);
+    const { energyMj, latencyMs, operations } = estimate(layers, 'fair');
+    const { areaMm2 } = arrayArea(layers, loadProfile('fair'));
+    const params = parameterCount(architecture);
+    const costs = { energyMj, latencyMs, macs: operations, params, areaMm2 };
     remembered.set(key, costs);
     return costs;
   };

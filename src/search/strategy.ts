@@ -93,6 +93,7 @@ const candidateSchema = z.strictObject({
     latencyMs: z.number(),
     macs: z.number(),
     params: z.number(),
+    areaMm2: z.number(),
   }),
 });
 

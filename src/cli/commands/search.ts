@@ -46,7 +46,7 @@ export function addSearchCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option(
       '--budget <limits>',
-      'energy=0.4mJ,latency=2ms,macs=20M,params=150k, or energy=50% of the all-conv network',
+      'energy=0.4mJ,latency=2ms,macs=20M,params=150k,area=0.1mm2, or energy=50% of the all-conv network',
     )
     .option('--profile <name|file>', 'cost profile of the budget (default fair)')
     .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
@@ -57,12 +57,16 @@ export function addSearchCommand(program: Command): void {
     .option('--quiet', 'no progress')
     .addHelpText(
       'after',
-      examples(
-        'shiftaddnas search --preset mnist-quick',
-        'shiftaddnas search --preset mnist-quick --data idx:./fashion --budget energy=40%,params=100k --seed 2',
-        'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
-        'shiftaddnas search --resume runs/cifar',
-      ),
+      `\narea= limits the area of the profile's array (processingElements) with each element one that multiplies, shifts or
+adds, the kinds in proportion to the network's operations: integer elements as wide as the profile has the operands,
+from the counts that hw area prints. It falls with the share of operations that shift or add, not with the size.
+${examples(
+  'shiftaddnas search --preset mnist-quick',
+  'shiftaddnas search --preset mnist-quick --data idx:./fashion --budget energy=40%,params=100k --seed 2',
+  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
+  'shiftaddnas search --preset mnist-quick --profile fair-int8 --budget area=60%,energy=60%',
+  'shiftaddnas search --resume runs/cifar',
+)}`,
     )
     .action((flags: SearchFlags) => search(flags));
 }
