@@ -10,6 +10,7 @@
  * shared in proportion to the area of the chunks.
  */
 import { OptionError } from '../../base/errors.js';
+import { elementAreaUm2, smallestElement, type GateProfile } from '../area/profile.js';
 import { Primitive, operationCount, type LayerDescription } from '../layer.js';
 import { OperandWidths, type Machine, type MachineLevel } from './machine.js';
 import type { MappingCost } from './evaluate.js';
@@ -18,6 +19,8 @@ import { refusedLimits, searchMapping, type SearchOptions } from './search.js';
 export interface ChunkOptions extends SearchOptions {
   /** Area of all elements with their registers. */
   readonly areaMm2: number;
+  /** Takes the areas of the units from these integer elements, instead of from the machine's `areaUm2`. */
+  readonly gates?: GateProfile;
 }
 
 /** One chunk and what its layers cost on it. */
@@ -82,7 +85,11 @@ export function divideChunks(
         primitive,
         layers: members,
         operations: members.reduce((sum, layer) => sum + operationCount(layer), 0),
-        elementAreaUm2: elementArea(machine, arrayLevel, primitive, members),
+        elementAreaUm2: elementArea(
+          machine,
+          arrayLevel,
+          unitArea(machine, primitive, members, options.gates),
+        ),
       };
     });
   const smallest = kinds.reduce((sum, { elementAreaUm2 }) => sum + elementAreaUm2, 0);
@@ -262,13 +269,18 @@ function widestLevel(machine: Machine): number {
   return widest;
 }
 
-/** Area of one element: the unit that its widest layer needs, and the registers under the array. */
-function elementArea(
+/** Area of one unit, as wide as the widest of the layers needs. */
+function unitArea(
   machine: Machine,
-  arrayLevel: number,
   primitive: Primitive,
   layers: readonly LayerDescription[],
+  gates: GateProfile | undefined,
 ): number {
+  if (gates !== undefined) {
+    const widest = (operand: 'activation' | 'weight'): number =>
+      Math.max(...layers.map(({ operandBits }) => operandBits[operand]));
+    return elementAreaUm2(gates, smallestElement(gates, primitive, widest('activation'), widest('weight')));
+  }
   const needed = Math.max(
     ...layers.map(({ operandBits: { activation, weight } }) =>
       primitive === Primitive.Shift ? activation : Math.max(activation, weight),
@@ -287,11 +299,16 @@ function elementArea(
     throw new OptionError(
       `machine '${machine.name}' states no area for ${primitive}; add areaUm2 to its entry in arithmetic.operations`,
     );
+  return unit.areaUm2;
+}
+
+/** Area of one element: the units and the registers under one place of the array. */
+function elementArea(machine: Machine, arrayLevel: number, unitAreaUm2: number): number {
   let instances = 1;
   let registers = 0;
   for (const { storage, fanout } of machine.levels.slice(arrayLevel + 1)) {
     registers += instances * (storage?.areaUm2?.value ?? 0);
     instances *= (fanout?.x ?? 1) * (fanout?.y ?? 1);
   }
-  return instances * unit.areaUm2 + registers;
+  return instances * unitAreaUm2 + registers;
 }

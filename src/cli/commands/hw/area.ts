@@ -5,6 +5,7 @@ import { basename, extname } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { OptionError } from '../../../base/errors.js';
 import { writeFileAtomic } from '../../../base/files.js';
+import { arrayArea } from '../../../hardware/area/array-area.js';
 import {
   elementName,
   elementShapes,
@@ -27,11 +28,14 @@ import { Tool, toolVersion } from '../../../hardware/area/tools.js';
 import { verifyElement, type Verification } from '../../../hardware/area/verify.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { Primitive } from '../../../hardware/layer.js';
-import { significant } from '../../format.js';
+import { loadProfile } from '../../../hardware/profile.js';
+import { count, percent, significant } from '../../format.js';
 import { examples, typedCommand, wholeNumber } from '../../options.js';
 import { textTable } from '../../tables.js';
+import { addLayerOptions, gatherLayers, type LayerFlags } from './layers.js';
 
-interface AreaFlags {
+interface AreaFlags extends LayerFlags {
+  readonly profile?: string;
   readonly gates?: string;
   readonly widths?: readonly number[];
   readonly measure?: boolean;
@@ -43,13 +47,15 @@ interface AreaFlags {
   readonly json?: boolean;
 }
 
+const defaultCostProfile = 'fair';
 const mismatchExitCode = 1;
 const defaultVectors = 10_000;
 const mostVectors = 1_000_000;
 const defaultSeed = 1;
 
 export function addAreaCommand(hw: Command): void {
-  hw.command('area')
+  const command = hw
+    .command('area')
     .description(
       'Print what processing elements that multiply, shift and add take: gates, lookup tables, energy.',
     )
@@ -58,7 +64,7 @@ export function addAreaCommand(hw: Command): void {
       `gate profile (default ${builtInGateProfile}), or a file that --measure wrote`,
     )
     .option('--widths <bits>', `operand widths, as in 4,8 (default ${profileWidths.join(',')})`, widthList)
-    .option('--measure', 'count anew with yosys')
+    .option('--measure', `count anew with yosys (8 bit always, from which the energies follow)`)
     .option('--out <file.json>', 'with --measure: write the gate profile, for --gates')
     .option(
       '--verify',
@@ -75,7 +81,12 @@ export function addAreaCommand(hw: Command): void {
       wholeNumber(0),
     )
     .option('--csv <file.csv>', 'write the elements as a table')
-    .option('--json', 'print the elements as one JSON object')
+    .option('--json', 'print the elements as one JSON object');
+  addLayerOptions(command, false, wholeNumber(1))
+    .option(
+      '--profile <name|file>',
+      `with --layers or --architecture: cost profile whose array is divided (default ${defaultCostProfile})`,
+    )
     .addHelpText(
       'after',
       `\nElements are integer circuits with their accumulator (Verilog in hardware/rtl of the package), of ${narrowestBits} to ${widestElementBits} bits;
@@ -83,13 +94,15 @@ floating point is out of scope. Areas are of cells alone: wires, clock tree and 
 Energies are in proportion to the transistors that switch on uniform random operands, from one published figure:
 once without short pulses (settled), once with all that arise when every gate is equally slow (glitches). Wires
 and leakage are not in them.
---budget area= of a search adds these elements up; its help says how.
+With --layers or --architecture the command prints the array that --budget area= of a search limits: as many elements
+as the cost profile has, each one that multiplies, shifts or adds, the kinds in proportion to the operations.
 ${examples(
   'shiftaddnas hw area',
   'shiftaddnas hw area --widths 8 --csv elements.csv',
   'shiftaddnas hw area --verify --vectors 100000 --seed 7',
   'shiftaddnas hw area --measure --widths 6,8 --out my-gates.json',
   'shiftaddnas hw area --gates my-gates.json --json',
+  'shiftaddnas hw area --architecture runs/NAME --profile fair-int8',
 )}`,
     )
     .action(runArea);
@@ -111,6 +124,7 @@ function widthList(text: string): readonly number[] {
 function runArea(flags: AreaFlags): void {
   refuseContradictions(flags);
   if (flags.verify) return runVerify(flags);
+  if (flags.layers !== undefined || flags.architecture !== undefined) return runArray(flags);
   const profile = flags.measure ? measured(flags) : loadGateProfile(flags.gates);
   const missing = flags.widths?.find((width) => !profile.elements.some(({ bits }) => bits === width));
   if (missing !== undefined)
@@ -145,11 +159,65 @@ function refuseContradictions(flags: AreaFlags): void {
     throw new OptionError('--out goes with --measure; --csv writes a table');
   for (const key of ['vectors', 'seed'] as const)
     if (flags[key] !== undefined && !flags.verify) throw new OptionError(`--${key} goes with --verify`);
+  const ofLayers = flags.layers !== undefined || flags.architecture !== undefined;
+  for (const key of ['bits', 'profile'] as const)
+    if (flags[key] !== undefined && !ofLayers)
+      throw new OptionError(`--${key} goes with --layers or --architecture`);
+  for (const key of ['measure', 'verify', 'widths', 'csv'] as const)
+    if (flags[key] !== undefined && ofLayers)
+      throw new OptionError(`--${key} does not go with --layers or --architecture`);
   if (flags.csv !== undefined && flags.verify) throw new OptionError('--csv does not go with --verify');
   if ((flags.vectors ?? 0) > mostVectors)
     throw new OptionError(`--vectors ${flags.vectors}: give at most ${mostVectors}`);
   if (flags.out !== undefined && extname(flags.out) !== '.json')
     throw new OptionError(`--out ${flags.out}: a gate profile is a .json file`);
+}
+
+/** The array that a budget limits, for the layers given. */
+function runArray(flags: AreaFlags): void {
+  const { title, layers, badRows } = gatherLayers(flags, 'hw area', false);
+  if (badRows[0] !== undefined) throw new OptionError(badRows[0]);
+  if (layers.length === 0) throw new OptionError(`${title}: there are no layers to divide an array among`);
+  const gates = loadGateProfile(flags.gates);
+  const profile = loadProfile(flags.profile ?? defaultCostProfile);
+  const array = arrayArea(layers, profile, gates);
+  // What the same layers take of multipliers alone, as in the network that percentages of a budget refer to.
+  const multiplying = arrayArea(
+    layers.map((layer) => ({
+      ...layer,
+      primitive: Primitive.Multiply,
+      operandBits: { ...layer.operandBits, weight: layer.operandBits.activation },
+    })),
+    profile,
+    gates,
+  );
+  if (flags.json) {
+    const { elements, areaMm2, parts } = array;
+    console.log(
+      JSON.stringify({
+        ...{ profile: profile.name, gates: gates.name, elements, areaMm2, parts },
+        multipliersAloneMm2: multiplying.areaMm2,
+      }),
+    );
+    return;
+  }
+  const operations = array.parts.reduce((sum, part) => sum + part.operations, 0);
+  console.log(
+    [
+      `${title} on the array of ${profile.name}, elements of ${gates.name}:`,
+      textTable(
+        ['element', 'operations', 'share', 'elements', 'area mm2'],
+        array.parts.map((part) => [
+          elementName(part.element),
+          count(part.operations),
+          percent(part.operations / operations, 1),
+          String(part.elements),
+          significant(part.areaMm2),
+        ]),
+      ),
+      `area ${significant(array.areaMm2)} mm2, ${percent(array.areaMm2 / multiplying.areaMm2, 1)} of ${significant(multiplying.areaMm2)} mm2 with multipliers alone; cells of integer elements, without buffers, operand registers and wires`,
+    ].join('\n'),
+  );
 }
 
 function measured(flags: AreaFlags): GateProfile {

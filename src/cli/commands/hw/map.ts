@@ -3,6 +3,7 @@
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { OptionError, UserError } from '../../../base/errors.js';
+import { builtInGateProfile, loadGateProfile } from '../../../hardware/area/profile.js';
 import { divideChunks, type ChunkDivision } from '../../../hardware/loopnest/chunks.js';
 import { evaluateMapping, type MappingCost } from '../../../hardware/loopnest/evaluate.js';
 import { Stationary, withDataflow } from '../../../hardware/loopnest/dataflow.js';
@@ -39,6 +40,7 @@ interface MapFlags extends SearchFlags {
 
 interface ChunkFlags extends SearchFlags {
   readonly area: number;
+  readonly gates?: string;
 }
 
 const refusedLayersExitCode = 2;
@@ -88,6 +90,10 @@ export function addMapCommands(hw: Command): void {
     chunkTries,
   )
     .requiredOption('--area <mm2>', 'area of all elements with their registers', positiveNumber)
+    .option(
+      '--gates <name|file>',
+      `take the areas of the units from this gate profile (integer elements, see hw area), as in ${builtInGateProfile}, instead of from the machine`,
+    )
     .option('--json', 'print the figures as one JSON object')
     .addHelpText(
       'after',
@@ -188,6 +194,7 @@ function runChunks(flags: ChunkFlags): void {
     areaMm2: flags.area,
     objective: flags.objective,
     tries: flags.tries,
+    ...(flags.gates === undefined ? {} : { gates: loadGateProfile(flags.gates) }),
   });
   console.log(
     flags.json ? JSON.stringify(division) : `${title} on chunks of ${machine.name}:\n${chunkText(division)}`,
