@@ -28,7 +28,7 @@ export interface OperandPair {
   readonly w: bigint;
 }
 
-/** Accumulators hold every sum of 2^12 terms: a 3 x 3 kernel on 455 channels, a linear layer of 4096 inputs. */
+/** Accumulators hold every sum of fewer than 2^12 terms: a 3 x 3 kernel on 455 channels has 4095. */
 export const sumHeadroomBits = 12;
 export const narrowestBits = 2;
 export const widestElementBits = 32;
@@ -44,7 +44,7 @@ export function usualExponentBits(bits: number): number {
   return bits <= 8 ? 3 : 4;
 }
 
-/** The element of these operands with the accumulator that 2^12 of its terms need. */
+/** The element of these operands with the accumulator that fewer than 2^12 of its terms need. */
 export function elementShape(primitive: Primitive, bits: number, exponentBits?: number): ElementShape {
   if (!Number.isInteger(bits) || bits < narrowestBits || bits > widestElementBits)
     throw new RangeError(`elements have ${narrowestBits} to ${widestElementBits} bits, not ${bits}`);

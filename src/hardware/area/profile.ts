@@ -57,7 +57,7 @@ export const gateProfileSchema = z
     /** The command that made the file, and what it has yosys do with an element. */
     command: source,
     scripts: z.strictObject({ gates: source, luts: source }),
-    /** Terms of a sum that the accumulators hold for certain, as a power of two. */
+    /** The accumulators hold every sum of fewer than two to the power of this terms. */
     sumHeadroomBits: z.int().nonnegative(),
     /** Unit and source of the figures of each element. */
     quantities: z.strictObject({

@@ -32,8 +32,8 @@ function weightCorners(shape: ElementShape): bigint[] {
 }
 
 /**
- * Every pair of corners, once as a sum of its own and once within a sum; sums of 2^12 of the greatest and of the least
- * term, which the accumulator must just hold; all of it the same whatever the seed.
+ * Every pair of corners, once as a sum of its own and once within a sum; sums of the most terms, 2^12 - 1, all the greatest and all
+ * the least, which the accumulator must just hold; all of it the same whatever the seed.
  */
 export function cornerPairs(shape: ElementShape): OperandPair[] {
   const weights = weightCorners(shape);
@@ -45,7 +45,7 @@ export function cornerPairs(shape: ElementShape): OperandPair[] {
     if (term > termOf(shape, greatest.x, greatest.w)) greatest = pair;
   }
   const fullest = [greatest, least].flatMap((pair) =>
-    Array.from({ length: 2 ** sumHeadroomBits }, (_, i) => ({ first: i === 0, ...pair })),
+    Array.from({ length: 2 ** sumHeadroomBits - 1 }, (_, i) => ({ first: i === 0, ...pair })),
   );
   return [
     ...all.map((pair) => ({ first: true, ...pair })),
