@@ -182,15 +182,22 @@ describe('the program', () => {
     expect(version).toMatchObject({ code: 0, stdout: `${expected}\n` });
   });
 
-  it.each(['search', 'train', 'evaluate', 'report', 'data info', 'hw estimate', 'hw profiles', 'hw golden'])(
-    '%s has help with examples and --json',
-    async (command) => {
-      const { code, stdout } = await shiftaddnas([...command.split(' '), '--help']);
-      expect(code).toBe(0);
-      expect(stdout).toContain('Examples:\n  $ shiftaddnas ');
-      expect(stdout).toContain('--json');
-    },
-  );
+  it.each([
+    'search',
+    'train',
+    'evaluate',
+    'report',
+    'data info',
+    'hw estimate',
+    'hw profiles',
+    'hw golden',
+    'hw area',
+  ])('%s has help with examples and --json', async (command) => {
+    const { code, stdout } = await shiftaddnas([...command.split(' '), '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Examples:\n  $ shiftaddnas ');
+    expect(stdout).toContain('--json');
+  });
 
   it('survives a reader that goes away', async () => {
     const child = spawn(process.execPath, [join(packageRoot, 'dist/cli/main.js'), 'data', 'info', data], {

@@ -1,11 +1,12 @@
 /**
  * @file `shiftaddnas hw area` and `--budget area=` through the real program, and the elements against the real layers.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/base/random.js';
 import { elementShape, operandRange, shiftCode, sumsOf } from '../src/hardware/area/element.js';
+import { rtlFolder } from '../src/hardware/area/synthesis.js';
 import { Tool, toolVersion } from '../src/hardware/area/tools.js';
 import { loadGateProfile } from '../src/hardware/area/profile.js';
 import { Primitive } from '../src/hardware/layer.js';
@@ -100,6 +101,28 @@ describe('hw area', () => {
     },
   );
 
+  it.skipIf(simulator === undefined)(
+    'exits with 1 when a circuit puts out something else (skipped without iverilog)',
+    async () => {
+      const rtl = join(home, 'rtl');
+      cpSync(rtlFolder, rtl, { recursive: true });
+      const file = join(rtl, 'pe_add.v');
+      writeFileSync(file, readFileSync(file, 'utf8').replace('= x - w;', '= w - w;'));
+      const { code, stdout, stderr } = await run([
+        '--verify',
+        '--rtl',
+        rtl,
+        '--widths',
+        '2',
+        '--vectors',
+        '9',
+      ]);
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/add 2 bit +│ +14 │ +(\d+) │ +(?!\1)\d+ │/);
+      expect(stderr).toMatch(/^add 2 bit: pair \d+ gives \d{4} instead of \d{4}\n$/);
+    },
+  );
+
   it.skipIf(version === undefined)(
     'counts anew, for itself and for others (skipped without yosys)',
     async () => {
@@ -163,6 +186,8 @@ describe('hw area', () => {
       [['--measure', '--out', 'x.txt'], '--out x.txt: a gate profile is a .json file'],
       [['--vectors', '5'], '--vectors goes with --verify'],
       [['--seed', '5'], '--seed goes with --verify'],
+      [['--rtl', '.'], '--rtl goes with --measure or --verify'],
+      [['--verify', '--rtl', noTools], 'pe_multiply.v: no such file; the folder must hold pe_multiply.v'],
       [['--verify', '--vectors', '2000000'], '--vectors 2000000: give at most 1000000'],
       [['--verify', '--csv', 'x.csv'], '--csv does not go with --verify'],
       [['--gates', 'yosys-45nm', '--measure'], '--gates reads counts'],

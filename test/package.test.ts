@@ -117,6 +117,12 @@ describe('the package', limit, () => {
     const folder = install(context, 'without-scripts', undefined, '--ignore-scripts');
     expect(existsSync(join(folder, 'node_modules', 'shiftaddnas', 'build'))).toBe(false);
     expect(train(folder)).toEqual({ said: notice, device: 'wasm simd128' });
+    const gates = run(command, ['hw', 'area', '--widths', '8', '--json'], folder);
+    expect((JSON.parse(gates.stdout) as { elements: unknown[] }).elements).toHaveLength(5);
+    for (const name of ['multiply', 'shift', 'add'])
+      expect(existsSync(join(folder, 'node_modules', 'shiftaddnas', 'hardware', 'rtl', `pe_${name}.v`))).toBe(
+        true,
+      );
 
     const asked = run('env', ['SHIFTADDNAS_DEVICE=native', ...trainCommand()], folder);
     expect(asked).toMatchObject({ status: 2, stdout: '' });

@@ -4,7 +4,7 @@
 // sign goes into the batch norm behind it, so the sum here is never negative and needs no sign bit. `first` marks the
 // first pair of a sum; `sum` holds a pair one clock edge after it was presented.
 //
-// SUM_WIDTH = WIDTH + g bits hold every sum of 2^g terms.
+// SUM_WIDTH = WIDTH + g bits hold every sum of fewer than 2^g terms.
 module pe_add #(
     parameter WIDTH = 8,
     parameter SUM_WIDTH = 20

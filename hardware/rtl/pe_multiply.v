@@ -4,7 +4,7 @@
 // stands in a register of its own before it is accumulated: with product and sum in one expression a synthesiser may
 // widen the multiplier to the width of the sum. So `sum` holds a pair two clock edges after it was presented.
 //
-// SUM_WIDTH = 2 WIDTH + g bits hold every sum of 2^g products.
+// SUM_WIDTH = 2 WIDTH + g bits hold every sum of fewer than 2^g products.
 module pe_multiply #(
     parameter WIDTH = 8,
     parameter SUM_WIDTH = 28

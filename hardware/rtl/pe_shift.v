@@ -4,7 +4,7 @@
 // weights 2^-e; here the exponent counts from their smallest, so no bit of x is lost and the sum is an integer.
 // `first` marks the first pair of a sum; `sum` holds a pair one clock edge after it was presented.
 //
-// A term has WIDTH + 2^EXPONENT_WIDTH - 1 bits; SUM_WIDTH = that + g bits hold every sum of 2^g terms.
+// A term has WIDTH + 2^EXPONENT_WIDTH - 1 bits; SUM_WIDTH = that + g bits hold every sum of fewer than 2^g terms.
 module pe_shift #(
     parameter WIDTH = 8,
     parameter EXPONENT_WIDTH = 3,

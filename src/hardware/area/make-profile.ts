@@ -49,6 +49,8 @@ export function makeGateProfile(
   options: {
     readonly name: string;
     readonly command: string;
+    /** Folder of the Verilog; ours when absent. */
+    readonly rtl?: string | undefined;
     readonly progress?: (shape: ElementShape, done: number, all: number) => void;
   },
 ): GateProfile {
@@ -56,7 +58,7 @@ export function makeGateProfile(
   const shapes = elementShapes([...new Set([...widths, anchorBits])].sort((a, b) => a - b));
   const elements = shapes.map((shape, done): MeasuredElement => {
     options.progress?.(shape, done, shapes.length);
-    return measureElement(shape);
+    return measureElement(shape, options.rtl);
   });
   const table = unitTable('horowitz-45nm')!.entries;
   const [product, accumulation] = [table['multiply.int8']!, table['add.int32']!];

@@ -27,13 +27,14 @@ export const switchingSeed = 1;
 
 /**
  * Synthesises an element, and runs its gates on uniform operands.
+ * @param rtl folder of the Verilog, ours when absent
  * @throws ToolError when yosys is missing or fails, or when its gates put out another sum than they should
  */
-export function measureElement(shape: ElementShape): MeasuredElement {
+export function measureElement(shape: ElementShape, rtl?: string): MeasuredElement {
   const top = moduleOf(shape);
-  const text = synthesise(shape, gateScript);
+  const text = synthesise(shape, gateScript, rtl);
   const netlist = readNetlist(text, top);
-  const luts = cellCounts(synthesise(shape, lutScript), top);
+  const luts = cellCounts(synthesise(shape, lutScript, rtl), top);
   const { settled, unitDelay, clock } = switchingOf(shape, netlist);
   return {
     ...shape,

@@ -35,12 +35,13 @@ export interface Verification {
 
 /**
  * Simulates an element on all corners and on `count` random pairs, and compares the sum after each.
+ * @param rtl folder of the Verilog, ours when absent
  * @throws ToolError when Icarus Verilog is missing or fails
  */
-export function verifyElement(shape: ElementShape, count: number, seed: number): Verification {
+export function verifyElement(shape: ElementShape, count: number, seed: number, rtl?: string): Verification {
   const random = Random.stream(seed, 'verify', elementName(shape));
   const pairs = [...cornerPairs(shape), ...randomPairs(shape, count, random)];
-  return compareSums(shape, pairs, simulateElement(shape, pairs));
+  return compareSums(shape, pairs, simulateElement(shape, pairs, rtl));
 }
 
 /** Compares printed sums with those that the pairs make. */
@@ -66,18 +67,14 @@ export function compareSums(
 }
 
 /**
- * The element's sum for each pair as its Verilog (or that of `verilog`) puts it out, in hexadecimal.
+ * The element's sum for each pair as its Verilog (in the folder `rtl`, ours when absent) puts it out, in hexadecimal.
  * @throws ToolError when Icarus Verilog is missing or fails
  */
-export function simulateElement(
-  shape: ElementShape,
-  pairs: readonly OperandPair[],
-  verilog: string = rtlFile(shape),
-  parameters: Readonly<Record<string, number>> = parametersOf(shape),
-): string[] {
+export function simulateElement(shape: ElementShape, pairs: readonly OperandPair[], rtl?: string): string[] {
+  const file = rtlFile(shape, rtl);
   return inTemporaryFolder((folder) => {
-    copyFileSync(verilog, join(folder, 'element.v'));
-    writeFileSync(join(folder, 'bench.v'), testBench(shape, pairs.length, parameters));
+    copyFileSync(file, join(folder, 'element.v'));
+    writeFileSync(join(folder, 'bench.v'), testBench(shape, pairs.length));
     writeFileSync(
       join(folder, 'pairs.hex'),
       pairs.map((pair) => packedPair(shape, pair).toString(16)).join('\n'),
@@ -94,11 +91,11 @@ export function simulateElement(
 }
 
 /** Presents one pair before each clock edge, and prints the sum that holds it as many edges later as it takes. */
-function testBench(shape: ElementShape, pairs: number, parameters: Readonly<Record<string, number>>): string {
+function testBench(shape: ElementShape, pairs: number): string {
   const latency = latencyOf(shape);
   const width = 1 + shape.bits + weightBitsOf(shape);
   const ports = inputPorts(shape);
-  const values = Object.entries(parameters).map(([name, value]) => `.${name}(${value})`);
+  const values = Object.entries(parametersOf(shape)).map(([name, value]) => `.${name}(${value})`);
   const connections = ports.map(([name]) => `.${name}(${name})`).join(', ');
   return `\`timescale 1ns/1ns
 module bench;
@@ -109,7 +106,7 @@ module bench;
 ${ports.map(([name, bits]) => `    wire [${bits - 1}:0] ${name};`).join('\n')}
     assign {${ports.map(([name]) => name).join(', ')}} = pair;
     integer i, file;
-    ${moduleOf(shape)} ${values.length > 0 ? `#(${values.join(', ')}) ` : ''}element (.clock(clock), ${connections}, .sum(sum));
+    ${moduleOf(shape)} #(${values.join(', ')}) element (.clock(clock), ${connections}, .sum(sum));
     initial begin
         $readmemh("pairs.hex", pairs);
         file = $fopen("sums.hex", "w");

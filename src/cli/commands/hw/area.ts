@@ -39,6 +39,7 @@ interface AreaFlags extends LayerFlags {
   readonly gates?: string;
   readonly widths?: readonly number[];
   readonly measure?: boolean;
+  readonly rtl?: string;
   readonly out?: string;
   readonly verify?: boolean;
   readonly vectors?: number;
@@ -69,6 +70,10 @@ export function addAreaCommand(hw: Command): void {
     .option(
       '--verify',
       'simulate the Verilog with Icarus Verilog against exact integers; exit code 1 if it differs',
+    )
+    .option(
+      '--rtl <folder>',
+      'with --measure or --verify: take pe_multiply.v, pe_shift.v and pe_add.v from here',
     )
     .option(
       '--vectors <number>',
@@ -155,6 +160,8 @@ function refuseContradictions(flags: AreaFlags): void {
     throw new OptionError(
       `--gates reads counts, and ${flags.measure ? '--measure makes' : '--verify needs no'} counts; leave one out`,
     );
+  if (flags.rtl !== undefined && !flags.measure && !flags.verify)
+    throw new OptionError('--rtl goes with --measure or --verify');
   if (flags.out !== undefined && !flags.measure)
     throw new OptionError('--out goes with --measure; --csv writes a table');
   for (const key of ['vectors', 'seed'] as const)
@@ -224,6 +231,7 @@ function measured(flags: AreaFlags): GateProfile {
   const profile = makeGateProfile(flags.widths ?? profileWidths, {
     name: flags.out === undefined ? 'measured' : basename(flags.out, '.json').replace(/[^\w.-]+/g, '-'),
     command: typedCommand(),
+    rtl: flags.rtl,
     progress: (shape, done, all) => console.error(`${done + 1} of ${all}: ${elementName(shape)}`),
   });
   if (flags.out !== undefined) writeFileAtomic(flags.out, `${JSON.stringify(profile, undefined, 2)}\n`);
@@ -235,7 +243,7 @@ function runVerify(flags: AreaFlags): void {
   const vectors = flags.vectors ?? defaultVectors;
   const version = toolVersion(Tool.Iverilog);
   const shapes = elementShapes(flags.widths ?? profileWidths);
-  const results = shapes.map((shape) => verifyElement(shape, vectors, seed));
+  const results = shapes.map((shape) => verifyElement(shape, vectors, seed, flags.rtl));
   const wrong = results.filter(({ pairs, agreed }) => agreed < pairs);
   if (flags.json) console.log(JSON.stringify({ tool: version, seed, vectors, results }));
   else console.log(verificationText(results, `${version}, seed ${seed}`));
