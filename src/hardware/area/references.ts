@@ -80,6 +80,6 @@ export const earlierCounts: readonly EarlierCount[] = [
 /** Why our figures are not theirs, for people. */
 export const differences: readonly string[] = [
   'Earlier count: same kind of elements, other circuits. Here accumulators hold 2^12 - 1 terms of any operands, so that of a shift element has 2^e - 1 bits more than that of an add element; gates are chosen by abc for least cost; all flip-flops count.',
-  'Horowitz: bare operators of an optimised 45 nm flow and one 32-bit addition whatever the operands. Here whole elements with registers (16 transistors a bit) from generic gates, and accumulators as wide as the terms need: add elements accumulate narrower sums, hence their lower energy; multipliers come out larger.',
+  'Horowitz: bare operators of an optimised 45 nm flow and one 32-bit addition whatever the operands. Here whole elements with registers (16 transistors a bit) from generic gates, and accumulators as wide as the terms need: add elements accumulate narrower sums, hence their lower energy; multipliers of generic gates, without full-adder cells, come out two to three times as large.',
   'Shifts: ShiftAddNet prices a shift by a fixed distance; here every weight has its own exponent, so each element carries a barrel shifter, a sign and a wider accumulator.',
 ];
