@@ -7,7 +7,7 @@ import { familyNamed } from '../operators/registry.js';
 import type { RunResult } from '../pipeline/result.js';
 import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
 import { tilingText } from '../report/cost-page.js';
-import { count, percent, significant } from './format.js';
+import { bytes, count, percent, significant } from './format.js';
 
 /** A table of right-aligned figures behind a left-aligned first column. */
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -23,6 +23,7 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
 /** All networks of a run, each trained under the same schedule. */
 export function comparisonTable(result: RunResult): string {
   const { networks, profile, profiles } = result;
+  const withMemory = networks.every(({ sramBytes }) => sramBytes !== undefined);
   return textTable(
     [
       'network',
@@ -31,6 +32,7 @@ export function comparisonTable(result: RunResult): string {
       `latency ms\n${profile}`,
       'operations',
       'parameters',
+      ...(withMemory ? ['SRAM', 'flash'] : []),
       'in\nbudget',
     ],
     networks.map((network) => [
@@ -40,6 +42,7 @@ export function comparisonTable(result: RunResult): string {
       significant(network.latencyMs[profile] as number),
       count(network.macs),
       count(network.params),
+      ...(withMemory ? [bytes(network.sramBytes as number), bytes(network.flashBytes as number)] : []),
       network.withinBudget ? 'yes' : 'no',
     ]),
   );

@@ -7,6 +7,7 @@ import { familyNamed } from '../operators/registry.js';
 import type { Costs } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
 import { keyOf } from '../search/sampling.js';
+import { architectureMemory } from '../spaces/activations.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { SearchSpace } from '../spaces/contract.js';
 import { familyOfLayer, layersOf, operationTotal, parameterCount, scaleWidths } from '../spaces/layers.js';
@@ -17,10 +18,14 @@ export function networkCost(architecture: Architecture, profile: AcceleratorProf
   return estimate(layersOf(architecture, familyNamed), profile);
 }
 
-/** The four quantities that a budget may limit. */
+/** The quantities that a budget may limit. */
 export function costsOf(architecture: Architecture, profile: AcceleratorProfile): Costs {
   const { energyMj, latencyMs } = networkCost(architecture, profile);
-  return { energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) };
+  const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, profile);
+  return {
+    ...{ energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) },
+    ...{ sramBytes, flashBytes },
+  };
 }
 
 /** Costs of genomes, each computed once. */

@@ -39,6 +39,9 @@ export interface NetworkResult {
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
+  /** Arena of the activations and parameters as stored, under the budget's profile; absent in runs of before. */
+  readonly sramBytes?: number | undefined;
+  readonly flashBytes?: number | undefined;
   readonly withinBudget: boolean;
   readonly trainSeconds: number;
   readonly architecture: Architecture;
@@ -49,7 +52,7 @@ export interface NetworkResult {
 
 /** One limit of the budget, all "at most". */
 export interface BudgetRecord {
-  /** `energyMj`, `latencyMs`, `macs` or `params`. */
+  /** `energyMj`, `latencyMs`, `macs`, `params`, `sramBytes` or `flashBytes`. */
   readonly quantity: string;
   readonly limit: number;
 }
@@ -109,6 +112,8 @@ export interface CandidateEvent {
   readonly latencyMs: number;
   readonly macs: number;
   readonly params: number;
+  readonly sramBytes?: number | undefined;
+  readonly flashBytes?: number | undefined;
 }
 
 /**

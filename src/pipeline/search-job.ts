@@ -287,6 +287,8 @@ function retrain(
     latencyMs: perProfile((each) => networkCost(architecture, each).latencyMs),
     macs: costs.macs,
     params: costs.params,
+    sramBytes: costs.sramBytes,
+    flashBytes: costs.flashBytes,
     withinBudget: meets(costs, budget),
     trainSeconds,
     architecture,

@@ -5,6 +5,7 @@ import type { NetworkResult, RunResult } from '../pipeline/result.js';
 import {
   countUnit,
   duration,
+  byteUnit,
   energyUnit,
   integer,
   latencyUnit,
@@ -137,6 +138,14 @@ export function comparisonSection(view: RunView): Markup {
   const macs = countUnit(result.networks.map((network) => network.macs));
   const params = countUnit(result.networks.map((network) => network.params));
   const reference = result.networks.find(({ name }) => name === referenceName);
+  // Runs of before memory was counted have none of these columns.
+  const memory = (['sramBytes', 'flashBytes'] as const)
+    .filter((key) => result.networks.some((network) => network[key] !== undefined))
+    .map((key) => ({
+      title: key === 'sramBytes' ? 'SRAM' : 'Flash',
+      of: (network: NetworkResult) => network[key] ?? Number.NaN,
+      unit: byteUnit(result.networks.map((network) => network[key] ?? 0)),
+    }));
   const head = (title: string, below = '', numeric = true): Markup =>
     html`<th scope="col" ${numeric && html` class="number"`}>
       ${title}${below !== '' && html`<span class="small">${below}</span>`}
@@ -151,7 +160,7 @@ export function comparisonSection(view: RunView): Markup {
         <tr>
           ${head('Network', '', false)}${head('Test accuracy', '95 % interval')}${head('Budget', '', false)}${profiles.map(
             (profile, at) => head('Energy', `${profile}${at === 0 ? ' *' : ''}`),
-          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${head('Training')}
+          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${memory.map(({ title }) => head(title, result.profile))}${head('Training')}
         </tr>
       </thead>
       <tbody>
@@ -166,7 +175,7 @@ export function comparisonSection(view: RunView): Markup {
             ),
           )}${profiles.map((profile) =>
             cell(withUnit(network.latencyMs[profile] ?? Number.NaN, timeOf(profile))),
-          )}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${cell(duration(network.trainSeconds))}</tr>`;
+          )}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${memory.map(({ of, unit }) => cell(withUnit(of(network), unit)))}${cell(duration(network.trainSeconds))}</tr>`;
         })}
       </tbody>
     </table>

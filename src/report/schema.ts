@@ -40,6 +40,8 @@ const networkSchema = z.object({
   latencyMs: byName,
   macs: number,
   params: number,
+  sramBytes: number.optional(),
+  flashBytes: number.optional(),
   withinBudget: z.boolean(),
   trainSeconds: number,
   architecture: z.unknown(),
@@ -104,6 +106,8 @@ const eventSchema = z.discriminatedUnion('type', [
     latencyMs: number,
     macs: number,
     params: number,
+    sramBytes: number.optional(),
+    flashBytes: number.optional(),
   }),
   z.object({
     type: z.literal('training'),

@@ -13,7 +13,7 @@ import type {
   TrainingEvent,
 } from '../pipeline/result.js';
 import type { Architecture } from '../spaces/architecture.js';
-import { type Unit, energyUnit, latencyUnit, withUnit } from './format.js';
+import { type Unit, byteUnit, energyUnit, latencyUnit, withUnit } from './format.js';
 import { safeColour } from './markup.js';
 
 /** How an operator family is shown; an `OperatorFamily` is one. */
@@ -182,6 +182,10 @@ export function quantityOf(candidate: CandidateEvent, quantity: string): number 
       return candidate.macs;
     case 'params':
       return candidate.params;
+    case 'sramBytes':
+      return candidate.sramBytes;
+    case 'flashBytes':
+      return candidate.flashBytes;
     default:
       return undefined;
   }
@@ -198,6 +202,10 @@ export function budgetText({ quantity, limit }: BudgetRecord): string {
       return `operations ≤ ${limit.toLocaleString('en-US')}`;
     case 'params':
       return `parameters ≤ ${limit.toLocaleString('en-US')}`;
+    case 'sramBytes':
+      return `SRAM ≤ ${withUnit(limit, byteUnit([limit]))}`;
+    case 'flashBytes':
+      return `flash ≤ ${withUnit(limit, byteUnit([limit]))}`;
     default:
       return `${quantity} ≤ ${limit.toLocaleString('en-US')}`;
   }

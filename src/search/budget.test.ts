@@ -11,7 +11,10 @@ import {
 } from './budget.js';
 import { type Costs, meets, quantities, Quantity, violation } from './costs.js';
 
-const reference: Costs = { energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000 };
+const reference: Costs = {
+  ...{ energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000 },
+  ...{ sramBytes: 65_536, flashBytes: 10_000 },
+};
 const limits = (text: string) => resolveBudget(parseBudget(text), reference);
 const number = fc.double({ min: 1e-6, max: 1e6, noNaN: true });
 
@@ -35,6 +38,10 @@ describe('reading a budget', () => {
     ['params=+1E3', { params: 1000 }],
     [' energy = 1 mJ , params = 7 ', { energyMj: 1, params: 7 }],
     ['params=1,macs=2,latency=3ms,energy=4mJ', { energyMj: 4, latencyMs: 3, macs: 2, params: 1 }],
+    ['sram=256KiB,flash=1MiB', { sramBytes: 262_144, flashBytes: 1_048_576 }],
+    ['sram=64kB, flash=2MB', { sramBytes: 64_000, flashBytes: 2_000_000 }],
+    ['sram=100B,flash=1GiB', { sramBytes: 100, flashBytes: 2 ** 30 }],
+    ['sram=50%,flash=10%', { sramBytes: 32_768, flashBytes: 1000 }],
     ['energy=50%', { energyMj: 1 }],
     ['latency=12.5 %,macs=200%,params=1e1%', { latencyMs: 1, macs: 2_000_000, params: 300 }],
   ])('%s', (text, expected) => {
@@ -59,6 +66,9 @@ describe('reading a budget', () => {
     ['latency=1m', /unknown unit 'm'/],
     ['macs=1m', /unknown unit 'm'/],
     ['macs=1M2', /unknown unit 'M2'/],
+    ['sram=256', /sram needs a unit \(B, KiB, MiB, GiB, kB, MB, GB, %\)/],
+    ['flash=1KB', /unknown unit 'KB'/],
+    ['ram=1KiB', /use energy, latency, macs, params, sram or flash,/],
     ['energy=mJ', /'mJ' is not a number/],
     ['energy=', /'' is not a number/],
     ['energy=infinitymJ', /not a number/],
@@ -99,7 +109,9 @@ describe('reading a budget', () => {
   it('is printed with units', () => {
     expect(describeBudget(limits('params=150k,energy=0.4mJ'))).toBe('energy <= 400 uJ, params <= 150 k');
     expect(describeBudget({})).toBe('no limit');
-    expect(describeCosts(reference)).toBe('energy 2 mJ, latency 8 ms, macs 1 M, params 3 k');
+    expect(describeCosts(reference)).toBe(
+      'energy 2 mJ, latency 8 ms, macs 1 M, params 3 k, sram 64 KiB, flash 9.766 KiB',
+    );
     expect(formatQuantity(Quantity.Macs, 123_456)).toBe('123.5 k');
     expect(formatQuantity(Quantity.Params, 0)).toBe('0');
   });
@@ -113,11 +125,12 @@ describe('the violation of a budget', () => {
   });
 
   it('is zero exactly when the budget is met', () => {
-    const costs = fc.record({ energyMj: number, latencyMs: number, macs: number, params: number });
-    const budget = fc.record(
-      { energyMj: number, latencyMs: number, macs: number, params: number },
-      { requiredKeys: [] },
-    );
+    const each = {
+      ...{ energyMj: number, latencyMs: number, macs: number, params: number },
+      ...{ sramBytes: number, flashBytes: number },
+    };
+    const costs = fc.record(each);
+    const budget = fc.record(each, { requiredKeys: [] });
     fc.assert(
       fc.property(costs, budget, (cost, limit) => {
         const over = violation(cost, limit);

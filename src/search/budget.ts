@@ -1,5 +1,6 @@
 /**
- * @file Budgets as people write them: `energy=0.4mJ,latency=2ms,macs=20M,params=150k`, or relative, `energy=50%`.
+ * @file Budgets as people write them: `energy=0.4mJ,latency=2ms,macs=20M,params=150k,sram=256KiB`, or
+ * relative, `energy=50%`.
  *
  * A percentage means "of the all-convolution network of the space at full depth and width"; it can only be resolved
  * once that network is priced, so parsing gives a {@link BudgetRequest} and {@link resolveBudget} the limits.
@@ -19,10 +20,16 @@ interface Dimension {
   readonly word: string;
   /** Unit name -> factor to the unit of {@link Costs}; the units for printing, from small to large. */
   readonly units: Readonly<Record<string, number>>;
+  /** Further units that are read and never printed. */
+  readonly alsoRead?: Readonly<Record<string, number>>;
   readonly example: string;
 }
 
 const countUnits = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
+const byteUnits = {
+  units: { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 },
+  alsoRead: { kB: 1e3, MB: 1e6, GB: 1e9 },
+};
 
 const dimensions: Readonly<Record<Quantity, Dimension>> = {
   [Quantity.Energy]: {
@@ -37,13 +44,15 @@ const dimensions: Readonly<Record<Quantity, Dimension>> = {
   },
   [Quantity.Macs]: { word: 'macs', units: countUnits, example: 'macs=20M' },
   [Quantity.Params]: { word: 'params', units: countUnits, example: 'params=150k' },
+  [Quantity.Sram]: { word: 'sram', ...byteUnits, example: 'sram=256KiB' },
+  [Quantity.Flash]: { word: 'flash', ...byteUnits, example: 'flash=1MiB' },
 };
 
 const fullExample = 'for example --budget energy=0.4mJ,latency=2ms or --budget energy=50%';
 
 /**
  * Reads a comma-separated list of limits, each quantity at most once. Units: energy pJ, nJ, uJ, mJ, J; latency ns, us,
- * ms, s; macs and params plain or with k, M, G; `%` (of the all-convolution network) for every quantity.
+ * ms, s; macs and params plain or with k, M, G; sram and flash B, KiB, MiB, GiB, kB, MB, GB; `%` (of the all-convolution network) for every quantity.
  * @throws OptionError naming the piece that is wrong, with an example.
  */
 export function parseBudget(text: string): BudgetRequest {
@@ -57,7 +66,7 @@ export function parseBudget(text: string): BudgetRequest {
     const quantity = quantities.find((candidate) => dimensions[candidate].word === word);
     if (quantity === undefined)
       throw new OptionError(
-        `budget '${piece}': '${word}' cannot be limited; use energy, latency, macs or params, ${fullExample}`,
+        `budget '${piece}': '${word}' cannot be limited; use ${orList(quantities.map(wordOf))}, ${fullExample}`,
       );
     if (limits[quantity] !== undefined)
       throw new OptionError(`budget '${piece}': ${word} is limited twice; keep one limit per quantity`);
@@ -138,9 +147,10 @@ function parseLimit(piece: string, amount: string, dimension: Dimension): Reques
     );
   if (rawUnit === '%') return { kind: 'relative', fraction: number / 100 };
   const unit = rawUnit.replace(/^[\u00b5\u03bc]/, 'u');
-  const factor = Object.hasOwn(dimension.units, unit) ? dimension.units[unit] : undefined;
+  const units: Readonly<Record<string, number>> = { ...dimension.units, ...dimension.alsoRead };
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
   if (factor === undefined) {
-    const known = [...Object.keys(dimension.units).filter((name) => name !== ''), '%'].join(', ');
+    const known = [...Object.keys(units).filter((name) => name !== ''), '%'].join(', ');
     const complaint = unit === '' ? `${dimension.word} needs a unit` : `unknown unit '${unit}'`;
     throw new OptionError(`budget '${piece}': ${complaint} (${known}), ${forExample(dimension)}`);
   }
@@ -152,4 +162,9 @@ function parseLimit(piece: string, amount: string, dimension: Dimension): Reques
 
 function forExample(dimension: Dimension): string {
   return `for example ${dimension.example} or ${dimension.word}=50%`;
+}
+
+/** `a, b or c`. */
+function orList(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1)!}`;
 }

@@ -9,6 +9,10 @@ export interface Costs {
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
+  /** Arena of the activations, in the widths of the profile. */
+  readonly sramBytes: number;
+  /** Parameters as stored, in the widths of the profile. */
+  readonly flashBytes: number;
 }
 
 /** A quantity a budget may limit; the value is the key of {@link Costs}. */
@@ -17,6 +21,8 @@ export enum Quantity {
   Latency = 'latencyMs',
   Macs = 'macs',
   Params = 'params',
+  Sram = 'sramBytes',
+  Flash = 'flashBytes',
 }
 
 export const quantities: readonly Quantity[] = Object.values(Quantity);

@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import { estimate } from '../hardware/estimate.js';
+import { loadProfile } from '../hardware/profile.js';
 import { familyNamed } from '../operators/registry.js';
+import { architectureMemory } from '../spaces/activations.js';
 import type { Genome } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
 import { layersOf, operationTotal, parameterCount } from '../spaces/layers.js';
@@ -107,14 +109,17 @@ describe('larger spaces', () => {
 
 describe('a budget for the mini space', () => {
   const space = createMiniSpace({ input: { height: 28, width: 28, channels: 1 }, classes: 10 });
+  const fair = loadProfile('fair');
   const remembered = new Map<string, Costs>();
   const costOf = (genome: Genome): Costs => {
     const key = keyOf(genome);
     const known = remembered.get(key);
     if (known !== undefined) return known;
     const architecture = space.architecture(genome);
-    const { energyMj, latencyMs, operations } = estimate(layersOf(architecture, familyNamed), 'fair');
-    const costs = { energyMj, latencyMs, macs: operations, params: parameterCount(architecture) };
+    const { energyMj, latencyMs, operations } = estimate(layersOf(architecture, familyNamed), fair);
+    const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, fair);
+    const params = parameterCount(architecture);
+    const costs = { energyMj, latencyMs, macs: operations, params, sramBytes, flashBytes };
     remembered.set(key, costs);
     return costs;
   };

@@ -93,6 +93,8 @@ const candidateSchema = z.strictObject({
     latencyMs: z.number(),
     macs: z.number(),
     params: z.number(),
+    sramBytes: z.number(),
+    flashBytes: z.number(),
   }),
 });
 

@@ -21,12 +21,12 @@ export function toySpace(optionCounts: readonly number[]): SearchSpace {
 
 /** Costs that add up over positions, drawn per option and quantity from (0, 1]; options differ in every quantity. */
 export function additiveCosts(optionCounts: readonly number[], seed: number): (genome: Genome) => Costs {
-  const random = Random.stream(seed, 'toy costs');
+  const streams = quantities.map((quantity) => Random.stream(seed, 'toy costs', quantity));
   const table = optionCounts.map((count) =>
-    Array.from({ length: count }, () => quantities.map(() => 1 - random.uniform())),
+    Array.from({ length: count }, () => streams.map((random) => 1 - random.uniform())),
   );
   return (genome) => {
-    const sums: Record<Quantity, number> = { energyMj: 1, latencyMs: 1, macs: 1, params: 1 };
+    const sums = Object.fromEntries(quantities.map((quantity) => [quantity, 1])) as Record<Quantity, number>;
     for (const [position, gene] of genome.entries())
       for (const [q, quantity] of quantities.entries()) sums[quantity] += table[position]![gene]![q]!;
     return sums;
