@@ -61,5 +61,31 @@ export {
   type SystolicArray,
   type SystolicCost,
 } from './systolic/systolic.js';
+// Memory: the arena of the activations, and the parameters as stored.
+export {
+  buffersOf,
+  type ActivationGraph,
+  type ActivationTensor,
+  type Buffer,
+  type GraphStep,
+} from './memory/graph.js';
+export { MemoryGraphError } from './memory/errors.js';
+export {
+  defaultAlignment,
+  planArena,
+  PlanOrder,
+  planOrders,
+  type ArenaPlan,
+  type PlacedBuffer,
+  type PlanOptions,
+} from './memory/arena.js';
+export {
+  layerFlash,
+  memoryFootprint,
+  memoryReport,
+  stepName,
+  type LayerFlash,
+  type MemoryFootprint,
+} from './memory/footprint.js';
 export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
 export { deviationOf, holds, type Anchor } from './anchors/anchor.js';

@@ -58,7 +58,7 @@ describe('sampling within a budget', () => {
       return energies.map((energy) => energy - Math.min(...energies));
     });
     const cheapest = extra.map((options) => options.indexOf(0));
-    const slack = 0.25;
+    const slack = 0.4;
     const budget = { energyMj: energyOf(cheapest) + slack };
     // Counted independently: how often the extra energies over the cheapest option stay within the slack.
     const countFrom = (position: number, left: number): number =>

@@ -74,11 +74,12 @@ export function activationGraph(
   });
   return {
     inputs: [tensor(inputName, input.height * input.width * input.channels)],
-    steps: drafts.map(({ name, inputs, elements, isLayer }): GraphStep => ({
+    steps: drafts.map(({ name, inputs, elements }): GraphStep => ({
       name,
       inputs,
       output: tensor(name, elements),
-      ...(!isLayer && { mayOverwrite: inputs }),
+      // The join alone works element by element.
+      ...(inputs.length === 2 && { mayOverwrite: inputs }),
     })),
     outputs: [logits],
   };

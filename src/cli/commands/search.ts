@@ -46,7 +46,7 @@ export function addSearchCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option(
       '--budget <limits>',
-      'energy=0.4mJ,latency=2ms,macs=20M,params=150k, or energy=50% of the all-conv network',
+      'energy=0.4mJ,latency=2ms,macs=20M,params=150k,sram=256KiB,flash=1MiB, or energy=50% of the all-conv network',
     )
     .option('--profile <name|file>', 'cost profile of the budget (default fair)')
     .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
@@ -60,6 +60,7 @@ export function addSearchCommand(program: Command): void {
       examples(
         'shiftaddnas search --preset mnist-quick',
         'shiftaddnas search --preset mnist-quick --data idx:./fashion --budget energy=40%,params=100k --seed 2',
+        'shiftaddnas search --preset mnist-quick --budget sram=24KiB,flash=64KiB --profile fair-int8',
         'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
         'shiftaddnas search --resume runs/cifar',
       ),

@@ -86,3 +86,25 @@ export function memoryFootprint(
 export function stepName(graph: ActivationGraph, step: number): string {
   return step < 0 ? 'input' : (graph.steps[step]?.name ?? 'output');
 }
+
+/** A footprint as plain data for JSON, steps by name. */
+export function memoryReport({
+  profile,
+  plan,
+  graph,
+  flash,
+  sramBytes,
+  flashBytes,
+}: MemoryFootprint): object {
+  return {
+    ...{ profile, sramBytes, flashBytes },
+    boundBytes: plan.boundBytes,
+    peakAt: stepName(graph, plan.boundStep),
+    buffers: plan.buffers.map(({ tensors, bytes, offset, firstStep, lastStep }) => ({
+      ...{ tensors, bytes, offset },
+      firstUse: stepName(graph, firstStep),
+      lastUse: stepName(graph, lastStep),
+    })),
+    flash,
+  };
+}
