@@ -30,6 +30,7 @@ export function comparisonTable(result: RunResult): string {
       'test\naccuracy',
       ...profiles.map((name) => `energy mJ\n${name}`),
       `latency ms\n${profile}`,
+      ...(result.latencyTable === undefined ? [] : ['latency ms\nmeasured']),
       'operations',
       'parameters',
       ...(withMemory ? ['SRAM', 'flash'] : []),
@@ -40,6 +41,7 @@ export function comparisonTable(result: RunResult): string {
       percent(network.testAccuracy),
       ...profiles.map((name) => significant(network.energyMj[name] as number)),
       significant(network.latencyMs[profile] as number),
+      ...(result.latencyTable === undefined ? [] : [significant(network.tableLatencyMs as number)]),
       count(network.macs),
       count(network.params),
       ...(withMemory ? [bytes(network.sramBytes as number), bytes(network.flashBytes as number)] : []),
@@ -144,5 +146,34 @@ export function costLines(costs: {
       ([profile, energyMj]) =>
         `under ${profile}: energy ${significant(energyMj)} mJ, latency ${significant(costs.latencyMs[profile] as number)} ms`,
     ),
+  ].join('\n');
+}
+
+/** Layer by layer what a machine needs, predicted latencies marked, and the sums. */
+export function latencyTable(measured: {
+  readonly machine: string;
+  readonly layers: readonly {
+    readonly name: string;
+    readonly latencyMs: number;
+    readonly predicted: boolean;
+  }[];
+  readonly others: readonly { readonly latencyMs: number; readonly predicted: boolean }[];
+}): string {
+  const { machine, layers, others } = measured;
+  const sum = (of: readonly { readonly latencyMs: number }[]): number =>
+    of.reduce((total, { latencyMs }) => total + latencyMs, 0);
+  const predictions = [...layers, ...others].filter(({ predicted }) => predicted).length;
+  return [
+    textTable(
+      ['on this machine', 'latency ms', ''],
+      [
+        ...layers.map(({ name, latencyMs, predicted }) => [
+          ...[name, significant(latencyMs), predicted ? 'predicted' : 'measured'],
+        ]),
+        ...(others.length === 0 ? [] : [['joins and pooling', significant(sum(others)), '']]),
+        ['total', significant(sum(layers) + sum(others)), `${predictions} predicted`],
+      ],
+    ),
+    `measured on ${machine}`,
   ].join('\n');
 }

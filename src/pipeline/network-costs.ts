@@ -18,9 +18,18 @@ export function networkCost(architecture: Architecture, profile: AcceleratorProf
   return estimate(layersOf(architecture, familyNamed), profile);
 }
 
-/** The quantities that a budget may limit. */
-export function costsOf(architecture: Architecture, profile: AcceleratorProfile): Costs {
-  const { energyMj, latencyMs } = networkCost(architecture, profile);
+/** Latency of one inference of an architecture, in ms, by something else than a profile. */
+export type NetworkLatency = (architecture: Architecture) => number;
+
+/** The quantities that a budget may limit; the latency by `latencyOf`, or else by the profile. */
+export function costsOf(
+  architecture: Architecture,
+  profile: AcceleratorProfile,
+  latencyOf?: NetworkLatency,
+): Costs {
+  const cost = networkCost(architecture, profile);
+  const { energyMj } = cost;
+  const latencyMs = latencyOf?.(architecture) ?? cost.latencyMs;
   const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, profile);
   return {
     ...{ energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) },
@@ -29,12 +38,17 @@ export function costsOf(architecture: Architecture, profile: AcceleratorProfile)
 }
 
 /** Costs of genomes, each computed once. */
-export function rememberedCosts(space: SearchSpace, profile: AcceleratorProfile): CostOf {
+export function rememberedCosts(
+  space: SearchSpace,
+  profile: AcceleratorProfile,
+  latencyOf?: NetworkLatency,
+): CostOf {
   const known = new Map<string, Costs>();
   return (genome) => {
     const key = keyOf(genome);
     let costs = known.get(key);
-    if (costs === undefined) known.set(key, (costs = costsOf(space.architecture(genome), profile)));
+    if (costs === undefined)
+      known.set(key, (costs = costsOf(space.architecture(genome), profile, latencyOf)));
     return costs;
   };
 }

@@ -36,6 +36,8 @@ export interface NetworkResult {
   /** By profile name, whole network, one inference. */
   readonly energyMj: Readonly<Record<string, number>>;
   readonly latencyMs: Readonly<Record<string, number>>;
+  /** By the latency table, where the run has one: the latency that the budget limits. */
+  readonly tableLatencyMs?: number | undefined;
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
@@ -86,6 +88,8 @@ export interface RunResult {
   /** Profile that the budget is measured under, and every profile reported. */
   readonly profile: string;
   readonly profiles: readonly string[];
+  /** The table that the budget's latencies were taken by, and what it was measured on. */
+  readonly latencyTable?: { readonly file: string; readonly machine: string } | undefined;
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
   readonly search: {
@@ -107,7 +111,7 @@ export interface CandidateEvent {
   readonly origin: string;
   /** On search-validation, 0 to 1. */
   readonly accuracy: number;
-  /** Under the budget's profile. */
+  /** Under the budget's profile; the latency by the latency table, where the run has one. */
   readonly energyMj: number;
   readonly latencyMs: number;
   readonly macs: number;

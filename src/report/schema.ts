@@ -38,6 +38,7 @@ const networkSchema = z.object({
   searchValidationAccuracy: fraction,
   energyMj: byName,
   latencyMs: byName,
+  tableLatencyMs: number.optional(),
   macs: number,
   params: number,
   sramBytes: number.optional(),
@@ -83,6 +84,7 @@ const resultSchema = z.object({
   space: z.object({ name: text, size: text, families: z.array(text) }),
   profile: text,
   profiles: z.array(text),
+  latencyTable: z.object({ file: text, machine: text }).optional(),
   budget: z.array(z.object({ quantity: text, limit: number })),
   schedule: z.record(text, z.union([number, text])),
   search: z.object({

@@ -116,7 +116,7 @@ async function runMeasure(flags: MeasureFlags): Promise<void> {
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);
-  let rows = before.rows;
+  let rows: LatencyTable['rows'];
   let networks: readonly number[] = [];
   const common = { rounds, interrupted: () => stop, pause: breathe };
   try {
