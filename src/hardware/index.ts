@@ -87,5 +87,35 @@ export {
   type LayerFlash,
   type MemoryFootprint,
 } from './memory/footprint.js';
+// Latencies measured on a machine, and predictions from them.
+export {
+  operationKey,
+  OperationKind,
+  operationOf,
+  type LayerOperation,
+  type MapOperation,
+  type Operation,
+} from './measured/operation.js';
+export {
+  latencyOfRow,
+  machineDifferences,
+  readLatencyTable,
+  requireSameMachine,
+  spreadOfRow,
+  writeLatencyTable,
+  type LatencyTable,
+  type MeasuredMachine,
+  type MeasuredRow,
+} from './measured/table.js';
+export {
+  fitLinear,
+  heldOutErrors,
+  latencyLookup,
+  PredictorKind,
+  type KnownLatency,
+  type LatencyPredictor,
+  type PredictorFit,
+} from './measured/predictor.js';
+export { predictionErrors, rankCorrelation, type PredictionErrors } from './measured/statistics.js';
 export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
 export { deviationOf, holds, type Anchor } from './anchors/anchor.js';
