@@ -34,14 +34,7 @@ writeFileSync(
 );
 const data = writeToyIdx(join(home, 'data'));
 const config = writeConfig(join(home, 'toy.yaml'), toyConfig(data, join(home, 'runs')));
-const space = [
-  '--config',
-  config,
-  '--input',
-  `${toySide}x${toySide}x1`,
-  '--classes',
-  String(toyClasses),
-];
+const space = ['--config', config, '--input', `${toySide}x${toySide}x1`, '--classes', String(toyClasses)];
 const quick = ['--passes', '2', '--rounds', '4', '--threads', '1'];
 
 const hw = (...args: readonly string[]): ReturnType<typeof shiftaddnas> =>
