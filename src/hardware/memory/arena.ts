@@ -45,7 +45,9 @@ export interface ArenaPlan {
 /** Microcontroller runtimes align tensors to 16 bytes, for vector loads. */
 export const defaultAlignment = 16;
 
-/** Orders tried beyond the two of the runtimes before a plan above the bound is accepted. */
+/** So many buffers are placed in every order there is, if need be: the plan is then the best. */
+const mostPermuted = 6;
+/** Of more buffers, orders tried beyond the two of the runtimes before a plan above the bound is accepted. */
 const furtherTries = 400;
 
 /** How {@link planArena} goes about it. */
@@ -135,25 +137,47 @@ function firstFit(
   return { offsets, bytes };
 }
 
-/** The best of `orders`, and of random exchanges of two places in the best one so far, until the bound is reached. */
+/**
+ * The best of `orders`; where that misses the bound, the best of all orders of few buffers, or of random exchanges of two
+ * places in the best order so far, until the bound is reached.
+ */
 function bestOfOrders(
   orders: readonly (readonly number[])[],
   place: (sequence: readonly number[]) => Placement,
   bound: number,
 ): Placement {
-  const random = Random.stream('arena', bound, orders[0]!.length);
   let order = orders[0]!;
   let best = place(order);
   const consider = (sequence: readonly number[]): void => {
     const placement = place(sequence);
-    if (placement.bytes < best.bytes) best = placement;
     // An order that is no worse is a step sideways, off a plateau.
     if (placement.bytes <= best.bytes) order = sequence;
+    if (placement.bytes < best.bytes) best = placement;
   };
-  for (const other of orders.slice(1)) if (best.bytes > bound) consider(other);
-  for (let tries = 0; tries < furtherTries && best.bytes > bound; tries++) {
-    const [a, b] = [random.integer(order.length), random.integer(order.length)];
-    consider(order.with(a, order[b]!).with(b, order[a]!));
+  for (const other of further(orders, () => order)) {
+    if (best.bytes <= bound) break;
+    consider(other);
   }
   return best;
+}
+
+function* further(
+  orders: readonly (readonly number[])[],
+  best: () => readonly number[],
+): Generator<readonly number[]> {
+  yield* orders.slice(1);
+  const count = orders[0]!.length;
+  if (count <= mostPermuted) return yield* permutations(orders[0]!);
+  const random = Random.stream('arena', count);
+  for (let tries = 0; tries < furtherTries; tries++) {
+    const order = best();
+    const [a, b] = [random.integer(count), random.integer(count)];
+    yield order.with(a, order[b]!).with(b, order[a]!);
+  }
+}
+
+function* permutations(items: readonly number[]): Generator<readonly number[]> {
+  if (items.length <= 1) yield items;
+  for (const [at, first] of items.entries())
+    if (items.length > 1) for (const rest of permutations(items.toSpliced(at, 1))) yield [first, ...rest];
 }

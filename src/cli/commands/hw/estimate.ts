@@ -64,7 +64,7 @@ export function addEstimateCommand(hw: Command): void {
     .option('--word-bits <bits>', 'word width, for profiles that know several (paper: 32, 8)', wholeNumber(1))
     .option(
       '--latency-table <file.json>',
-      'add the latencies that hw measure timed, or predictions from them',
+      'add latencies that hw measure timed, or predictions from them (to the CSV but for a table of layers)',
     )
     .addOption(
       new Option('--predictor <kind>', 'how latencies that are not in the table are predicted')
