@@ -66,7 +66,9 @@ describe('hw measure', () => {
       expect(measured.stdout).toMatch(new RegExp(`│ ${kind} +│ +\\d+ │ +[\\d.]+ %`));
     for (const family of ['conv', 'pot.q', 'add'])
       expect(measured.stdout).toMatch(
-        new RegExp(`│ all ${family.replace('.', '\\.')} +│ +[\\d.]+ │ +[\\d.]+ │ +[+-][\\d.]+ %`),
+        new RegExp(
+          `│ all ${family.replace('.', '\\.')} +│ +[\\d.]+ │ +[\\d.]+ │ +[\\d.]+ │ +[+-][\\d.]+ % │ +[+-][\\d.]+ %`,
+        ),
       );
     expect(measured.stdout).toMatch(/measuring +100 %/);
   });

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { OptionError } from '../../../base/errors.js';
 import { readJson } from '../../../base/files.js';
-import { heldOutErrors, predictorKinds } from '../../../hardware/measured/predictor.js';
+import { fitLinear, heldOutErrors, predictorKinds } from '../../../hardware/measured/predictor.js';
 import {
   emptyTable,
   machineDifferences,
@@ -18,7 +18,7 @@ import {
   type LatencyTable,
 } from '../../../hardware/measured/table.js';
 import { median, type PredictionErrors } from '../../../hardware/measured/statistics.js';
-import { operationKey } from '../../../hardware/measured/operation.js';
+import { operationKey, OperationKind } from '../../../hardware/measured/operation.js';
 import { familyNamed } from '../../../operators/registry.js';
 import { checkConfig, presetNamed, readConfigFile, runConfigSchema } from '../../../pipeline/config.js';
 import { loadLatencies, machineText, predictorFit } from '../../../pipeline/latency-table.js';
@@ -31,6 +31,7 @@ import {
 } from '../../../pipeline/measured-shapes.js';
 import type { Architecture } from '../../../spaces/architecture.js';
 import { createMiniSpace, uniformGenome } from '../../../spaces/mini/space.js';
+import { operationsOf } from '../../../spaces/operations.js';
 import { parseArchitecture } from '../../../spaces/parse.js';
 import { deviceNotice } from '../../../tensor/choose-device.js';
 import { percent, significant } from '../../format.js';
@@ -86,7 +87,7 @@ export function addMeasureCommand(hw: Command): void {
     .option('--quiet', 'no progress')
     .addHelpText(
       'after',
-      `\nA layer is timed with its norm, at batch 1; joins of blocks and the pooling are timed too. Stopped with Ctrl-C it keeps\nwhat is timed, and the same command goes on. Errors are those on layers held out of the fit, in five parts. The check\ncompares the sum over a network's operations with one inference of the whole network.\n${examples(
+      `\nA layer is timed with its norm, at batch 1; joins of blocks and the pooling are timed too. Stopped with Ctrl-C it keeps\nwhat is timed, and the same command goes on. Errors are those on layers held out of the fit, in five parts. The check\ncompares the sum over a network's operations, timed, and predicted from other layers alone, with one inference of it.\n${examples(
         'shiftaddnas hw measure --threads 1 --out this-machine.json',
         'shiftaddnas hw measure --preset mnist-quick --input 28x28x1 --out mnist.json',
         'shiftaddnas hw measure --architecture runs/NAME --sample 0 --device wasm --out wasm.json',
@@ -208,6 +209,7 @@ function report(
   const checks = architectures.map((architecture, at) => ({
     network: nameOf(architecture),
     sumMs: networkMs(architecture),
+    predictedMs: predictedMs(architecture, table) ?? null,
     measuredMs: networks[at]!,
   }));
   const spread = median(table.rows.map((row) => spreadOfRow(row) / latencyOfRow(row)));
@@ -246,10 +248,13 @@ function report(
     );
   console.log(
     textTable(
-      ['network, batch 1', 'sum of its\noperations ms', 'one inference\nms', 'sum is off by'],
-      checks.map(({ network, sumMs, measuredMs }) => [
-        ...[network, significant(sumMs), significant(measuredMs)],
-        `${sumMs >= measuredMs ? '+' : ''}${percent(sumMs / measuredMs - 1, 1)}`,
+      [
+        ...['network, batch 1', 'sum of its\noperations ms', 'all predicted\nms'],
+        ...['one inference\nms', 'sum is off by', 'prediction\nis off by'],
+      ],
+      checks.map(({ network, sumMs, predictedMs: guess, measuredMs }) => [
+        ...[network, significant(sumMs), guess === null ? '–' : significant(guess), significant(measuredMs)],
+        ...[sumMs, guess].map((ms) => (ms === null ? '–' : signedPercent(ms / measuredMs - 1))),
       ]),
     ),
   );
@@ -268,6 +273,26 @@ function errorCells({
     ...[meanRelative, medianRelative, p90Relative].map((error) => percent(error, 1)),
     rankCorrelation.toFixed(4),
   ];
+}
+
+/**
+ * A network's latency, its layers predicted linearly by a fit to the rows of other layers; undefined where those are too
+ * few.
+ */
+function predictedMs(architecture: Architecture, { rows }: LatencyTable): number | undefined {
+  const operations = operationsOf(architecture, familyNamed).map(({ operation }) => operation);
+  const own = new Set(operations.filter(({ kind }) => kind === OperationKind.Layer).map(operationKey));
+  const predictor = fitLinear(rows.filter(({ operation }) => !own.has(operationKey(operation))));
+  try {
+    return operations.reduce((sum, operation) => sum + predictor.predictMs(operation), 0);
+  } catch (error) {
+    if (error instanceof OptionError) return undefined;
+    throw error;
+  }
+}
+
+function signedPercent(fraction: number): string {
+  return `${fraction >= 0 ? '+' : ''}${percent(fraction, 1)}`;
 }
 
 function nameOf({ blocks }: Architecture): string {
