@@ -208,7 +208,7 @@ describe('hw area', () => {
       ],
       [
         ['--layers', layers, '--architecture', 'x'],
-        'hw area needs either --layers FILE.csv or --architecture PATH',
+        'hw area needs one of --layers FILE.csv, --architecture PATH, --onnx FILE.onnx',
       ],
     ] as const)
       expect(await mistake(...args)).toContain(text);
@@ -297,7 +297,7 @@ describe('a budget on the area', () => {
     ]);
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      /^error: no network .* the mini space meets area <= 0\.01 mm2; the nearest has .*area 0\.\d+ mm2: raise the budget to area=0\.\d+mm2/,
+      /^error: no network .* the mini space meets area <= 0\.01 mm2; the nearest has .*area 0\.\d+ mm2, sram .* KiB, flash .* KiB: raise the budget to area=0\.\d+mm2/,
     );
     expect(existsSync(join(runs, 'never'))).toBe(false);
   });

@@ -24,6 +24,16 @@ export function count(value: number): string {
   return String(value);
 }
 
+/** `196608` as `192 KiB`. */
+export function bytes(value: number): string {
+  for (const [unit, size] of [
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const)
+    if (value >= size) return `${Number((value / size).toPrecision(4))} ${unit}`;
+  return `${value} B`;
+}
+
 /** `8 s`, `3 min 20 s`, `2 h 05 min`. */
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);

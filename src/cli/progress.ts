@@ -166,6 +166,10 @@ function readingOf(message: Exclude<JobMessage, { type: 'notice' | 'phase' }>): 
       text: phase === 'reading' ? `${significant(total / 1e6)} MB` : `${total} images`,
     };
   }
+  if (message.type === 'measuring') {
+    const { done, total, operation } = message;
+    return { title: 'measuring', done: Math.round(100 * done), total: 100 * total, text: operation };
+  }
   if (message.type === 'training') {
     const { name, step, steps, epoch, epochs, loss, accuracy, imagesPerSecond } = message;
     return {

@@ -8,7 +8,7 @@ import type { RunResult } from '../pipeline/result.js';
 import { Quantity } from '../search/costs.js';
 import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
 import { tilingText } from '../report/cost-page.js';
-import { count, percent, significant } from './format.js';
+import { bytes, count, percent, significant } from './format.js';
 
 /** A table of right-aligned figures behind a left-aligned first column. */
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -25,15 +25,18 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
 export function comparisonTable(result: RunResult): string {
   const { networks, profile, profiles } = result;
   const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
+  const withMemory = networks.every(({ sramBytes }) => sramBytes !== undefined);
   return textTable(
     [
       'network',
       'test\naccuracy',
       ...profiles.map((name) => `energy mJ\n${name}`),
       `latency ms\n${profile}`,
+      ...(result.latencyTable === undefined ? [] : ['latency ms\nmeasured']),
       'operations',
       'parameters',
       ...(withArea ? ['area mm2'] : []),
+      ...(withMemory ? ['SRAM', 'flash'] : []),
       'in\nbudget',
     ],
     networks.map((network) => [
@@ -41,9 +44,11 @@ export function comparisonTable(result: RunResult): string {
       percent(network.testAccuracy),
       ...profiles.map((name) => significant(network.energyMj[name] as number)),
       significant(network.latencyMs[profile] as number),
+      ...(result.latencyTable === undefined ? [] : [significant(network.tableLatencyMs as number)]),
       count(network.macs),
       count(network.params),
       ...(withArea ? [significant(network.areaMm2 ?? Number.NaN)] : []),
+      ...(withMemory ? [bytes(network.sramBytes as number), bytes(network.flashBytes as number)] : []),
       network.withinBudget ? 'yes' : 'no',
     ]),
   );
@@ -145,5 +150,34 @@ export function costLines(costs: {
       ([profile, energyMj]) =>
         `under ${profile}: energy ${significant(energyMj)} mJ, latency ${significant(costs.latencyMs[profile] as number)} ms`,
     ),
+  ].join('\n');
+}
+
+/** Layer by layer what a machine needs, predicted latencies marked, and the sums. */
+export function latencyTable(measured: {
+  readonly machine: string;
+  readonly layers: readonly {
+    readonly name: string;
+    readonly latencyMs: number;
+    readonly predicted: boolean;
+  }[];
+  readonly others: readonly { readonly latencyMs: number; readonly predicted: boolean }[];
+}): string {
+  const { machine, layers, others } = measured;
+  const sum = (of: readonly { readonly latencyMs: number }[]): number =>
+    of.reduce((total, { latencyMs }) => total + latencyMs, 0);
+  const predictions = [...layers, ...others].filter(({ predicted }) => predicted).length;
+  return [
+    textTable(
+      ['on this machine', 'latency ms', ''],
+      [
+        ...layers.map(({ name, latencyMs, predicted }) => [
+          ...[name, significant(latencyMs), predicted ? 'predicted' : 'measured'],
+        ]),
+        ...(others.length === 0 ? [] : [['joins and pooling', significant(sum(others)), '']]),
+        ['total', significant(sum(layers) + sum(others)), `${predictions} predicted`],
+      ],
+    ),
+    `measured on ${machine}`,
   ].join('\n');
 }

@@ -169,10 +169,16 @@ const typeOfPrimitive = {
 /**
  * Priced layers as CSV with the columns of the golden table, names, groups and copies; what {@link estimateCsv} reads.
  * @param costs of the same layers, under one profile or several
+ * @param measured their latencies on a machine, for two columns more
  */
-export function costsCsv(layers: readonly LayerDescription[], costs: readonly NetworkCost[]): string {
+export function costsCsv(
+  layers: readonly LayerDescription[],
+  costs: readonly NetworkCost[],
+  measured?: readonly { readonly latencyMs: number; readonly predicted: boolean }[],
+): string {
   const header = ['name', 'type', ...Object.keys(sizeColumns), 'groups', 'copies'];
-  const lines = [formatCsvLine([...header, ...Object.keys(costColumns), 'profile'])];
+  const ofMachine = measured === undefined ? [] : ['machine_latency_ms', 'machine_latency_is'];
+  const lines = [formatCsvLine([...header, ...Object.keys(costColumns), 'profile', ...ofMachine])];
   for (const { profile, layers: priced } of costs)
     layers.forEach((layer, at) => {
       const sizes = Object.values(sizeColumns).map((key) => layer[key]);
@@ -185,6 +191,12 @@ export function costsCsv(layers: readonly LayerDescription[], costs: readonly Ne
           ...[layer.name, type, ...sizes, layer.groups, layer.copies ?? 1],
           ...Object.values(costColumns).map((value) => Number(value(priced[at]!).toPrecision(10))),
           profile,
+          ...(measured === undefined
+            ? []
+            : [
+                Number(measured[at]!.latencyMs.toPrecision(6)),
+                measured[at]!.predicted ? 'predicted' : 'measured',
+              ]),
         ]),
       );
     });

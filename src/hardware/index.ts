@@ -61,6 +61,62 @@ export {
   type SystolicArray,
   type SystolicCost,
 } from './systolic/systolic.js';
+// Memory: the arena of the activations, and the parameters as stored.
+export {
+  buffersOf,
+  type ActivationGraph,
+  type ActivationTensor,
+  type Buffer,
+  type GraphStep,
+} from './memory/graph.js';
+export { MemoryGraphError } from './memory/errors.js';
+export {
+  defaultAlignment,
+  planArena,
+  PlanOrder,
+  planOrders,
+  type ArenaPlan,
+  type PlacedBuffer,
+  type PlanOptions,
+} from './memory/arena.js';
+export {
+  layerFlash,
+  memoryFootprint,
+  memoryReport,
+  stepName,
+  type LayerFlash,
+  type MemoryFootprint,
+} from './memory/footprint.js';
+// Latencies measured on a machine, and predictions from them.
+export {
+  operationKey,
+  OperationKind,
+  operationOf,
+  type LayerOperation,
+  type MapOperation,
+  type Operation,
+} from './measured/operation.js';
+export {
+  latencyOfRow,
+  machineDifferences,
+  readLatencyTable,
+  requireSameMachine,
+  spreadOfRow,
+  writeLatencyTable,
+  type LatencyTable,
+  type MeasuredMachine,
+  type MeasuredRow,
+} from './measured/table.js';
+export {
+  fitLinear,
+  heldOutErrors,
+  latencyLookup,
+  PredictorKind,
+  type KnownLatency,
+  type LatencyPredictor,
+  type PredictorFit,
+} from './measured/predictor.js';
+export { predictionErrors, rankCorrelation, type PredictionErrors } from './measured/statistics.js';
 export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
 export { deviationOf, holds, type Anchor } from './anchors/anchor.js';
 // Processing elements as gates: counts made with yosys, and the area of an array of mixed elements.

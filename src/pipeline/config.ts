@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
+import { PredictorKind } from '../hardware/measured/predictor.js';
 import { listFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 
@@ -59,6 +60,12 @@ export const runConfigSchema = z.strictObject({
   budget: z.string(),
   /** Cost profile that the budget is measured under: a built-in name or a file. */
   profile: z.string().min(1).default('fair'),
+  /** A table of `hw measure`, by which latencies of the budget are taken instead of by the profile. */
+  latencyTable: z.string().min(1).optional(),
+  /** How latencies that are not in that table are predicted from it; linearly when left out. */
+  latencyPredictor: z.enum(PredictorKind).optional(),
+  /** Accepts a latency table of another machine. */
+  foreignLatencyTable: z.boolean().optional(),
   /** Further profiles reported for every network. */
   reportProfiles: z.array(z.string().min(1)).readonly().default(['paper-cv-168', 'paper-cv-192']),
   space: z

@@ -19,6 +19,7 @@ export type JobMessage =
   | ({ readonly type: 'loading' } & LoadProgress)
   | ({ readonly type: 'training' } & TrainingProgress)
   | ({ readonly type: 'search' } & SearchProgress)
+  | { readonly type: 'measuring'; readonly done: number; readonly total: number; readonly operation: string }
   | { readonly type: 'phase'; readonly phase: string; readonly state: 'started' | 'finished' | 'resumed' }
   | { readonly type: 'notice'; readonly message: string };
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import { builtInProfileNames, loadProfile } from '../hardware/index.js';
+import { findFeasible, nearestReachable } from '../search/nearest.js';
 import { operationTotal, parameterCount, planLayers, scaleWidths } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { Network } from '../spaces/network.js';
@@ -65,6 +66,28 @@ describe('costs', () => {
       'fair',
     ]);
     expect(() => loadProfiles(['nowhere.json'])).toThrow(/nowhere\.json/);
+  });
+});
+
+describe('a budget on memory', () => {
+  it('is decided exactly in the mini space', () => {
+    const space = createMiniSpace({ input: { height: 32, width: 32, channels: 3 }, classes: 10 });
+    const costOf = rememberedCosts(space, loadProfile('fair-int8'));
+    // Stage 0 keeps 32x32x16 bytes; with its blocks left out the first block of stage 1 decides: its input, and half
+    // the map with half the channels in the middle, twice the channels behind.
+    const bound = 16384 + 4096 + 8192;
+    const least = nearestReachable(space, costOf, { sramBytes: 1 });
+    expect(least).toMatchObject({ feasible: false, proven: true });
+    expect(least.costs.sramBytes).toBe(32768);
+    expect(least.costs.sramBytes).toBeGreaterThanOrEqual(bound);
+    expect(nearestReachable(space, costOf, { sramBytes: 32768 })).toMatchObject({ feasible: true });
+    expect(() => findFeasible(space, costOf, { sramBytes: 32767 })).toThrow(
+      /^no network of the mini space meets sram <= 32 KiB; the nearest has .*sram 32 KiB.*raise the budget to sram=32KiB or/,
+    );
+    expect(nearestReachable(space, costOf, { sramBytes: 40960, flashBytes: 60_000 })).toMatchObject({
+      feasible: true,
+      proven: true,
+    });
   });
 });
 

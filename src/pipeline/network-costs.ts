@@ -13,6 +13,7 @@ import { familyNamed } from '../operators/registry.js';
 import type { Costs } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
 import { keyOf } from '../search/sampling.js';
+import { architectureMemory } from '../spaces/activations.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { SearchSpace } from '../spaces/contract.js';
 import { familyOfLayer, layersOf, operationTotal, parameterCount, scaleWidths } from '../spaces/layers.js';
@@ -23,24 +24,39 @@ export function networkCost(architecture: Architecture, profile: AcceleratorProf
   return estimate(layersOf(architecture, familyNamed), profile);
 }
 
-/** The quantities that a budget may limit. */
-export function costsOf(architecture: Architecture, profile: AcceleratorProfile): Costs {
+/** Latency of one inference of an architecture, in ms, by something else than a profile. */
+export type NetworkLatency = (architecture: Architecture) => number;
+
+/** The quantities that a budget may limit; the latency by `latencyOf`, or else by the profile. */
+export function costsOf(
+  architecture: Architecture,
+  profile: AcceleratorProfile,
+  latencyOf?: NetworkLatency,
+): Costs {
   const layers = layersOf(architecture, familyNamed);
-  const { energyMj, latencyMs } = estimate(layers, profile);
+  const cost = estimate(layers, profile);
+  const { energyMj } = cost;
+  const latencyMs = latencyOf?.(architecture) ?? cost.latencyMs;
   const { areaMm2 } = arrayArea(layers, profile);
+  const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, profile);
   return {
     ...{ energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) },
-    areaMm2,
+    ...{ areaMm2, sramBytes, flashBytes },
   };
 }
 
 /** Costs of genomes, each computed once. */
-export function rememberedCosts(space: SearchSpace, profile: AcceleratorProfile): CostOf {
+export function rememberedCosts(
+  space: SearchSpace,
+  profile: AcceleratorProfile,
+  latencyOf?: NetworkLatency,
+): CostOf {
   const known = new Map<string, Costs>();
   return (genome) => {
     const key = keyOf(genome);
     let costs = known.get(key);
-    if (costs === undefined) known.set(key, (costs = costsOf(space.architecture(genome), profile)));
+    if (costs === undefined)
+      known.set(key, (costs = costsOf(space.architecture(genome), profile, latencyOf)));
     return costs;
   };
 }

@@ -36,11 +36,16 @@ export interface NetworkResult {
   /** By profile name, whole network, one inference. */
   readonly energyMj: Readonly<Record<string, number>>;
   readonly latencyMs: Readonly<Record<string, number>>;
+  /** By the latency table, where the run has one: the latency that the budget limits. */
+  readonly tableLatencyMs?: number | undefined;
   /** Primitive operations (multiply-, shift- or add-accumulates). */
   readonly macs: number;
   readonly params: number;
   /** Of the array divided for it, under the budget's profile; absent in runs of before. */
   readonly areaMm2?: number | undefined;
+  /** Arena of the activations and parameters as stored, under the budget's profile; absent in runs of before. */
+  readonly sramBytes?: number | undefined;
+  readonly flashBytes?: number | undefined;
   readonly withinBudget: boolean;
   readonly trainSeconds: number;
   readonly architecture: Architecture;
@@ -51,7 +56,7 @@ export interface NetworkResult {
 
 /** One limit of the budget, all "at most". */
 export interface BudgetRecord {
-  /** `energyMj`, `latencyMs`, `macs`, `params` or `areaMm2`. */
+  /** A key of the search's costs: `energyMj`, `latencyMs`, `macs`, `params`, `areaMm2`, `sramBytes` or `flashBytes`. */
   readonly quantity: string;
   readonly limit: number;
 }
@@ -85,6 +90,8 @@ export interface RunResult {
   /** Profile that the budget is measured under, and every profile reported. */
   readonly profile: string;
   readonly profiles: readonly string[];
+  /** The table that the budget's latencies were taken by, and what it was measured on. */
+  readonly latencyTable?: { readonly file: string; readonly machine: string } | undefined;
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
   readonly search: {
@@ -106,12 +113,14 @@ export interface CandidateEvent {
   readonly origin: string;
   /** On search-validation, 0 to 1. */
   readonly accuracy: number;
-  /** Under the budget's profile. */
+  /** Under the budget's profile; the latency by the latency table, where the run has one. */
   readonly energyMj: number;
   readonly latencyMs: number;
   readonly macs: number;
   readonly params: number;
   readonly areaMm2?: number | undefined;
+  readonly sramBytes?: number | undefined;
+  readonly flashBytes?: number | undefined;
 }
 
 /**

@@ -20,6 +20,7 @@ import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/s
 import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
+import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
 import { machineOf, versionsOf } from './machine.js';
 import { loadModel, onnxModel, saveModel, type ModelInfo } from './model-files.js';
 import {
@@ -54,6 +55,8 @@ interface Job {
   readonly profiles: ReadonlyMap<string, AcceleratorProfile>;
   readonly profile: AcceleratorProfile;
   readonly budget: Budget;
+  /** The table that latencies of the budget are taken by; else the profile. */
+  readonly latencies: MachineLatencies | undefined;
   readonly costOf: CostOf;
   readonly strategy: SearchStrategy;
   /** The strategy's empty state; making it proves that the budget can be met. */
@@ -79,6 +82,7 @@ export async function runSearchJob(
   config.space.families.forEach(familyNamed);
   const request = parseBudget(config.budget);
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
+  const latencies = latenciesOf(config);
   const folder = new RunFolder(path);
   if (!options.resume) folder.requireFresh();
   folder.requireWritable();
@@ -88,7 +92,7 @@ export async function runSearchJob(
   });
   const space = createMiniSpace({ ...config.space, input: data.shape, classes: data.dataset.classes.length });
   const profile = [...profiles.values()][0] as AcceleratorProfile;
-  const costOf = rememberedCosts(space, profile);
+  const costOf = rememberedCosts(space, profile, latencies?.networkMs);
   const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
   const budget = resolveBudget(request, costOf(reference));
   const strategy = strategyFor(config, space, costOf, budget);
@@ -99,7 +103,13 @@ export async function runSearchJob(
   folder.lock();
   try {
     // The content of profile files counts, not their paths.
-    const identity = jobIdentity(config, data.dataset.fingerprint, space.identity, [...profiles]);
+    const identity = jobIdentity(
+      config,
+      data.dataset.fingerprint,
+      space.identity,
+      [...profiles],
+      ...(latencies === undefined ? [] : [latencies.table]),
+    );
     const job: Job = {
       config,
       folder,
@@ -108,6 +118,7 @@ export async function runSearchJob(
       space,
       profiles,
       profile,
+      latencies,
       budget,
       costOf,
       strategy,
@@ -118,6 +129,22 @@ export async function runSearchJob(
   } finally {
     folder.unlock();
   }
+}
+
+/** The latency table of the configuration. @throws FileError, OptionError for one of another machine */
+function latenciesOf(config: RunConfig): MachineLatencies | undefined {
+  const { latencyTable, latencyPredictor, foreignLatencyTable } = config;
+  if (latencyTable !== undefined)
+    return loadLatencies(latencyTable, {
+      ...(latencyPredictor !== undefined && { predictor: latencyPredictor }),
+      foreign: foreignLatencyTable === true,
+      remedy: '--foreign-latency-table',
+    });
+  if (foreignLatencyTable === true || latencyPredictor !== undefined)
+    throw new OptionError(
+      "'latencyPredictor' and 'foreignLatencyTable' go with a latencyTable; give one, or leave them out",
+    );
+  return undefined;
 }
 
 /** What percentages of a budget refer to: the space's macro-architecture in convolution. @throws OptionError */
@@ -259,7 +286,7 @@ function retrain(
   architecture: Architecture,
   clock: PhaseClock<NetworkResult>,
 ): NetworkResult {
-  const { config, data, folder, host, profiles, profile, budget } = job;
+  const { config, data, folder, host, profiles, profile, latencies, budget } = job;
   const phase = retrainPhase(name);
   const network = trainNetwork(
     {
@@ -275,7 +302,7 @@ function retrain(
     logged(folder, host),
   );
   const trainSeconds = clock.seconds();
-  const costs = costsOf(architecture, profile);
+  const costs = costsOf(architecture, profile, latencies?.networkMs);
   const perProfile = <T>(of: (profile: AcceleratorProfile) => T): Record<string, T> =>
     Object.fromEntries([...profiles].map(([key, each]) => [key, of(each)]));
   saveModel(folder.file('networks', name), network, modelInfo(job));
@@ -285,9 +312,12 @@ function retrain(
     searchValidationAccuracy: networkAccuracy(network, data, data.splits.searchValidation),
     energyMj: perProfile((each) => networkCost(architecture, each).energyMj),
     latencyMs: perProfile((each) => networkCost(architecture, each).latencyMs),
+    ...(latencies !== undefined && { tableLatencyMs: costs.latencyMs }),
     macs: costs.macs,
     params: costs.params,
     areaMm2: costs.areaMm2,
+    sramBytes: costs.sramBytes,
+    flashBytes: costs.flashBytes,
     withinBudget: meets(costs, budget),
     trainSeconds,
     architecture,
@@ -305,7 +335,7 @@ function handOver(
   searched: SearchState,
   networks: readonly NetworkResult[],
 ): RunResult {
-  const { config, folder, data, space, profile, profiles, budget } = job;
+  const { config, folder, data, space, profile, profiles, latencies, budget } = job;
   const { dataset, splits } = data;
   const winner = bestOf(searched) as Candidate;
   const result: RunResult = {
@@ -335,6 +365,9 @@ function handOver(
     space: { name: space.name, size: String(space.size), families: space.options.families },
     profile: profile.name,
     profiles: [...profiles.keys()],
+    ...(latencies !== undefined && {
+      latencyTable: { file: config.latencyTable as string, machine: machineText(latencies.table) },
+    }),
     budget: limitedQuantities(budget).map((quantity) => ({ quantity, limit: budget[quantity] as number })),
     schedule: { ...prefixed('supernet', config.supernet), ...prefixed('retrain', config.retrain) },
     search: {

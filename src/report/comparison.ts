@@ -5,6 +5,7 @@ import type { NetworkResult, RunResult } from '../pipeline/result.js';
 import {
   countUnit,
   duration,
+  byteUnit,
   energyUnit,
   integer,
   latencyUnit,
@@ -140,6 +141,14 @@ export function comparisonSection(view: RunView): Markup {
   const params = countUnit(result.networks.map((network) => network.params));
   const reference = result.networks.find(({ name }) => name === referenceName);
   const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
+  // Runs of before memory was counted have none of these columns.
+  const memory = (['sramBytes', 'flashBytes'] as const)
+    .filter((key) => result.networks.some((network) => network[key] !== undefined))
+    .map((key) => ({
+      title: key === 'sramBytes' ? 'SRAM' : 'Flash',
+      of: (network: NetworkResult) => network[key] ?? Number.NaN,
+      unit: byteUnit(result.networks.map((network) => network[key] ?? 0)),
+    }));
   const head = (title: string, below = '', numeric = true): Markup =>
     html`<th scope="col" ${numeric && html` class="number"`}>
       ${title}${below !== '' && html`<span class="small">${below}</span>`}
@@ -148,13 +157,14 @@ export function comparisonSection(view: RunView): Markup {
     energyUnit(result.networks.map((network) => network.energyMj[profile] ?? 0));
   const timeOf = (profile: string) =>
     latencyUnit(result.networks.map((network) => network.latencyMs[profile] ?? 0));
+  const measuredUnit = latencyUnit(result.networks.map((network) => network.tableLatencyMs ?? 0));
   const table = html`<div class="scroll">
     <table aria-labelledby="networks-title">
       <thead>
         <tr>
           ${head('Network', '', false)}${head('Test accuracy', '95 % interval')}${head('Budget', '', false)}${profiles.map(
             (profile, at) => head('Energy', `${profile}${at === 0 ? ' *' : ''}`),
-          )}${profiles.map((profile) => head('Latency', profile))}${head('Ops')}${head('Params')}${withArea && head('Area', result.profile)}${head('Training')}
+          )}${profiles.map((profile) => head('Latency', profile))}${result.latencyTable !== undefined && head('Latency', 'measured')}${head('Ops')}${head('Params')}${withArea && head('Area', result.profile)}${memory.map(({ title }) => head(title, result.profile))}${head('Training')}
         </tr>
       </thead>
       <tbody>
@@ -169,7 +179,7 @@ export function comparisonSection(view: RunView): Markup {
             ),
           )}${profiles.map((profile) =>
             cell(withUnit(network.latencyMs[profile] ?? Number.NaN, timeOf(profile))),
-          )}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${withArea && cell(withUnit(network.areaMm2 ?? Number.NaN, squareMillimetres))}${cell(duration(network.trainSeconds))}</tr>`;
+          )}${result.latencyTable !== undefined && cell(withUnit(network.tableLatencyMs ?? Number.NaN, measuredUnit))}${cell(withUnit(network.macs, macs))}${cell(withUnit(network.params, params))}${withArea && cell(withUnit(network.areaMm2 ?? Number.NaN, squareMillimetres))}${memory.map(({ of, unit }) => cell(withUnit(of(network), unit)))}${cell(duration(network.trainSeconds))}</tr>`;
         })}
       </tbody>
     </table>
@@ -179,7 +189,10 @@ export function comparisonSection(view: RunView): Markup {
     caption: html`Every network is trained from scratch under the same schedule and the test set is read once
     for each. Costs are per inference at batch 1, energy with its change against ${referenceName}; operations
     are multiply-, shift- or
-    add-accumulates.${result.budget.length > 0 && ' * The budget is measured under this profile.'}`,
+    add-accumulates.${result.budget.length > 0 && ' * The budget is measured under this profile.'}${
+      result.latencyTable !== undefined &&
+      ` Latencies of the budget are those measured on ${result.latencyTable.machine}.`
+    }`,
     provenance: view.provenance,
   });
 }

@@ -52,6 +52,11 @@ export function factsSection(view: RunView): Markup {
         'profile',
         `${result.profile}; also reported: ${result.profiles.filter((name) => name !== result.profile).join(', ') || 'none'}`,
       ],
+      ...(result.latencyTable === undefined
+        ? []
+        : ([
+            ['latency by', `${result.latencyTable.file}, measured on ${result.latencyTable.machine}`],
+          ] as const)),
       ['generations', integer(search.generations)],
       ['evaluated', `${integer(search.evaluated)} candidates`],
       ['best genome', html`<code>${search.bestGenome.join(' ')}</code>`],

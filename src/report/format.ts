@@ -28,6 +28,11 @@ const countUnits: readonly Unit[] = [
 
 /** Areas are printed in mm² alone. */
 export const squareMillimetres: Unit = { label: 'mm²', factor: 1 };
+const byteUnits: readonly Unit[] = [
+  { label: 'MiB', factor: 2 ** -20 },
+  { label: 'KiB', factor: 2 ** -10 },
+  { label: 'B', factor: 1 },
+];
 
 /** The unit in which the largest of these energies (mJ) is at least 1. */
 export function energyUnit(energiesMj: readonly number[]): Unit {
@@ -42,6 +47,11 @@ export function latencyUnit(latenciesMs: readonly number[]): Unit {
 /** The prefix (none, k, M, G) in which the largest of these counts is at least 1. */
 export function countUnit(counts: readonly number[]): Unit {
   return largestBelow(countUnits, counts);
+}
+
+/** The unit (B, KiB, MiB) in which the largest of these sizes in bytes is at least 1. */
+export function byteUnit(sizes: readonly number[]): Unit {
+  return largestBelow(byteUnits, sizes);
 }
 
 function largestBelow(units: readonly Unit[], values: readonly number[]): Unit {

@@ -13,7 +13,7 @@ import type {
   TrainingEvent,
 } from '../pipeline/result.js';
 import type { Architecture } from '../spaces/architecture.js';
-import { type Unit, energyUnit, latencyUnit, squareMillimetres, withUnit } from './format.js';
+import { type Unit, byteUnit, energyUnit, latencyUnit, squareMillimetres, withUnit } from './format.js';
 import { safeColour } from './markup.js';
 
 /** How an operator family is shown; an `OperatorFamily` is one. */
@@ -184,6 +184,10 @@ export function quantityOf(candidate: CandidateEvent, quantity: string): number 
       return candidate.params;
     case 'areaMm2':
       return candidate.areaMm2;
+    case 'sramBytes':
+      return candidate.sramBytes;
+    case 'flashBytes':
+      return candidate.flashBytes;
     default:
       return undefined;
   }
@@ -202,6 +206,10 @@ export function budgetText({ quantity, limit }: BudgetRecord): string {
       return `parameters ≤ ${limit.toLocaleString('en-US')}`;
     case 'areaMm2':
       return `area ≤ ${withUnit(limit, squareMillimetres)}`;
+    case 'sramBytes':
+      return `SRAM ≤ ${withUnit(limit, byteUnit([limit]))}`;
+    case 'flashBytes':
+      return `flash ≤ ${withUnit(limit, byteUnit([limit]))}`;
     default:
       return `${quantity} ≤ ${limit.toLocaleString('en-US')}`;
   }

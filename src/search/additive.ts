@@ -47,8 +47,16 @@ export function additiveModel(
       excess(zeros.with(position, option)).map((value, q) => value - base[q]!),
     ),
   );
-  for (let i = 0; i < checks; i++) {
-    const genome = sample();
+  // Random genomes, and the extremes, where costs that are no sums are furthest from one: the dearest in each quantity,
+  // and the one of fewest operations.
+  const dearest = limited.map((_, q) =>
+    steps.map((options) => {
+      const values = options.map((step) => step[q]!);
+      return values.indexOf(Math.max(...values));
+    }),
+  );
+  const lightest = lightestGenome(optionCounts, costOf);
+  for (const genome of [lightest, ...dearest, ...Array.from({ length: checks }, sample)]) {
     const truth = excess(genome);
     for (const [q, start] of base.entries()) {
       const sum = genome.reduce((total, gene, position) => total + steps[position]![gene]![q]!, start);
@@ -56,6 +64,15 @@ export function additiveModel(
     }
   }
   return { limited, base, steps };
+}
+
+/** At each position the option of fewest operations, which add up in every space. */
+export function lightestGenome(optionCounts: readonly number[], costOf: CostOf): Genome {
+  const zeros = optionCounts.map(() => 0);
+  return optionCounts.map((count, position) => {
+    const macs = Array.from({ length: count }, (_, option) => costOf(zeros.with(position, option)).macs);
+    return macs.indexOf(Math.min(...macs));
+  });
 }
 
 /** The outcome of {@link leastViolation}. */

@@ -11,7 +11,10 @@ import {
 } from './budget.js';
 import { type Costs, meets, quantities, Quantity, violation } from './costs.js';
 
-const reference: Costs = { energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000, areaMm2: 0.25 };
+const reference: Costs = {
+  ...{ energyMj: 2, latencyMs: 8, macs: 1_000_000, params: 3000, areaMm2: 0.25 },
+  ...{ sramBytes: 65_536, flashBytes: 10_000 },
+};
 const limits = (text: string) => resolveBudget(parseBudget(text), reference);
 const number = fc.double({ min: 1e-6, max: 1e6, noNaN: true });
 
@@ -38,6 +41,10 @@ describe('reading a budget', () => {
     ['area=0.1mm2', { areaMm2: 0.1 }],
     ['area=50000um2', { areaMm2: 0.05 }],
     ['area=40 %', { areaMm2: 0.1 }],
+    ['sram=256KiB,flash=1MiB', { sramBytes: 262_144, flashBytes: 1_048_576 }],
+    ['sram=64kB, flash=2MB', { sramBytes: 64_000, flashBytes: 2_000_000 }],
+    ['sram=100B,flash=1GiB', { sramBytes: 100, flashBytes: 2 ** 30 }],
+    ['sram=50%,flash=10%', { sramBytes: 32_768, flashBytes: 1000 }],
     ['energy=50%', { energyMj: 1 }],
     ['latency=12.5 %,macs=200%,params=1e1%', { latencyMs: 1, macs: 2_000_000, params: 300 }],
   ])('%s', (text, expected) => {
@@ -64,7 +71,9 @@ describe('reading a budget', () => {
     ['macs=1M2', /unknown unit 'M2'/],
     ['area=1', /area needs a unit \(um2, mm2, %\), for example area=0\.1mm2/],
     ['area=1m2', /unknown unit 'm2'/],
-    ['size=1mm2', /use energy, latency, macs, params or area,/],
+    ['sram=256', /sram needs a unit \(B, KiB, MiB, GiB, kB, MB, GB, %\)/],
+    ['flash=1KB', /unknown unit 'KB'/],
+    ['ram=1KiB', /use energy, latency, macs, params, area, sram or flash,/],
     ['energy=mJ', /'mJ' is not a number/],
     ['energy=', /'' is not a number/],
     ['energy=infinitymJ', /not a number/],
@@ -106,7 +115,9 @@ describe('reading a budget', () => {
   it('is printed with units', () => {
     expect(describeBudget(limits('params=150k,energy=0.4mJ'))).toBe('energy <= 400 uJ, params <= 150 k');
     expect(describeBudget({})).toBe('no limit');
-    expect(describeCosts(reference)).toBe('energy 2 mJ, latency 8 ms, macs 1 M, params 3 k, area 0.25 mm2');
+    expect(describeCosts(reference)).toBe(
+      'energy 2 mJ, latency 8 ms, macs 1 M, params 3 k, area 0.25 mm2, sram 64 KiB, flash 9.766 KiB',
+    );
     expect(formatQuantity(Quantity.Macs, 123_456)).toBe('123.5 k');
     expect(formatQuantity(Quantity.Params, 0)).toBe('0');
   });
@@ -120,7 +131,10 @@ describe('the violation of a budget', () => {
   });
 
   it('is zero exactly when the budget is met', () => {
-    const each = { energyMj: number, latencyMs: number, macs: number, params: number, areaMm2: number };
+    const each = {
+      ...{ energyMj: number, latencyMs: number, macs: number, params: number },
+      ...{ areaMm2: number, sramBytes: number, flashBytes: number },
+    };
     const costs = fc.record(each);
     const budget = fc.record(each, { requiredKeys: [] });
     fc.assert(

@@ -1,5 +1,6 @@
 /**
- * @file Budgets as people write them: `energy=0.4mJ,latency=2ms,macs=20M,params=150k`, or relative, `energy=50%`.
+ * @file Budgets as people write them: `energy=0.4mJ,latency=2ms,macs=20M,params=150k,sram=256KiB`, or
+ * relative, `energy=50%`.
  *
  * A percentage means "of the all-convolution network of the space at full depth and width"; it can only be resolved
  * once that network is priced, so parsing gives a {@link BudgetRequest} and {@link resolveBudget} the limits.
@@ -21,10 +22,16 @@ interface Dimension {
   readonly units: Readonly<Record<string, number>>;
   /** The one unit to print in, where that is not the largest of those that keep the number at 1 or more. */
   readonly printedUnit?: string;
+  /** Further units that are read and never printed. */
+  readonly alsoRead?: Readonly<Record<string, number>>;
   readonly example: string;
 }
 
 const countUnits = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
+const byteUnits = {
+  units: { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 },
+  alsoRead: { kB: 1e3, MB: 1e6, GB: 1e9 },
+};
 
 const dimensions: Readonly<Record<Quantity, Dimension>> = {
   [Quantity.Energy]: {
@@ -45,13 +52,16 @@ const dimensions: Readonly<Record<Quantity, Dimension>> = {
     printedUnit: 'mm2',
     example: 'area=0.1mm2',
   },
+  [Quantity.Sram]: { word: 'sram', ...byteUnits, example: 'sram=256KiB' },
+  [Quantity.Flash]: { word: 'flash', ...byteUnits, example: 'flash=1MiB' },
 };
 
 const fullExample = 'for example --budget energy=0.4mJ,latency=2ms or --budget energy=50%';
 
 /**
  * Reads a comma-separated list of limits, each quantity at most once. Units: energy pJ, nJ, uJ, mJ, J; latency ns, us,
- * ms, s; macs and params plain or with k, M, G; area um2, mm2; `%` (of the all-convolution network) for every quantity.
+ * ms, s; macs and params plain or with k, M, G; area um2, mm2; sram and flash B, KiB, MiB, GiB, kB, MB, GB; `%` (of the
+ * all-convolution network) for every quantity.
  * @throws OptionError naming the piece that is wrong, with an example.
  */
 export function parseBudget(text: string): BudgetRequest {
@@ -153,9 +163,10 @@ function parseLimit(piece: string, amount: string, dimension: Dimension): Reques
     );
   if (rawUnit === '%') return { kind: 'relative', fraction: number / 100 };
   const unit = rawUnit.replace(/^[\u00b5\u03bc]/, 'u');
-  const factor = Object.hasOwn(dimension.units, unit) ? dimension.units[unit] : undefined;
+  const units: Readonly<Record<string, number>> = { ...dimension.units, ...dimension.alsoRead };
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
   if (factor === undefined) {
-    const known = [...Object.keys(dimension.units).filter((name) => name !== ''), '%'].join(', ');
+    const known = [...Object.keys(units).filter((name) => name !== ''), '%'].join(', ');
     const complaint = unit === '' ? `${dimension.word} needs a unit` : `unknown unit '${unit}'`;
     throw new OptionError(`budget '${piece}': ${complaint} (${known}), ${forExample(dimension)}`);
   }

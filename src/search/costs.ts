@@ -11,6 +11,10 @@ export interface Costs {
   readonly params: number;
   /** Array of the profile with its elements divided among multiplications, shifts and additions as the network needs. */
   readonly areaMm2: number;
+  /** Arena of the activations, in the widths of the profile. */
+  readonly sramBytes: number;
+  /** Parameters as stored, in the widths of the profile. */
+  readonly flashBytes: number;
 }
 
 /** A quantity a budget may limit; the value is the key of {@link Costs}. */
@@ -20,6 +24,8 @@ export enum Quantity {
   Macs = 'macs',
   Params = 'params',
   Area = 'areaMm2',
+  Sram = 'sramBytes',
+  Flash = 'flashBytes',
 }
 
 export const quantities: readonly Quantity[] = Object.values(Quantity);

@@ -14,6 +14,8 @@ describe('descent on the violation', () => {
       macs: 1,
       params: 1,
       areaMm2: 1,
+      sramBytes: 1,
+      flashBytes: 1,
     });
     const found = descend([3, 3, 3, 3], counts, costOf, { energyMj: 1.5, latencyMs: 100 });
     expect(found.genome).toEqual([0, 0, 0, 0]);
@@ -27,6 +29,8 @@ describe('descent on the violation', () => {
       macs: 1,
       params: 1,
       areaMm2: 1,
+      sramBytes: 1,
+      flashBytes: 1,
     });
     expect(descend([3, 3, 3, 3], counts, costOf, { energyMj: 7 }, [2, 0, 1, 3]).genome).toEqual([0, 3, 0, 3]);
     expect(descend([1, 0, 0, 0], counts, costOf, { energyMj: 2 }).genome).toEqual([1, 0, 0, 0]);

@@ -5,6 +5,7 @@ import { arrayArea } from '../hardware/area/array-area.js';
 import { estimate } from '../hardware/estimate.js';
 import { loadProfile } from '../hardware/profile.js';
 import { familyNamed } from '../operators/registry.js';
+import { architectureMemory } from '../spaces/activations.js';
 import type { Genome } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
 import { layersOf, operationTotal, parameterCount } from '../spaces/layers.js';
@@ -109,6 +110,7 @@ describe('larger spaces', () => {
 
 describe('a budget for the mini space', () => {
   const space = createMiniSpace({ input: { height: 28, width: 28, channels: 1 }, classes: 10 });
+  const fair = loadProfile('fair');
   const remembered = new Map<string, Costs>();
   const costOf = (genome: Genome): Costs => {
     const key = keyOf(genome);
@@ -116,10 +118,11 @@ describe('a budget for the mini space', () => {
     if (known !== undefined) return known;
     const architecture = space.architecture(genome);
     const layers = layersOf(architecture, familyNamed);
-    const { energyMj, latencyMs, operations } = estimate(layers, 'fair');
-    const { areaMm2 } = arrayArea(layers, loadProfile('fair'));
+    const { energyMj, latencyMs, operations } = estimate(layers, fair);
+    const { areaMm2 } = arrayArea(layers, fair);
+    const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, fair);
     const params = parameterCount(architecture);
-    const costs = { energyMj, latencyMs, macs: operations, params, areaMm2 };
+    const costs = { energyMj, latencyMs, macs: operations, params, areaMm2, sramBytes, flashBytes };
     remembered.set(key, costs);
     return costs;
   };

@@ -5,10 +5,11 @@ import { InfeasibleBudgetError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { allGenomes } from '../spaces/product.js';
-import { additiveModel, leastViolation } from './additive.js';
+import { additiveModel, leastViolation, type LeastViolation } from './additive.js';
 import { describeBudget, describeCosts, suggestLimit } from './budget.js';
 import { type Budget, limitedQuantities } from './costs.js';
 import { type CostOf, descend, price, type Priced } from './descent.js';
+import { leastViolationWithPeaks, peakModel } from './peaks.js';
 
 /** The genome that meets the budget, or else the one that misses it by least. */
 export interface NearestPoint extends Priced {
@@ -25,8 +26,8 @@ const enumerable = 4096n;
 const restarts = 16;
 
 /**
- * Decides whether `budget` can be met and finds the genome of least violation. Exact when costs add up over the
- * positions, which is verified, and for small spaces; a coordinate descent from several starts otherwise.
+ * Decides whether `budget` can be met and finds the genome of least violation. Exact when each limited quantity adds up
+ * over the positions or is the largest of what they need, which is verified, and for small spaces; a coordinate descent from several starts otherwise.
  * Deterministic. `costOf` should remember its answers.
  */
 export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Budget): NearestPoint {
@@ -45,9 +46,9 @@ export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Bud
   const sample = (): Genome => space.sample(random);
   const improve = (genome: Genome): Priced => descend(genome, optionCounts, costOf, budget);
 
-  const model = additiveModel(optionCounts, costOf, budget, sample);
-  if (model !== null) {
-    const { nearest, proven } = leastViolation(model, costOf, budget, improve);
+  const exact = exactlyNearest(optionCounts, costOf, budget, sample, improve);
+  if (exact !== null) {
+    const { nearest, proven } = exact;
     return { ...nearest, feasible: nearest.violation === 0, proven };
   }
   const exhaustive = space.size <= enumerable;
@@ -61,6 +62,25 @@ export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Bud
   }
   const feasible = nearest!.violation === 0;
   return { ...nearest!, feasible, proven: feasible || exhaustive };
+}
+
+/** Where every limited quantity is a sum, or the largest of what the positions need; null where one is neither. */
+function exactlyNearest(
+  optionCounts: readonly number[],
+  costOf: CostOf,
+  budget: Budget,
+  sample: () => Genome,
+  improve: (genome: Genome) => Priced,
+): LeastViolation | null {
+  const model = additiveModel(optionCounts, costOf, budget, sample);
+  if (model !== null) return leastViolation(model, costOf, budget, improve);
+  const limited = limitedQuantities(budget);
+  const peaks = limited.filter(
+    (quantity) => additiveModel(optionCounts, costOf, { [quantity]: budget[quantity]! }, sample) === null,
+  );
+  if (peaks.length === 0) return null;
+  const levels = peakModel(optionCounts, costOf, budget, peaks, sample);
+  return levels === null ? null : leastViolationWithPeaks(levels, costOf, budget, sample);
 }
 
 /**

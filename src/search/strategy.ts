@@ -94,6 +94,8 @@ const candidateSchema = z.strictObject({
     macs: z.number(),
     params: z.number(),
     areaMm2: z.number(),
+    sramBytes: z.number(),
+    flashBytes: z.number(),
   }),
 });
 

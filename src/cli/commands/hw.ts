@@ -8,6 +8,8 @@ import { addEstimateCommand } from './hw/estimate.js';
 import { addFitCommand } from './hw/fit.js';
 import { addGoldenCommand, addProfilesCommand } from './hw/profiles.js';
 import { addPublishedCommand } from './hw/published.js';
+import { addMeasureCommand } from './hw/measure.js';
+import { addMemoryCommand } from './hw/memory.js';
 import { addMapCommands } from './hw/map.js';
 import { addValidateCommand } from './hw/validate.js';
 
@@ -27,6 +29,8 @@ export function addHardwareCommands(program: Command): void {
         'shiftaddnas hw map --machine eyeriss-chip --layer C=64,H=56,M=64,R=3 --bits 16',
         'shiftaddnas hw chunks --architecture runs/NAME --area 2',
         'shiftaddnas hw area',
+        'shiftaddnas hw memory runs/NAME --profile fair-int8 --budget sram=64KiB,flash=256KiB',
+        'shiftaddnas hw measure --threads 1 --out this-machine.json',
       ),
     );
   addEstimateCommand(hw);
@@ -37,4 +41,6 @@ export function addHardwareCommands(program: Command): void {
   addValidateCommand(hw);
   addMapCommands(hw);
   addAreaCommand(hw);
+  addMemoryCommand(hw);
+  addMeasureCommand(hw);
 }

@@ -3,11 +3,12 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { FileError, OptionError } from '../../base/errors.js';
 import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { checkConfig, runConfigSchema, type RunConfig } from '../../pipeline/config.js';
+import { predictorKinds } from '../../hardware/measured/predictor.js';
 import type { NetworkResult, RunResult } from '../../pipeline/result.js';
 import { describeBudget } from '../../search/budget.js';
 import { duration } from '../format.js';
@@ -32,6 +33,9 @@ interface SearchFlags extends ConfigFlags {
   readonly name?: string;
   readonly out?: string;
   readonly families?: readonly string[];
+  readonly latencyTable?: string;
+  readonly latencyPredictor?: string;
+  readonly foreignLatencyTable?: boolean;
   readonly resume?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -46,9 +50,19 @@ export function addSearchCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option(
       '--budget <limits>',
-      'energy=0.4mJ,latency=2ms,macs=20M,params=150k,area=0.1mm2, or energy=50% of the all-conv network',
+      'energy=0.4mJ,latency=2ms,macs=20M,params=150k,area=0.1mm2,sram=256KiB,flash=1MiB, or energy=50% of the all-conv network',
     )
     .option('--profile <name|file>', 'cost profile of the budget (default fair)')
+    .option(
+      '--latency-table <file.json>',
+      'latencies of the budget as hw measure timed them, not by the profile',
+    )
+    .addOption(
+      new Option('--latency-predictor <kind>', 'how those that are not in the table are predicted').choices(
+        predictorKinds,
+      ),
+    )
+    .option('--foreign-latency-table', 'accept a latency table of another machine')
     .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
     .option('--name <name>', 'name of the run folder (default: the data set and the time)')
     .option('--out <folder>', 'where run folders stand (default runs)')
@@ -63,8 +77,10 @@ from the counts that hw area prints. It falls with the share of operations that 
 ${examples(
   'shiftaddnas search --preset mnist-quick',
   'shiftaddnas search --preset mnist-quick --data idx:./fashion --budget energy=40%,params=100k --seed 2',
-  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
+  'shiftaddnas search --preset mnist-quick --budget sram=24KiB,flash=64KiB --profile fair-int8',
+  'shiftaddnas search --preset mnist-quick --budget latency=0.2ms --latency-table latency-table.json',
   'shiftaddnas search --preset mnist-quick --profile fair-int8 --budget area=60%,energy=60%',
+  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
   'shiftaddnas search --resume runs/cifar',
 )}`,
     )
@@ -92,10 +108,15 @@ function configOf(flags: SearchFlags): RunConfig {
       'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
     );
   const { budget, profile, name, out, families } = flags;
+  const { latencyTable, latencyPredictor, foreignLatencyTable } = flags;
   const space = families === undefined ? {} : { space: { families } };
   return checkConfig(
     runConfigSchema,
-    gatherConfig(flags, { budget, profile, name, out }, space),
+    gatherConfig(
+      flags,
+      { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable },
+      space,
+    ),
     sourceOf(flags),
   );
 }
@@ -117,10 +138,12 @@ function resumedConfig(flags: SearchFlags, folder: string): RunConfig {
 function summary(result: RunResult, path: string, report: string): string {
   const { dataset, seed, profile, budget, seconds } = result;
   const hybrid = result.networks[0] as NetworkResult;
+  const byTable =
+    result.latencyTable === undefined ? '' : `, latencies measured on ${result.latencyTable.machine}`;
   const limits = describeBudget(Object.fromEntries(budget.map(({ quantity, limit }) => [quantity, limit])));
   return [
     '',
-    `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}; ${result.search.evaluated} networks judged, ${duration(seconds)} in all`,
+    `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}${byTable}; ${result.search.evaluated} networks judged, ${duration(seconds)} in all`,
     '',
     architecturePicture(hybrid.architecture),
     '',

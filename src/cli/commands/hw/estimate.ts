@@ -1,7 +1,7 @@
 /**
  * @file `shiftaddnas hw estimate`: what layers and networks cost, printed, as CSV, as JSON and as a page.
  */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { OptionError, UserError } from '../../../base/errors.js';
 import { writeFileAtomic } from '../../../base/files.js';
 import { costsCsv } from '../../../hardware/csv.js';
@@ -17,10 +17,15 @@ import {
   type LayerDescription,
   type NetworkCost,
 } from '../../../hardware/index.js';
+import { operationOf } from '../../../hardware/measured/operation.js';
+import { PredictorKind, predictorKinds } from '../../../hardware/measured/predictor.js';
+import { loadLatencies, machineText } from '../../../pipeline/latency-table.js';
+import { operationsOf, type NamedOperation } from '../../../spaces/operations.js';
+import { familyNamed } from '../../../operators/registry.js';
 import { renderCostPage } from '../../../report/cost-page.js';
 import { significant } from '../../format.js';
 import { examples, list, wholeNumber } from '../../options.js';
-import { layerTable, operandTable, profilesTable } from '../../tables.js';
+import { latencyTable, layerTable, operandTable, profilesTable } from '../../tables.js';
 import {
   addInputSizeOption,
   architectureLayers,
@@ -38,6 +43,9 @@ interface EstimateFlags {
   readonly input: readonly string[];
   readonly profile: readonly string[];
   readonly wordBits?: number;
+  readonly latencyTable?: string;
+  readonly predictor: PredictorKind;
+  readonly foreignTable?: boolean;
   readonly csv?: string;
   readonly report?: string;
   readonly json?: boolean;
@@ -58,6 +66,16 @@ export function addEstimateCommand(hw: Command): void {
   addInputSizeOption(command)
     .option('--profile <names|files>', 'cost profiles: built-in names, .json or .yaml files', list, ['fair'])
     .option('--word-bits <bits>', 'word width, for profiles that know several (paper: 32, 8)', wholeNumber(1))
+    .option(
+      '--latency-table <file.json>',
+      'add latencies that hw measure timed, or predictions from them (to the CSV but for a table of layers)',
+    )
+    .addOption(
+      new Option('--predictor <kind>', 'how latencies that are not in the table are predicted')
+        .choices(predictorKinds)
+        .default(PredictorKind.Linear),
+    )
+    .option('--foreign-table', 'accept a latency table of another machine')
     .option('--csv <file>', 'write the priced layers, with every split and the tiling, as CSV')
     .option('--report <file.html>', 'write a page with the energy of each layer as bars')
     .option('--json', 'print the figures as one JSON object, or an array for several profiles')
@@ -67,6 +85,7 @@ export function addEstimateCommand(hw: Command): void {
         'shiftaddnas hw estimate layers.csv --profile paper-cv-168 --csv priced.csv',
         'shiftaddnas hw estimate runs/NAME --profile fair,fair-int8 --report cost.html',
         'shiftaddnas hw estimate model.onnx --input pixels=1x3x224x224',
+        'shiftaddnas hw estimate runs/NAME --latency-table latency-table.json',
       )}`,
     )
     .action((file: string | undefined, flags: EstimateFlags) => runEstimate(file, flags));
@@ -78,7 +97,11 @@ function runEstimate(file: string | undefined, flags: EstimateFlags): void {
     .map(loadProfile)
     .map((profile) => (flags.wordBits === undefined ? profile : withWordBits(profile, flags.wordBits)));
   for (const out of [flags.csv, flags.report])
-    for (const input of [path, ...flags.profile])
+    for (const input of [
+      path,
+      ...flags.profile,
+      ...(flags.latencyTable === undefined ? [] : [flags.latencyTable]),
+    ])
       if (out !== undefined && isSameFile(out, input))
         throw new OptionError(
           `${out === flags.csv ? '--csv' : '--report'} ${out} would overwrite its input ${input}; name another file`,
@@ -87,7 +110,7 @@ function runEstimate(file: string | undefined, flags: EstimateFlags): void {
     throw new OptionError('--input goes with an ONNX file');
   if (kind === InputKind.Table) return estimateTable(path, profiles, flags);
   const found = kind === InputKind.Onnx ? fromOnnx(path, profiles, flags) : fromArchitecture(path, profiles);
-  print(found, flags);
+  print(found, onMachine(found, flags), flags);
 }
 
 function chosenInput(file: string | undefined, flags: EstimateFlags): { kind: InputKind; path: string } {
@@ -104,10 +127,28 @@ function chosenInput(file: string | undefined, flags: EstimateFlags): { kind: In
   return given[0]!;
 }
 
+/** A layer's latency on this machine. */
+export interface MachineLatency {
+  readonly name: string;
+  readonly latencyMs: number;
+  /** Not in the table, but predicted from it. */
+  readonly predicted: boolean;
+}
+
+/** The latencies of layers on this machine, and the words for which one. */
+interface OnMachine {
+  readonly machine: string;
+  readonly layers: readonly MachineLatency[];
+  /** Joins of blocks and pooling, of an architecture. */
+  readonly others: readonly MachineLatency[];
+}
+
 /** What was priced, and what is worth saying besides. */
 interface Priced {
   readonly title: string;
   readonly layers: readonly LayerDescription[];
+  /** What runs besides the layers. */
+  readonly others: readonly NamedOperation[];
   readonly costs: readonly NetworkCost[];
   readonly notes: readonly string[];
   /** Further fields of the JSON output. */
@@ -116,9 +157,10 @@ interface Priced {
 }
 
 function fromArchitecture(given: string, profiles: readonly AcceleratorProfile[]): Priced {
-  const { path, layers } = architectureLayers(given);
+  const { path, layers, architecture } = architectureLayers(given);
+  const otherOperations = operationsOf(architecture, familyNamed).slice(layers.length);
   const costs = profiles.map((profile) => estimate(layers, profile));
-  return { title: path, layers, costs, notes: [], details: {}, errors: [] };
+  return { title: path, layers, others: otherOperations, costs, notes: [], details: {}, errors: [] };
 }
 
 function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): Priced {
@@ -149,6 +191,7 @@ function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: 
   return {
     title: path,
     layers: fitting,
+    others: [],
     costs: profiles.map((profile) => estimate(fitting, profile)),
     notes,
     details: { unpriced: others, free: Object.fromEntries(free), errors },
@@ -156,15 +199,39 @@ function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: 
   };
 }
 
-function print({ title, layers, costs, notes, details, errors }: Priced, flags: EstimateFlags): void {
-  if (flags.csv !== undefined) writeFileAtomic(flags.csv, costsCsv(layers, costs));
+function onMachine(
+  { layers, others }: Pick<Priced, 'layers' | 'others'>,
+  { latencyTable: path, predictor, foreignTable }: EstimateFlags,
+): OnMachine | undefined {
+  if (path === undefined) {
+    if (foreignTable) throw new OptionError('--foreign-table goes with --latency-table FILE');
+    return undefined;
+  }
+  const { table, of } = loadLatencies(path, { predictor, foreign: foreignTable === true });
+  return {
+    machine: machineText(table),
+    layers: layers.map((layer) => {
+      const { latencyMs, predicted } = of(operationOf(layer));
+      return { name: layer.name, latencyMs: latencyMs * (layer.copies ?? 1), predicted };
+    }),
+    others: others.map(({ name, operation }) => ({ name, ...of(operation) })),
+  };
+}
+
+function print(
+  { title, layers, costs, notes, details, errors }: Priced,
+  measured: OnMachine | undefined,
+  flags: EstimateFlags,
+): void {
+  if (flags.csv !== undefined) writeFileAtomic(flags.csv, costsCsv(layers, costs, measured?.layers));
   writeReport(title, costs, [...notes, ...errors], flags);
   if (flags.json) {
-    const objects = costs.map((cost) => ({ ...cost, ...details }));
+    const objects = costs.map((cost) => ({ ...cost, ...details, ...(measured && { measured }) }));
     console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
   } else {
     console.log(`${title} under ${costs.map(({ profile }) => profile).join(', ')}, one inference:`);
     printTables(costs);
+    if (measured !== undefined) console.log(latencyTable(measured));
     for (const out of [flags.csv, flags.report]) if (out !== undefined) console.log(`written to ${out}`);
   }
   for (const note of notes) console.error(`notice: ${title}: ${note}`);
@@ -195,6 +262,8 @@ function writeReport(
 function estimateTable(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): void {
   const text = readBytes(path, 'the CSV file with the layers').toString('utf8');
   const tables = profiles.map((profile) => estimateCsv(text, { profile }));
+  // Rows that cannot be priced are left out of both.
+  const measured = onMachine({ layers: tables[0]!.rows.map(({ layer }) => layer), others: [] }, flags);
   // One header; the profile's name stands in every row.
   const csv = tables.map((table, at) =>
     at === 0 ? table.csv : table.csv.slice(table.csv.indexOf('\n') + 1),
@@ -214,7 +283,10 @@ function estimateTable(path: string, profiles: readonly AcceleratorProfile[], fl
     flags,
   );
   if (flags.json) {
-    const objects = tables.map((table, at) => tableJson(table, costs[at]!));
+    const objects = tables.map((table, at) => ({
+      ...tableJson(table, costs[at]!),
+      ...(measured && { measured }),
+    }));
     console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
   } else if (flags.csv === undefined) {
     console.log(`${path} under ${profiles.map(({ name }) => name).join(', ')}:`);
@@ -225,6 +297,7 @@ function estimateTable(path: string, profiles: readonly AcceleratorProfile[], fl
         `${cost.layers.length} layers under ${cost.profile}: energy ${significant(cost.energyMj)} mJ, ` +
           `latency ${significant(cost.latencyMs)} ms; written to ${flags.csv}`,
       );
+  if (measured !== undefined && !flags.json) console.log(latencyTable(measured));
   for (const { message, lines } of tables.flatMap(({ notices }) => notices))
     console.error(`notice: ${path}: ${message}; ${linesText(lines)}`);
   const messages = new Set(badRows.map(({ line, message }) => `error: ${path}:${line}: ${message}`));

@@ -10,6 +10,7 @@ import type { LayerDescription } from '../../../hardware/index.js';
 import { layersOfGraph, type GraphLayers } from '../../../nn/onnx/priced-layers.js';
 import { decodeOnnx } from '../../../nn/onnx/read.js';
 import { familyNamed } from '../../../operators/registry.js';
+import type { Architecture } from '../../../spaces/architecture.js';
 import { layersOf } from '../../../spaces/layers.js';
 import { parseArchitecture } from '../../../spaces/parse.js';
 
@@ -30,9 +31,11 @@ export function kindOfInput(path: string): InputKind {
 export function architectureLayers(given: string): {
   readonly path: string;
   readonly layers: readonly LayerDescription[];
+  readonly architecture: Architecture;
 } {
   const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
-  return { path, layers: layersOf(parseArchitecture(readJson(path), path), familyNamed) };
+  const architecture = parseArchitecture(readJson(path), path);
+  return { path, layers: layersOf(architecture, familyNamed), architecture };
 }
 
 /** `--input`, for {@link onnxLayers}. */
