@@ -34,7 +34,7 @@ export { conv2d, l1Conv2d } from './tensor/ops/convolution.js';
 export { addBias, relu } from './tensor/ops/elementwise.js';
 export { embedding } from './tensor/ops/embedding.js';
 export { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './tensor/ops/loss.js';
-export { matmul } from './tensor/ops/matmul.js';
+export { linear, matmul } from './tensor/ops/matmul.js';
 export { batchNorm, batchNormInference, layerNorm, type BatchMoments } from './tensor/ops/normalisation.js';
 export { averagePool, globalAveragePool, maxPool } from './tensor/ops/pooling.js';
 export { max, mean, sum, type ReductionOptions } from './tensor/ops/reduction.js';
@@ -55,8 +55,15 @@ export {
   square,
   tanh,
 } from './tensor/ops/unary.js';
-export { Tape, tidy } from './tensor/tape.js';
+export { checkpoint, Tape, tidy } from './tensor/tape.js';
 export { Tensor } from './tensor/tensor.js';
 export { loadEngine, type EngineSource } from './tensor/wasm/web.js';
-export { AdamW, createOptimiser, Sgd, type Optimiser, type OptimiserSettings } from './training/optimiser.js';
+export {
+  AdamW,
+  clipGradients,
+  createOptimiser,
+  Sgd,
+  type Optimiser,
+  type OptimiserSettings,
+} from './training/optimiser.js';
 export { learningRate, type Schedule } from './training/schedule.js';

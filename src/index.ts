@@ -1,24 +1,15 @@
 /**
- * @file `shiftaddnas`: the public entry point. `shiftaddnas/hardware` is the cost side alone.
+ * @file `shiftaddnas`: the public entry point of Node. All that a browser has (tensors, ops, layers, networks, optimisers:
+ * `browser.ts`), on the fastest device there is, and what needs files: data, jobs, models, reports.
+ * `shiftaddnas/hardware` is the cost side alone.
  */
-export { Random } from './base/random.js';
-export {
-  DataError,
-  DivergenceError,
-  FileError,
-  InfeasibleBudgetError,
-  OptionError,
-  OutputError,
-  ShapeError,
-  UserError,
-} from './base/errors.js';
+import './tensor/choose-device.js';
+
+export * from './browser.js';
+export { DataError, InfeasibleBudgetError } from './base/errors.js';
 export { loadDataset } from './data/load-dataset.js';
 export { splitDataset } from './data/split.js';
 export { estimate, loadProfile, Primitive, type LayerDescription } from './hardware/index.js';
-export { freeze, Mode, thaw } from './nn/module.js';
-export type { LayerGeometry, OperatorFamily, SharingMap } from './operators/contract.js';
-export { OperatorLayer } from './operators/layer.js';
-export { familyNamed, listFamilies } from './operators/registry.js';
 export { silentHost, type JobHost, type JobMessage } from './pipeline/host.js';
 export { loadModel, onnxModel, saveModel, type ModelInfo } from './pipeline/model-files.js';
 export { costsOf, networkCost } from './pipeline/network-costs.js';
@@ -31,15 +22,3 @@ export { describeBudget, parseBudget, resolveBudget } from './search/budget.js';
 export { createEvolution } from './search/evolution.js';
 export { createRandomSearch } from './search/random-search.js';
 export type { SearchProblem, SearchState, SearchStrategy } from './search/strategy.js';
-export { BlockKind, type Architecture } from './spaces/architecture.js';
-export type { Genome, SearchSpace } from './spaces/contract.js';
-export { layersOf, operationTotal, parameterCount } from './spaces/layers.js';
-export { createMiniSpace, uniformGenome } from './spaces/mini/space.js';
-export { Network } from './spaces/network.js';
-export { resnetArchitecture, type ResnetOptions } from './spaces/resnet.js';
-export { Supernet } from './supernet/supernet.js';
-import './tensor/choose-device.js';
-export { describeDevice } from './tensor/device.js';
-export { Tape } from './tensor/tape.js';
-export { Tensor } from './tensor/tensor.js';
-export type { Schedule } from './training/schedule.js';

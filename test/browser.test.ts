@@ -210,6 +210,12 @@ describe.skipIf(missing)('in Chromium', () => {
         serving.stdout.setEncoding('utf8').once('data', resolve),
       );
       example = /http:\/\/[^/]+/.exec(line)![0];
+      expect((await fetch(`${example}//`)).status).toBe(404);
+      const taken = spawnSync(process.execPath, [script, new URL(example).port], { encoding: 'utf8' });
+      expect({ code: taken.status, text: taken.stderr }).toEqual({
+        code: 2,
+        text: `error: port ${new URL(example).port}: in use; give another one\n`,
+      });
       const { title, shown } = await open('/?steps=60');
       expect(shown).toMatch(/^WebAssembly, simd128, [1-9]/);
       const [, accuracy] = /^done: step 60 of 60, .* (\d+) % of unseen/.exec(title ?? '') ?? [];

@@ -18,7 +18,7 @@ const types = {
 const served = /^\/(examples\/browser|dist|node_modules\/zod)\//;
 
 const server = createServer((request, response) => {
-  const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+  const [pathname] = (request.url ?? '/').split('?');
   const path = normalize(pathname === '/' ? '/examples/browser/index.html' : pathname);
   const file = join(root, path);
   const found = served.test(path) && existsSync(file) && statSync(file).isFile();
@@ -30,6 +30,15 @@ const server = createServer((request, response) => {
   if (found) createReadStream(file).pipe(response);
   else response.end('not found');
 });
-server.listen(Number(process.argv[2] ?? 8080), '127.0.0.1', () =>
-  console.log(`open http://127.0.0.1:${server.address().port}/`),
+const port = Number(process.argv[2] ?? 8080);
+if (!Number.isInteger(port) || port < 0 || port > 65_535)
+  stop(`port ${process.argv[2]} is not a number from 0 to 65535`);
+server.on('error', (error) =>
+  stop(`port ${port}: ${error.code === 'EADDRINUSE' ? 'in use; give another one' : error.message}`),
 );
+server.listen(port, '127.0.0.1', () => console.log(`open http://127.0.0.1:${server.address().port}/`));
+
+function stop(message) {
+  console.error(`error: ${message}`);
+  process.exit(2);
+}

@@ -29,6 +29,11 @@ export function resnetArchitecture({ depth, family, input, classes }: ResnetOpti
     throw new OptionError(
       `a residual network for CIFAR has 6n + 2 layers, not ${depth}; choose 20, 32, 44, 56 or 110`,
     );
+  const { height, width } = input;
+  if (![height, width].every((side) => Number.isInteger(side) && side >= 16 && side <= 64))
+    throw new OptionError(
+      `a residual network for CIFAR takes maps of 16 to 64 pixels, not ${height}x${width}`,
+    );
   const space = createMiniSpace({
     input,
     classes,

@@ -6,6 +6,7 @@
  */
 import { OptionError } from '../base/errors.js';
 import { chooseDeviceBy, describeDevice } from './device.js';
+import { threadsWanted } from './environment.js';
 import type { Kernels } from './kernels.js';
 import { loadNativeKernels, nativeProblem, nativeRemedy } from './native/device.js';
 import { referenceKernels } from './reference/device.js';
@@ -15,6 +16,7 @@ chooseDeviceBy(chooseDevice);
 
 function chooseDevice(): Kernels {
   const wanted = process.env['SHIFTADDNAS_DEVICE'] ?? '';
+  threadsWanted(); // refuses what is no number, whichever device computes
   switch (wanted) {
     case '':
       return loadNativeKernels() ?? loadWasmKernels() ?? referenceKernels;

@@ -205,8 +205,9 @@ export interface Kernels {
   ): void;
 
   // --- attention: with s[i,j] = scale * sum_c q[i,c] k[j,c] of each item and head, y[i] = sum_j softmax(s)[i,j] v[j]
-  /** Writes y and logSums [batch, heads, queries], the logarithm of each query's sum of exp(s), for the gradient. What a
-   *  causal weight of zero makes of an infinite value is left to the device. */
+  /** Writes y and logSums [batch, heads, queries], the logarithm of each query's sum of exp(s), for the gradient. With
+   *  `causal`, values that are not finite may also reach queries (forward and backward) up to 31 tokens before them: a
+   *  device may compute a block whole, with weights of zero. */
   attentionForward(
     g: AttentionGeometry,
     q: Float32Array,

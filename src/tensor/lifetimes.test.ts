@@ -39,6 +39,12 @@ describe('the pool', () => {
     );
   });
 
+  it('counts nothing that could not be had', () => {
+    const before = poolUsage();
+    expect(() => take(2 ** 46)).toThrow(/memory|array/i);
+    expect(poolUsage()).toEqual(before);
+  });
+
   it('lends large memory to smaller buffers, and gets it back', () => {
     const [big, small] = [1 << 20, 1 << 18];
     const whole = take(big);

@@ -40,13 +40,13 @@ export function sizeClass(length: number): number {
 /** A buffer of exactly `length` floats with ARBITRARY content; give it back with {@link release}. */
 export function take(length: number): Float32Array {
   const size = sizeClass(length);
-  usedFloats += size;
-  if (usedFloats > peakFloats) peakFloats = usedFloats;
   let base = free.get(size)?.pop() ?? larger(size);
   if (base === undefined) {
     base = kernels().allocate(size);
     allocatedFloats += size;
   }
+  usedFloats += size;
+  if (usedFloats > peakFloats) peakFloats = usedFloats;
   if (base.length === length) return base;
   const known = lastView.get(base);
   if (known?.length === length) return known;

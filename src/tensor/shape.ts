@@ -28,6 +28,11 @@ export interface AttentionOptions {
   readonly keyCounts?: Int32Array;
 }
 
+/** Whether a size fits the 32 bits that the kernels count in. */
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value < 2 ** 31;
+}
+
 /** Number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   let size = 1;
@@ -39,6 +44,11 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }
 
+/** @throws TypeError for anything but an Int32Array, which is what the kernels read. */
+export function requireIntegers(op: string, what: string, values: Int32Array): void {
+  if (!(values instanceof Int32Array)) throw new TypeError(`${op}: the ${what} must be an Int32Array`);
+}
+
 /** Geometry of a convolution-like op over x [N, H, W, C] and w [kh, kw, C / groups, O]. @throws ShapeError */
 export function convGeometry(op: string, x: Tensor, w: Tensor, options: ConvOptions): ConvGeometry {
   const { stride = 1, padding = 0, groups = 1 } = options;
@@ -46,7 +56,7 @@ export function convGeometry(op: string, x: Tensor, w: Tensor, options: ConvOpti
     throw new ShapeError(`${op}: x ${shapeText(x.shape)} and w ${shapeText(w.shape)}: ${why}`);
   };
   if (x.shape.length !== 4 || w.shape.length !== 4) refuse('both must have 4 dimensions (NHWC and HWIO)');
-  if (!Number.isInteger(stride) || stride < 1) refuse(`stride ${stride} is not a positive integer`);
+  if (!isCount(stride)) refuse(`stride ${stride} is not a positive integer`);
   if (!Number.isInteger(padding) || padding < 0) refuse(`padding ${padding} is not a whole number`);
   const [batch, inHeight, inWidth, inChannels] = x.shape as [number, number, number, number];
   const [kernelHeight, kernelWidth, groupChannels, outChannels] = w.shape as [number, number, number, number];

@@ -10,7 +10,17 @@ import { add } from './ops/binary.js';
 import { relu } from './ops/elementwise.js';
 import { batchNorm } from './ops/normalisation.js';
 import { isShared, poolUsage, resetPeak } from './pool.js';
-import { at, chain, checkpoint, firstNonFinite, isRecomputing, Tape, tidy } from './tape.js';
+import {
+  at,
+  chain,
+  checkpoint,
+  contribute,
+  firstNonFinite,
+  isRecomputing,
+  record,
+  Tape,
+  tidy,
+} from './tape.js';
 import { Tensor } from './tensor.js';
 
 let baseline: number;
@@ -58,6 +68,37 @@ function plainGradients(values: readonly Float32Array[], steps: readonly Step[])
   }
   return gradients.slice(0, leaves);
 }
+
+describe('a backward pass', () => {
+  it('is refused from a loss of elsewhere, and takes one of several values as their sum', () => {
+    const trained = Tensor.persistent([2], [1, 2], true);
+    const elsewhere = Tensor.temporary([1], true);
+    const other = Tape.record(() => relu(trained));
+    expect(() => other.tape.backward(elsewhere)).toThrow(/not made by an op that this tape recorded/);
+    const several = Tape.record(() => relu(trained));
+    several.tape.backward(several.value);
+    expect([...trained.gradient!]).toEqual([1, 1]);
+    for (const tensor of [trained, elsewhere]) tensor.dispose();
+  });
+
+  it('that a rule cannot finish gives its memory back', () => {
+    const leaf = Tensor.persistent([2], [1, 2], true);
+    const { value, tape } = Tape.record(() =>
+      record(
+        'odd',
+        [leaf],
+        [2],
+        (y) => y.fill(0),
+        () =>
+          contribute(leaf, () => {
+            throw new Error('no gradient');
+          }),
+      ),
+    );
+    expect(() => tape.backward(value)).toThrow('no gradient');
+    leaf.dispose();
+  });
+});
 
 describe('gradients that several tensors share', () => {
   it('are those of plain accumulation, over random graphs, whole and with the middle recomputed', () => {

@@ -83,8 +83,18 @@ function requiresGradient(tensor: Tensor): boolean {
 export function contribute(tensor: Tensor, write: (gradient: Float32Array) => void): void {
   if (!tensor.requiresGradient) return;
   const buffer = take(tensor.size);
-  write(buffer);
+  fill(buffer, write);
   give(tensor, buffer);
+}
+
+/** Has a buffer of the pool written; it goes back when that fails. */
+function fill(buffer: Float32Array, write: (buffer: Float32Array) => void): void {
+  try {
+    write(buffer);
+  } catch (error) {
+    release(buffer);
+    throw error;
+  }
 }
 
 /**
@@ -98,7 +108,7 @@ export function contributeInPlace(
 ): void {
   if (!tensor.requiresGradient) return;
   const buffer = ownedOrNew(outputGradient);
-  write(buffer);
+  fill(buffer, write);
   give(tensor, buffer);
 }
 
@@ -161,9 +171,17 @@ export class Tape implements Scope {
     this.#entries.push({ output, held, backward });
   }
 
-  /** Accumulates d(loss)/d(leaf) times `weight` into the gradients of all leaves, then gives every temporary back. */
+  /**
+   * Accumulates d(loss)/d(leaf) times `weight` into the gradients of all leaves, then gives every temporary back. A
+   * loss of several values counts as their sum; one that nothing trainable led to (all is frozen) has no gradients to give.
+   * @throws Error when another tape, or none, recorded how the loss was made
+   */
   backward(loss: Tensor, weight = 1): void {
     if (this.#disposed) throw new Error('use of a tape after it was disposed of');
+    if (loss.requiresGradient && !this.#entries.some(({ output }) => output === loss)) {
+      this.dispose();
+      throw new Error('backward: this loss was not made by an op that this tape recorded');
+    }
     contribute(loss, (gradient) => gradient.fill(weight));
     this.#walk();
   }

@@ -106,6 +106,8 @@ export class Tensor {
 }
 
 function checkLength(shape: readonly number[], length: number): void {
+  if (!shape.every((extent) => Number.isInteger(extent) && extent >= 0))
+    throw new ShapeError(`shape [${shape.join(', ')}] must be whole numbers`);
   if (sizeOf(shape) !== length)
     throw new ShapeError(`shape [${shape.join(', ')}] does not hold ${length} values`);
 }

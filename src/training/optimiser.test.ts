@@ -76,6 +76,17 @@ describe('adaptiveScale', () => {
   });
 });
 
+it('an optimiser of another name, and shares that are none, are refused', () => {
+  const sgd = { momentum: 0.9, weightDecay: 0 };
+  const adamw = { optimiser: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
+  expect(() => createOptimiser([], { ...sgd, optimiser: 'adam' as 'sgd' })).toThrow(
+    "optimiser 'adam' is not known; use sgd or adamw",
+  );
+  for (const momentum of [Number.NaN, 1, -0.1])
+    expect(() => createOptimiser([], { ...sgd, momentum })).toThrow(`momentum ${momentum} is not`);
+  expect(() => createOptimiser([], { ...adamw, beta2: 1 })).toThrow('beta2 1 is not');
+});
+
 describe('Sgd', () => {
   it('follows velocity = m velocity + (g + decay w), w -= rate velocity; decay only where it is due', () => {
     const start = normals(10, 'w');

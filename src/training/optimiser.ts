@@ -2,6 +2,7 @@
  * @file The optimisers, behind one contract: stochastic gradient descent with momentum, AdamW; the adaptive learning
  * rate of add layers; clipping by the global norm.
  */
+import { OptionError } from '../base/errors.js';
 import { kernels } from '../tensor/device.js';
 import type { NamedTensors, Parameter } from '../nn/module.js';
 import type { AdamWOptions } from '../tensor/kernels.js';
@@ -40,9 +41,20 @@ export interface AdamWSettings extends AdamWOptions {
   readonly weightDecay: number;
 }
 
-/** The optimiser that the settings name. */
+/** The optimiser that the settings name. @throws OptionError for another name, or a momentum or beta outside [0, 1) */
 export function createOptimiser(parameters: readonly Parameter[], settings: OptimiserSettings): Optimiser {
-  return settings.optimiser === 'adamw' ? new AdamW(parameters, settings) : new Sgd(parameters, settings);
+  const shares =
+    settings.optimiser === 'adamw'
+      ? { beta1: settings.beta1, beta2: settings.beta2 }
+      : { momentum: settings.momentum };
+  for (const [name, value] of Object.entries(shares))
+    if (!(value >= 0 && value < 1))
+      throw new OptionError(`${name} ${value} is not a number from 0 to below 1`);
+  if (settings.optimiser === 'adamw') return new AdamW(parameters, settings);
+  if (settings.optimiser === undefined || settings.optimiser === 'sgd') return new Sgd(parameters, settings);
+  throw new OptionError(
+    `optimiser '${String(settings.optimiser satisfies never)}' is not known; use sgd or adamw`,
+  );
 }
 
 const momentum = 'momentum:';

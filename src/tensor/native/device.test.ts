@@ -43,6 +43,7 @@ suite('native device', () => {
   it.each([
     ['SHIFTADDNAS_ISA', 'mmx', 'SHIFTADDNAS_ISA=mmx: unknown; use avx512, avx2 or sse4, or unset it'],
     ['SHIFTADDNAS_THREADS', 'many', 'SHIFTADDNAS_THREADS=many: must be a whole number from 1 to 256'],
+    ['SHIFTADDNAS_THREADS', '1.5', 'SHIFTADDNAS_THREADS=1.5: must be a whole number from 1 to 256'],
     ['SHIFTADDNAS_THREADS', '0', 'SHIFTADDNAS_THREADS=0: must be a whole number from 1 to 256'],
   ])('refuses %s=%s in one line', (variable, value, message) => {
     const { status, stderr } = loadInChild({ [variable]: value }, '');

@@ -35,7 +35,8 @@ function softmaxRows(op: string, x: Tensor, logarithm: boolean): Tensor {
 /**
  * Multi-head attention (Vaswani et al., NIPS 2017): softmax(scale q k') v in each of `heads` equal parts of the channels.
  * q [N, T, C], k [N, S, C], v [N, S, D] as linear layers leave them -> [N, T, D]. The N x heads x T x S weights are never
- * held: the gradient computes them again. @throws ShapeError, and RangeError for a count of keys outside [1, S]
+ * held: the gradient computes them again. With `causal`, NaN and infinity in a token may also show in the 31 before it.
+ * @throws ShapeError, and RangeError for a count of keys outside [1, S]
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
   requireElements('attention', [q, k, v]);

@@ -3,7 +3,7 @@
  */
 import { ShapeError } from '../../base/errors.js';
 import { kernels } from '../device.js';
-import { shapeText, sizeOf } from '../shape.js';
+import { requireIntegers, shapeText, sizeOf } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
@@ -20,6 +20,7 @@ export function embedding(
   const [rows, width] = table.shape as [number, number];
   if (table.shape.length !== 2 || table.size === 0)
     throw new ShapeError(`embedding: table ${shapeText(table.shape)} is not [rows, channels]`);
+  requireIntegers('embedding', 'indices', indices);
   if (sizeOf(shape) !== indices.length || indices.length === 0)
     throw new ShapeError(
       `embedding: ${indices.length} indices do not fill ${shapeText(shape)}, for table ${shapeText(table.shape)}`,

@@ -36,6 +36,17 @@ describe('softmaxCrossEntropy', () => {
     },
   );
 
+  it('refuses smoothing outside [0, 1] and labels of another type', () => {
+    const logits = Tensor.view([1, 3], new Float32Array(3));
+    for (const smoothing of [5, -0.1, Number.NaN])
+      expect(() => softmaxCrossEntropy(logits, Int32Array.of(0), smoothing)).toThrow(
+        `smoothing ${smoothing} is not a number from 0 to 1`,
+      );
+    expect(() => softmaxCrossEntropy(logits, [0] as unknown as Int32Array)).toThrow(
+      'softmaxCrossEntropy: the labels must be an Int32Array',
+    );
+  });
+
   it('refuses another number of labels than rows', () => {
     expect(() => softmaxCrossEntropy(zeros(3, 3), Int32Array.of(0, 1))).toThrow(ShapeError);
   });

@@ -4,7 +4,7 @@
 import { ShapeError } from '../../base/errors.js';
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
-import { requireElements, requireSameShape, shapeText } from '../shape.js';
+import { requireElements, requireIntegers, requireSameShape, shapeText } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
@@ -14,6 +14,9 @@ import { Tensor } from '../tensor.js';
  */
 export function softmaxCrossEntropy(logits: Tensor, labels: Int32Array, smoothing = 0): Tensor {
   requireElements('softmaxCrossEntropy', [logits]);
+  if (!(smoothing >= 0 && smoothing <= 1))
+    throw new RangeError(`softmaxCrossEntropy: smoothing ${smoothing} is not a number from 0 to 1`);
+  requireIntegers('softmaxCrossEntropy', 'labels', labels);
   const batch = logits.shape[0] as number;
   const classes = logits.size / batch;
   if (labels.length !== batch || logits.shape[logits.shape.length - 1] !== classes)

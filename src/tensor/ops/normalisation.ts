@@ -1,10 +1,11 @@
 /**
- * @file Batch normalisation (Ioffe & Szegedy 2015), optionally fused with ReLU, on the tape.
+ * @file Batch normalisation (Ioffe & Szegedy 2015) and layer normalisation (Ba, Kiros & Hinton 2016), optionally fused
+ * with ReLU, on the tape.
  */
 import { kernels } from '../device.js';
 import { release, take } from '../pool.js';
 import { requireElements, requireShape } from '../shape.js';
-import { give, isRecomputing, ownedOrNew, record } from '../tape.js';
+import { contribute, give, isRecomputing, ownedOrNew, record } from '../tape.js';
 import { Tensor } from '../tensor.js';
 
 export interface BatchMoments {
@@ -28,7 +29,11 @@ export function batchNorm(
     readonly onMoments?: (moments: BatchMoments) => void;
   },
 ): Tensor {
-  const form = { ...rowsOf('batchNorm', x, gamma, beta), relu: options.relu, epsilon: options.epsilon };
+  const form = {
+    ...rowsOf('batchNorm', x, gamma, beta),
+    relu: options.relu,
+    epsilon: positiveEpsilon('batchNorm', options.epsilon),
+  };
   const mean = Tensor.temporary([form.channels]);
   const variance = Tensor.temporary([form.channels]);
   return record(
@@ -54,7 +59,10 @@ export function batchNorm(
   );
 }
 
-/** Normalises by given moments (running or recalibrated statistics); not differentiable, for evaluation. @throws ShapeError */
+/**
+ * Normalises by given moments (running or recalibrated statistics), which are constants: for evaluation, and for training
+ * on with frozen statistics. @throws ShapeError
+ */
 export function batchNormInference(
   x: Tensor,
   gamma: Tensor,
@@ -64,28 +72,61 @@ export function batchNormInference(
 ): Tensor {
   const op = 'batchNormInference';
   const { channels, rows } = rowsOf(op, x, gamma, beta);
+  const { relu } = options;
+  const epsilon = positiveEpsilon(op, options.epsilon);
+  const withScale = (use: (scale: Float32Array) => void): void => {
+    const scale = take(channels);
+    for (let c = 0; c < channels; c++)
+      scale[c] = (gamma.data[c] as number) * (1 / Math.sqrt((moments.variance[c] as number) + epsilon));
+    use(scale);
+    release(scale);
+  };
   for (const [what, { length }] of Object.entries(moments))
     requireShape(op, what, { shape: [length] }, [channels], x);
-  return record(
+  const trained = gamma.requiresGradient || beta.requiresGradient;
+  const y: Tensor = record(
     op,
     [x, gamma, beta],
     x.shape,
-    (y) => {
-      const [scale, shift] = [take(channels), take(channels)];
-      for (let c = 0; c < channels; c++) {
-        const std = Math.sqrt((moments.variance[c] as number) + options.epsilon);
-        scale[c] = (gamma.data[c] as number) / std;
-        shift[c] = (beta.data[c] as number) - (moments.mean[c] as number) * (scale[c] as number);
+    (out) =>
+      withScale((scale) => {
+        const shift = take(channels);
+        for (let c = 0; c < channels; c++)
+          shift[c] = (beta.data[c] as number) - (moments.mean[c] as number) * (scale[c] as number);
+        kernels().channelAffine(rows, channels, relu, x.data, scale, shift, out);
+        release(shift);
+      }),
+    (dy) => {
+      const cut = relu ? take(dy.length) : dy;
+      if (relu) kernels().reluGradient(y.data, dy, cut);
+      contribute(x, (dx) =>
+        withScale((scale) => {
+          const none = take(channels).fill(0);
+          kernels().channelAffine(rows, channels, false, cut, scale, none, dx);
+          release(none);
+        }),
+      );
+      if (trained) {
+        const [dgamma, dbeta] = [take(channels), take(channels)];
+        const form = { rows, channels, relu: false, epsilon };
+        const { mean, variance } = moments;
+        kernels().batchNormParameterGradient(
+          ...([form, x.data, cut, mean, variance, gamma.data, beta.data, dgamma, dbeta] as const),
+        );
+        give(gamma, dgamma);
+        give(beta, dbeta);
       }
-      kernels().channelAffine(rows, channels, options.relu, x.data, scale, shift, y);
-      release(scale);
-      release(shift);
+      if (relu) release(cut);
     },
-    () => {
-      throw new Error('batchNormInference is for evaluation; it has no gradient');
-    },
-    { tensors: [], output: false },
+    { tensors: trained ? [x, gamma, beta] : [gamma], output: relu },
   );
+  return y;
+}
+
+function positiveEpsilon(op: string, epsilon: number): number {
+  if (!(epsilon >= 0 && Number.isFinite(epsilon)))
+    throw new RangeError(`${op}: epsilon ${epsilon} is not a number from 0 on`);
+  return epsilon;
 }
 
 function rowsOf(
@@ -112,10 +153,11 @@ export function layerNorm(
   options: { readonly epsilon: number; readonly relu?: boolean },
 ): Tensor {
   const channels = x.shape[x.shape.length - 1] ?? 0;
+  const epsilon = positiveEpsilon('layerNorm', options.epsilon);
   requireShape('layerNorm', 'gamma', gamma, [channels], x);
   requireShape('layerNorm', 'beta', beta, [channels], x);
   requireElements('layerNorm', [x]);
-  const form = { rows: x.size / channels, channels, relu: options.relu ?? false, epsilon: options.epsilon };
+  const form = { rows: x.size / channels, channels, relu: options.relu ?? false, epsilon };
   const mean = Tensor.temporary([form.rows]);
   const inverseStd = Tensor.temporary([form.rows]);
   return record(

@@ -73,6 +73,8 @@ export function averagePool(
 }
 
 function poolGeometry(op: string, x: Tensor, options: PoolOptions): PoolGeometry {
+  if (options?.kernel === undefined)
+    throw new TypeError(`${op}: give the size of the windows, { kernel: 2 }`);
   const pair = (value: number | readonly [number, number]): readonly [number, number] =>
     typeof value === 'number' ? [value, value] : value;
   const kernel = pair(options.kernel);

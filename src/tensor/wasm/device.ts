@@ -8,8 +8,9 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { OptionError, messageOf } from '../../base/errors.js';
+import { messageOf } from '../../base/errors.js';
 import { maxThreads } from '../compiled/device.js';
+import { threadsWanted } from '../environment.js';
 import type { Kernels } from '../kernels.js';
 import { createWasmDevice, threadBody, type ThreadStart, type WasmDevice } from './engine.js';
 import { webAssembly } from './webassembly.js';
@@ -45,22 +46,18 @@ function load(): Loaded {
 }
 
 function tryToLoad(): Loaded {
-  const threads = threadsWanted();
+  const threads = threadsWanted() ?? Math.min(availableParallelism(), maxThreads);
   try {
     if (webAssembly === undefined) throw new Error('this Node has no WebAssembly');
     const module = new webAssembly.Module(readFileSync(new URL('./shiftaddnas.wasm', import.meta.url)));
     return { device: createWasmDevice(module, { threads, maySleep: true, startThread }) };
   } catch (error) {
-    return { problem: `the WebAssembly engine cannot be loaded (${messageOf(error)})` };
+    return {
+      problem:
+        `the WebAssembly engine cannot be loaded (${messageOf(error)}); ` +
+        'install the package again, or in a clone run: npm run build:wasm && npm run build',
+    };
   }
-}
-
-function threadsWanted(): number {
-  const text = process.env['SHIFTADDNAS_THREADS'] ?? '';
-  if (text === '') return Math.min(availableParallelism(), maxThreads);
-  const threads = Number(text);
-  if (/^\d+$/.test(text) && threads >= 1 && threads <= maxThreads) return threads;
-  throw new OptionError(`SHIFTADDNAS_THREADS=${text}: must be a whole number from 1 to ${maxThreads}`);
 }
 
 const threadScript = `

@@ -7,7 +7,7 @@
  * Elsewhere one thread computes, with the same results. A page whose content security policy limits workers must allow
  * `blob:`, or it gets one thread as well.
  */
-import { OptionError } from '../../base/errors.js';
+import { messageOf, OptionError } from '../../base/errors.js';
 import { checkThreads, maxThreads } from '../compiled/device.js';
 import { describeDevice, setDevice, type DeviceDescription } from '../device.js';
 import { createWasmDevice, threadBody, type ThreadStart } from './engine.js';
@@ -70,7 +70,12 @@ export async function loadEngine(source: EngineSource = {}): Promise<DeviceDescr
 async function moduleFrom(wasm: NonNullable<EngineSource['wasm']>): Promise<WasmModule> {
   if (webAssembly === undefined) throw new Error('this browser has no WebAssembly');
   if (typeof wasm === 'string' || wasm instanceof URL) {
-    const response = await fetch(wasm);
+    const response = await fetch(wasm).catch((error: unknown) => {
+      throw new OptionError(
+        `${String(wasm)} cannot be fetched (${messageOf(error)}); give loadEngine the address or the bytes of shiftaddnas.wasm`,
+        { cause: error },
+      );
+    });
     if (!response.ok)
       throw new OptionError(
         `${String(wasm)}: ${response.status} ${response.statusText}; give loadEngine the address of shiftaddnas.wasm`,
