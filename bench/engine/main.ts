@@ -43,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (options === undefined) return 0;
     const result = await bench(options);
     if (options.json !== undefined) {
-      writeFileAtomic(options.json, `${JSON.stringify(result, null, 2)}\n`);
+      write(options.json, result);
       console.log(`\nwritten to ${options.json}`);
     }
     return 0;
@@ -52,6 +52,10 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`error: ${error.message}`);
     return 2;
   }
+}
+
+function write(path: string, result: BenchResult): void {
+  writeFileAtomic(path, `${JSON.stringify(result, null, 2)}\n`);
 }
 
 async function bench(options: EngineOptions): Promise<BenchResult> {
@@ -93,7 +97,10 @@ async function bench(options: EngineOptions): Promise<BenchResult> {
     mainMemory.push({ threads, rate: await peaks.bandwidth(mainMemoryFootprint, threads) });
   console.log(peakLines(peaks.arithmetic, mainMemory));
   const rows = options.sections.has(Section.Rows)
-    ? await measureRows(cases, threadCounts, options.quick, launcher, peaks, problems)
+    ? await measureRows(cases, threadCounts, options.quick, launcher, peaks, problems, (soFar) => {
+        // A run that is stopped leaves the rows it has.
+        if (options.json !== undefined) write(options.json, { ...head, rows: soFar });
+      })
     : [];
   for (const text of [publishedLines(rows), shiftLines(rows)]) if (text !== '') console.log(text);
   const profiles = [];
@@ -148,6 +155,7 @@ async function measureRows(
   launcher: PeerLauncher | undefined,
   peaks: Peaks,
   problems: string[],
+  save: (rows: Row[]) => void,
 ): Promise<readonly Row[]> {
   let peer = await launcher?.start(Purpose.Time);
   console.log(`\n${tableHead()}`);
@@ -168,6 +176,7 @@ async function measureRows(
       peer = undefined;
       rows.push(...(await measureCase(each, threadCounts, wanted, peer, peaks, problems)));
     }
+    save(rows);
   }
   peer?.close();
   return rows;
