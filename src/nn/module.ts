@@ -27,6 +27,8 @@ export interface Parameter {
    * square of eta. Absent: the gradient is used as it is.
    */
   readonly adaptiveRate?: number;
+  /** Adds the gradient of a penalty to the accumulated one, once per step, given the optimiser's weight decay. */
+  readonly penalty?: (weightDecay: number, gradient: Float32Array) => void;
 }
 
 /** A named buffer that is state but not trained. */

@@ -31,7 +31,7 @@ export interface SharingParameter {
 export interface SharingMap {
   /** Own learned scalars of the map, one of each per shared tensor. */
   readonly parameters: readonly SharingParameter[];
-  /** The family's stored weights, differentiably, from the shared tensor and the map's own scalars ([1] each). */
+  /** The family's stored weights, differentiably, from the shared tensor (one value per weight) and the map's own scalars ([1] each). */
   apply(shared: Tensor, own: readonly Tensor[]): Tensor;
   /**
    * Shared values that map to these weights when the map's scalars are `own`: `apply(invert(w)) = w` up to rounding
@@ -51,14 +51,29 @@ export interface OperatorFamily {
   readonly colour: string;
 
   // --- the layer
-  /** Fresh weights of shape [kernel, kernel, in / groups, out]. */
+  /**
+   * Trained values behind each weight, for families that make a weight of several (sign and exponent). Stored weights
+   * then have the shape [planes, kernel, kernel, in / groups, out]; absent, there is one and no such axis.
+   */
+  readonly planes?: number;
+  /** Fresh stored weights, [kernel, kernel, in / groups, out] for each plane. */
   initialWeights(geometry: LayerGeometry, random: Random): Float32Array;
   /** x [N, H, W, in] and stored weights -> [N, H', W', out], recorded on the tape with the family's own gradient rule. */
   forward(x: Tensor, weights: Tensor, geometry: LayerGeometry): Tensor;
-  /** The values the layer really computes with, for export, histograms and bit counts (powers of two for pot.q). */
+  /**
+   * The values the layer really computes with, one per weight, for export, histograms and bit counts (powers of two for
+   * pot.q).
+   */
   effectiveWeights(weights: Float32Array): Float32Array;
   /** Puts stand-alone weights back into the family's domain after an optimiser step; absent when there is nothing to do. */
   readonly project?: (weights: Float32Array) => void;
+  /** Whether weight decay acts on the stored weights as they are; absent: it does. */
+  readonly decay?: boolean;
+  /**
+   * Adds to the gradient of stand-alone stored weights, once per optimiser step, that of a penalty of the family's own;
+   * `weightDecay` is the optimiser's coefficient.
+   */
+  readonly penalty?: (weights: Float32Array, weightDecay: number, gradient: Float32Array) => void;
   /**
    * Adaptive learning rate (AdderNet): the optimiser rescales this family's weight gradient to eta * sqrt(count) / ||g||
    * times itself. It belongs to the optimiser, after accumulation, never to the backward pass.

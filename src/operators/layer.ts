@@ -14,6 +14,15 @@ export function weightShape(geometry: LayerGeometry): readonly [number, number, 
   return [kernel, kernel, inChannels / groups, outChannels];
 }
 
+/** Shape of what `family` trains for such a layer: the weights, behind an axis of planes where it has one. */
+export function storedShape(
+  family: Pick<OperatorFamily, 'planes'>,
+  geometry: LayerGeometry,
+): readonly number[] {
+  const shape = weightShape(geometry);
+  return family.planes === undefined ? shape : [family.planes, ...shape];
+}
+
 export class OperatorLayer implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
@@ -25,9 +34,21 @@ export class OperatorLayer implements Module {
     readonly geometry: LayerGeometry,
     random: Random,
   ) {
-    this.#weight = Tensor.persistent(weightShape(geometry), family.initialWeights(geometry, random), true);
-    const adaptive = family.adaptiveRate === undefined ? {} : { adaptiveRate: family.adaptiveRate };
-    this.parameters = [{ name: `${name}.weight`, tensor: this.#weight, decay: true, ...adaptive }];
+    const { adaptiveRate, decay = true, penalty } = family;
+    const shape = storedShape(family, geometry);
+    const tensor = Tensor.persistent(shape, family.initialWeights(geometry, random), true);
+    this.#weight = tensor;
+    this.parameters = [
+      {
+        name: `${name}.weight`,
+        tensor,
+        decay,
+        ...(adaptiveRate !== undefined && { adaptiveRate }),
+        ...(penalty !== undefined && {
+          penalty: (weightDecay, gradient) => penalty(tensor.data, weightDecay, gradient),
+        }),
+      },
+    ];
   }
 
   forward(x: Tensor): Tensor {

@@ -5,9 +5,15 @@ import { OptionError } from '../base/errors.js';
 import { add } from './add/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
+import { potDense, potDense2, potDense4 } from './pot-dense/family.js';
+import { potPs } from './pot-ps/family.js';
 import { potQ } from './pot-q/family.js';
+import { potS3 } from './pot-s3/family.js';
 
-const families: readonly OperatorFamily[] = [conv, potQ, add];
+const families: readonly OperatorFamily[] = [conv, potQ, potPs, potDense, potDense2, potDense4, potS3, add];
+
+/** The families of a search space that names none: those of ShiftAddNAS (ICML 2022). */
+export const defaultFamilies: readonly string[] = [conv, potQ, add].map(({ name }) => name);
 
 /** Every registered family, in a fixed order. */
 export function listFamilies(): readonly OperatorFamily[] {

@@ -163,7 +163,10 @@ function hasGradient({ tensor }: Parameter): boolean {
   return tensor.gradient !== undefined;
 }
 
-/** What every optimiser does with a parameter: where it is, whether it decays, by how much its gradient is scaled. */
+/**
+ * What every optimiser does with a parameter: adds its penalty to the gradient; where it is, whether it decays, by how
+ * much its gradient is scaled.
+ */
 function commonItem(
   parameter: Parameter,
   weightDecay: number,
@@ -176,6 +179,7 @@ function commonItem(
 } {
   const { tensor, decay, adaptiveRate } = parameter;
   const gradient = tensor.gradient as Float32Array;
+  parameter.penalty?.(weightDecay, gradient);
   const adaptive = adaptiveRate === undefined ? 1 : adaptiveScale(adaptiveRate, gradient);
   return {
     weight: tensor.data,
