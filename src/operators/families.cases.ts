@@ -29,19 +29,21 @@ import { contribute, record, Tape, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LayerGeometry, OperatorFamily } from './contract.js';
 import { weightCount } from './initialisation.js';
-import { OperatorLayer, weightShape } from './layer.js';
+import { OperatorLayer, storedShape, weightShape } from './layer.js';
 import { deviationOf } from './statistics.js';
 
 /** One family as its publication defines it, per weight. All but `effective` see the effective weight. */
 export interface FamilyOracle {
-  /** The value that a stored weight is computed with. */
-  readonly effective: (weight: number) => number;
+  /** The value that a weight is computed with, given what is stored of it: one number per plane of the family. */
+  readonly effective: (...stored: readonly number[]) => number;
   /** What x and w add to the output. */
   readonly term: (x: number, w: number) => number;
   /** dL/dx gains dy times this. */
   readonly inputRule: (x: number, w: number) => number;
   /** dL/dw gains dy times this. */
   readonly weightRule: (x: number, w: number) => number;
+  /** dL/dw times these is the gradient of the stored values; absent: dL/dw is that of the one stored value. */
+  readonly storedRule?: (...stored: readonly number[]) => readonly number[];
   /** Whether the two rules are the derivative of `term`; then finite differences of the layer must agree too. */
   readonly isDerivative: boolean;
 }
@@ -88,6 +90,17 @@ interface Pass {
 
 const batch = 2;
 
+/** What is stored of weight i. */
+const storedAt = (family: OperatorFamily, stored: Float32Array, i: number): readonly number[] => {
+  const planes = family.planes ?? 1;
+  return Array.from({ length: planes }, (_, plane) => stored[(plane * stored.length) / planes + i]!);
+};
+
+const effectiveOf = (family: OperatorFamily, oracle: FamilyOracle, stored: Float32Array): Float32Array =>
+  Float32Array.from({ length: stored.length / (family.planes ?? 1) }, (_, i) =>
+    oracle.effective(...storedAt(family, stored, i)),
+  );
+
 function inputsOf(family: OperatorFamily, [geometry, size]: Case, label: string) {
   const shape = [batch, ...size, geometry.inChannels];
   const x = normals(
@@ -96,7 +109,12 @@ function inputsOf(family: OperatorFamily, [geometry, size]: Case, label: string)
     'x',
   );
   const w = family.initialWeights(geometry, Random.stream(label, 'w'));
-  const outputs = filter64(array64(shape, x), array64(weightShape(geometry), w), () => 0, geometry);
+  const outputs = filter64(
+    array64(shape, x),
+    array64(weightShape(geometry), family.effectiveWeights(w)),
+    () => 0,
+    geometry,
+  );
   const dy = normals(outputs.data.length, label, 'dy');
   return { shape, x, w, dy, outputShape: outputs.shape };
 }
@@ -104,7 +122,7 @@ function inputsOf(family: OperatorFamily, [geometry, size]: Case, label: string)
 function passOf(family: OperatorFamily, at: Case, label: string): Pass {
   const { shape, x, w, dy } = inputsOf(family, at, label);
   const input = Tensor.persistent(shape, x, true);
-  const weights = Tensor.persistent(weightShape(at[0]), w, true);
+  const weights = Tensor.persistent(storedShape(family, at[0]), w, true);
   const { value, tape } = Tape.record(() => {
     const output = family.forward(input, weights, at[0]);
     return { shape: output.shape, y: output.data.slice(), loss: weightedSum(output, dy) };
@@ -131,27 +149,34 @@ function describeComputation(family: OperatorFamily, oracle: FamilyOracle): void
   it.each(Object.entries(cases))('%s: forward and both gradients are as published', (label, at) => {
     const { shape, x, w, dy, outputShape } = inputsOf(family, at, label);
     const x64 = array64(shape, x);
-    const w64 = array64(weightShape(at[0]), w.map(oracle.effective));
+    const w64 = array64(weightShape(at[0]), effectiveOf(family, oracle, w));
     const actual = passOf(family, at, label);
 
     expect(actual.shape).toEqual(outputShape);
     expect(relativeError(actual.y, filter64(x64, w64, oracle.term, at[0]).data)).toBeLessThan(2e-6);
 
-    const [dx, dw] = [new Float64Array(x.length), new Float64Array(w.length)];
+    const [dx, dw] = [new Float64Array(x.length), new Float64Array(w64.data.length)];
     eachTap(x64, w64, at[0], (from, tap, to) => {
       const [xAt, wAt] = [from < 0 ? 0 : x64.data[from]!, w64.data[tap]!];
       if (from >= 0) dx[from]! += dy[to]! * oracle.inputRule(xAt, wAt);
       dw[tap]! += dy[to]! * oracle.weightRule(xAt, wAt);
     });
     expect(relativeError(actual.dx, dx), 'dx').toBeLessThan(2e-6);
-    expect(relativeError(actual.dw, dw), 'dw').toBeLessThan(2e-6);
+    const { storedRule = () => [1] } = oracle;
+    const dStored = new Float64Array(w.length);
+    dw.forEach((gradient, i) =>
+      storedRule(...storedAt(family, w, i)).forEach(
+        (factor, plane) => (dStored[plane * dw.length + i] = gradient * factor),
+      ),
+    );
+    expect(relativeError(actual.dw, dStored), 'dw').toBeLessThan(2e-6);
 
     if (oracle.isDerivative) {
       const loss = (): number =>
         filter64(x64, w64, oracle.term, at[0]).data.reduce((sum, y, i) => sum + y * dy[i]!, 0);
       if (x.length <= 200)
         expect(relativeError(actual.dx, centralDifferences(loss, x64.data))).toBeLessThan(1e-5);
-      if (w.length <= 200)
+      if (dw.length <= 200)
         expect(relativeError(actual.dw, centralDifferences(loss, w64.data))).toBeLessThan(1e-5);
     }
   });
@@ -166,7 +191,7 @@ function describeComputation(family: OperatorFamily, oracle: FamilyOracle): void
   it('forward is the same with and without a tape, and a frozen layer gets no gradient', () => {
     const at = cases['3x3'] as Case;
     const { shape, x, w } = inputsOf(family, at, 'frozen');
-    const [input, weights] = [Tensor.view(shape, x), Tensor.persistent(weightShape(at[0]), w)];
+    const [input, weights] = [Tensor.view(shape, x), Tensor.persistent(storedShape(family, at[0]), w)];
     const plain = tidy(() => family.forward(input, weights, at[0]));
     const { value, tape } = Tape.record(() => family.forward(input, weights, at[0]));
     expect(value.data).toEqual(plain.data);
@@ -183,7 +208,8 @@ function describeWeights(family: OperatorFamily, oracle: FamilyOracle): void {
       const drawn = (seed: number): Float32Array => family.initialWeights(geometry, Random.stream(seed));
       expect(drawn(1)).toEqual(drawn(1));
       expect(drawn(1)).not.toEqual(drawn(2));
-      expect(drawn(1).length).toBe(weightCount(geometry));
+      expect(drawn(1).length).toBe(weightCount(geometry) * (family.planes ?? 1));
+      expect(family.effectiveWeights(drawn(1)).length).toBe(weightCount(geometry));
       expect(drawn(1).every(Number.isFinite)).toBe(true);
       expect(deviationOf(drawn(1))).toBeGreaterThan(0);
     }
@@ -191,17 +217,35 @@ function describeWeights(family: OperatorFamily, oracle: FamilyOracle): void {
 
   it('effective weights are those of the definition, and do not change the stored ones', () => {
     fc.assert(
-      fc.property(fc.float32Array({ noNaN: true, noDefaultInfinity: true, min: -8, max: 8 }), (weights) => {
+      fc.property(fc.float32Array({ noNaN: true, noDefaultInfinity: true, min: -8, max: 8 }), (drawn) => {
+        const weights = drawn.slice(0, drawn.length - (drawn.length % (family.planes ?? 1)));
         const before = weights.slice();
-        expect(family.effectiveWeights(weights)).toEqual(weights.map(oracle.effective));
+        expect(family.effectiveWeights(weights)).toEqual(effectiveOf(family, oracle, weights));
         expect(weights).toEqual(before);
       }),
     );
   });
 
+  it('a NaN in what is stored of a weight makes that weight NaN, and no other', () => {
+    const count = 12;
+    const planes = family.planes ?? 1;
+    for (let plane = 0; plane < planes; plane++) {
+      const stored = normals(planes * count, 'NaN', plane);
+      stored[plane * count + 5] = NaN;
+      expect([...family.effectiveWeights(stored)].map(Number.isNaN)).toEqual(
+        Array.from({ length: count }, (_, i) => i === 5),
+      );
+    }
+  });
+
   it('project is idempotent and changes no effective weight', () => {
     const inDomain = family.initialWeights(layer(8, 8, 3, 1, 1), Random.stream('project'));
-    const outside = Float32Array.from([0, 1, -1, 3, -17, 1e-9, -1e-30, 2 ** -15, -(2 ** -15), 2 ** -16]);
+    const edges = [0, 1, -1, 3, -17, 1e-9, -1e-30, 2 ** -15, -(2 ** -15), 2 ** -16];
+    const outside = Float32Array.from(
+      Array.from({ length: family.planes ?? 1 }, (_, plane) =>
+        edges.map((_, i) => edges[(i + plane) % 10]!),
+      ).flat(),
+    );
     for (const weights of [inDomain, outside]) {
       const projected = weights.slice();
       family.project?.(projected);
@@ -228,7 +272,7 @@ function describeSharing(family: OperatorFamily): void {
         const reshared = Tensor.persistent([1, 1, 40, 50], inverted);
         const again = tidy(() => sharing.apply(reshared, own));
         expect(relativeError(again.data, weights.data)).toBeLessThan(2e-6);
-        expect(again.shape).toEqual([1, 1, 40, 50]);
+        expect(again.shape).toEqual([...(family.planes === undefined ? [] : [family.planes]), 1, 1, 40, 50]);
         for (const tensor of new Set([weights, shared, again, reshared, ...own])) tensor.dispose();
       }
   });
@@ -237,7 +281,7 @@ function describeSharing(family: OperatorFamily): void {
     const shared = Tensor.persistent([1, 1, 5, 4], normals(20, 'share gradient'), true);
     const own = sharing.parameters.map(({ initial }) => Tensor.persistent([1], [initial], true));
     const { value, tape } = Tape.record(() =>
-      weightedSum(sharing.apply(shared, own), normals(20, 'share dy')),
+      weightedSum(sharing.apply(shared, own), normals(20 * (family.planes ?? 1), 'share dy')),
     );
     tape.backward(value);
     expect(shared.gradient!.every((g) => Number.isFinite(g) && g !== 0)).toBe(true);

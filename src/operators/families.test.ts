@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { OptionError } from '../base/errors.js';
 import { describeFamily, type FamilyOracle } from './families.cases.js';
-import { familyNamed, listFamilies } from './registry.js';
+import { defaultFamilies, familyNamed, listFamilies } from './registry.js';
 
 const clamp = (value: number): number => Math.min(1, Math.max(-1, value));
 
@@ -9,6 +9,37 @@ const convolution: Omit<FamilyOracle, 'effective' | 'isDerivative'> = {
   term: (x, w) => x * w,
   inputRule: (_, w) => w,
   weightRule: (x) => x,
+};
+
+const step = (value: number): number => (value > 0 ? 1 : 0);
+
+/** Halves to even. */
+const nearest = (value: number): number =>
+  Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value);
+const deepShiftPs = (p: number, s: number): number => {
+  const magnitude = 2 ** nearest(Math.min(0, Math.max(-14, p)));
+  return Math.abs(s) <= 0.5 ? 0 : Math.sign(s) * magnitude;
+};
+
+/** S_0 to S_T. */
+const denseExponents = (bits: readonly number[]): readonly number[] =>
+  bits.reduce<number[]>((before, t) => [...before, step(t) * (before.at(-1)! + 1)], [0]);
+const denseShift: FamilyOracle = {
+  ...convolution,
+  effective: (s, ...bits) => (s! < 0 ? -1 : 1) * 2 ** denseExponents(bits).at(-1)!,
+  // Through sqrt(S_T + 1) in the place of 2^(S_T), backwards along the recursion.
+  storedRule: (s, ...bits) => {
+    const exponents = denseExponents(bits);
+    const root = Math.sqrt(exponents.at(-1)! + 1);
+    return [
+      root,
+      ...bits.map((_, k) => {
+        const later = bits.slice(k + 1).every((t) => t > 0);
+        return later ? ((s! < 0 ? -1 : 1) * (exponents[k]! + 1)) / (2 * root) : 0;
+      }),
+    ];
+  },
+  isDerivative: false,
 };
 
 /** One per registered family; a family without one fails below. */
@@ -19,6 +50,26 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
     ...convolution,
     effective: (w) =>
       w === 0 ? w : Math.sign(w) * 2 ** Math.min(0, Math.max(-15, Math.round(Math.log2(Math.abs(w))))),
+    isDerivative: false,
+  },
+  'pot.ps': {
+    ...convolution,
+    effective: (p, s) => deepShiftPs(p!, s!),
+    storedRule: (p, s) => [deepShiftPs(p!, s!) * Math.LN2, 1],
+    isDerivative: false,
+  },
+  'pot.dense': denseShift,
+  'pot.dense2': denseShift,
+  'pot.dense4': denseShift,
+  'pot.s3': {
+    ...convolution,
+    effective: (s, v, t1, t2) => (v! > 0 ? (s! < 0 ? -1 : 1) * (t1! > 0 ? (t2! > 0 ? 4 : 2) : 1) : 0),
+    storedRule: (s, v, t1, t2) => {
+      const [sign, kept, first, second] = [s! < 0 ? -1 : 1, step(v!), step(t1!), step(t2!)];
+      const power = 2 ** (first * (second + 1));
+      const shifted = sign * kept * power * Math.LN2;
+      return [kept * power, sign * power, shifted * (second + 1), shifted * first];
+    },
     isDerivative: false,
   },
   add: {
@@ -39,12 +90,16 @@ describe('the registry', () => {
     ).toEqual(Object.keys(oracles).sort());
   });
 
+  it('leaves the default of a search space at the families of ShiftAddNAS', () => {
+    expect(defaultFamilies).toEqual(['conv', 'pot.q', 'add']);
+  });
+
   it('tells families apart by name, short name and colour, and names those there are', () => {
     for (const key of ['name', 'shortName', 'colour', 'title'] as const)
       expect(new Set(listFamilies().map((family) => family[key])).size).toBe(listFamilies().length);
     for (const family of listFamilies()) expect(familyNamed(family.name)).toBe(family);
     expect(() => familyNamed('mul')).toThrow(OptionError);
-    expect(() => familyNamed('mul')).toThrow(/'mul'; known: conv, pot\.q, add/);
+    expect(() => familyNamed('mul')).toThrow(/'mul'; known: conv, pot\.q, .*add/);
   });
 });
 

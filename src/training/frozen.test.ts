@@ -15,7 +15,9 @@ import { Sgd } from './optimiser.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { Network } from '../spaces/network.js';
 
+const families = listFamilies().map(({ name }) => name);
 const space = createMiniSpace({
+  families,
   input: { height: 16, width: 16, channels: 3 },
   classes: 3,
   stemChannels: 8,
@@ -55,7 +57,7 @@ const named =
   ({ name }: Parameter): boolean =>
     name.startsWith(prefix);
 
-describe.each(listFamilies().map(({ name }) => name))('frozen parts of a network of %s', (family) => {
+describe.each(families)('frozen parts of a network of %s', (family) => {
   const build = (): Network =>
     new Network(space.architecture(uniformGenome(space, family)), Random.stream('frozen', family));
 
