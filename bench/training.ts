@@ -19,7 +19,7 @@ const cifar = { height: 32, width: 32, channels: 3 };
 
 const mini = (input: typeof cifar) => (family: string) => {
   const stemStride = input.height === 28 ? 2 : 1;
-  const space = createMiniSpace({ input, classes: 10, stemStride });
+  const space = createMiniSpace({ input, classes: 10, stemStride, families: [family] });
   return space.architecture(uniformGenome(space, family));
 };
 

@@ -51,16 +51,6 @@ export function reparameterised(
   };
 }
 
-/** The step function of trained bits: 1 above zero, 0 at and below. NaN stays. */
-export function bitOf(value: number): number {
-  return value > 0 ? 1 : value <= 0 ? 0 : NaN;
-}
-
-/** 1 or -1; zeros are positive. NaN stays. */
-export function signOf(value: number): number {
-  return value >= 0 ? 1 : value < 0 ? -1 : NaN;
-}
-
 /**
  * N(0, 0.001^2) for every plane: DenseShift's low-variance initialisation. All values start next to the border where
  * they change the weight, so that few steps decide on each.

@@ -9,7 +9,7 @@ import { take } from '../tensor/pool.js';
 import { give, record } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { SharingMap } from './contract.js';
-import { signOf } from './reparameterised.js';
+import { isNegative, wordsOf } from './sign-bits.js';
 import { deviationOf } from './statistics.js';
 
 export interface Thresholds {
@@ -56,12 +56,14 @@ function applyThresholds(shared: Tensor, { unit: part, borders }: Thresholds): T
     [1 + borders.length, ...shared.shape],
     (planes) => split(shared.data, unit, borders, planes),
     (dPlanes) => {
-      const { data, size } = shared;
+      const { size } = shared;
+      const words = wordsOf(shared.data);
       const dShared = take(size);
       for (let i = 0; i < size; i++) {
         let bits = 0;
         for (let at = i + size; at < dPlanes.length; at += size) bits += dPlanes[at] as number;
-        dShared[i] = ((dPlanes[i] as number) + signOf(data[i] as number) * bits) / unit;
+        const sign = 1 - 2 * isNegative(words[i] as number);
+        dShared[i] = ((dPlanes[i] as number) + sign * bits) / unit;
       }
       give(shared, dShared);
     },

@@ -11,54 +11,34 @@
  */
 import { Primitive } from '../../hardware/layer.js';
 import type { OperatorFamily } from '../contract.js';
-import {
-  bitOf,
-  lowVarianceNormal,
-  reparameterised,
-  signOf,
-  type Reparameterisation,
-} from '../reparameterised.js';
+import { lowVarianceNormal, reparameterised, type Reparameterisation } from '../reparameterised.js';
+import { fromSignBits } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
 
 /** How many values decide on the exponent of an n-bit weight, which is also the largest exponent. */
 const exponentsOf = (bits: number): number => 2 ** (bits - 1) - 1;
 
-function denseBits(bits: number): Reparameterisation {
-  const largest = exponentsOf(bits);
-  const exponents = Array.from({ length: largest + 1 }, (_, p) => p);
-  const powers = Float32Array.from(exponents, (p) => 2 ** p);
-  const roots = Float64Array.from(exponents, (p) => Math.sqrt(p + 1));
-  return {
+/** S_0 to S_T. */
+const exponentsAlong = (bits: readonly number[]): readonly number[] =>
+  bits.reduce<number[]>((before, bit) => [...before, bit * ((before.at(-1) as number) + 1)], [0]);
+
+function denseBits(bitsOfWeight: number): Reparameterisation {
+  return fromSignBits({
     op: 'denseShift',
-    planes: 1 + largest,
-    make(stored, weights) {
-      const { length } = weights;
-      for (let i = 0; i < length; i++) {
-        let s = 0;
-        for (let at = i + length; at < stored.length; at += length) s = bitOf(stored[at] as number) * (s + 1);
-        weights[i] = signOf(stored[i] as number) * (powers[s] as number);
+    bits: exponentsOf(bitsOfWeight),
+    value: (sign, bits) => sign * 2 ** (exponentsAlong(bits).at(-1) as number),
+    slopes(sign, bits) {
+      const exponents = exponentsAlong(bits);
+      const root = Math.sqrt((exponents.at(-1) as number) + 1);
+      const slopes = new Array<number>(bits.length);
+      let slope = sign / (2 * root);
+      for (let k = bits.length - 1; k >= 0; k--) {
+        slopes[k] = slope * ((exponents[k] as number) + 1);
+        slope *= bits[k] as number;
       }
+      return [root, ...slopes];
     },
-    chain(stored, dWeights, dStored) {
-      const { length } = dWeights;
-      const before = new Float64Array(largest);
-      for (let i = 0; i < length; i++) {
-        let s = 0;
-        for (let k = 0, at = i + length; k < largest; k++, at += length) {
-          before[k] = s;
-          s = bitOf(stored[at] as number) * (s + 1);
-        }
-        const root = roots[s] as number;
-        const dw = dWeights[i] as number;
-        dStored[i] = dw * root;
-        let ds = (dw * signOf(stored[i] as number)) / (2 * root);
-        for (let k = largest - 1, at = i + largest * length; k >= 0; k--, at -= length) {
-          dStored[at] = ds * ((before[k] as number) + 1);
-          ds *= bitOf(stored[at] as number);
-        }
-      }
-    },
-  };
+  });
 }
 
 /** DenseShift at 2, 3 or 4 bits per weight. */

@@ -15,43 +15,46 @@ import { give, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerGeometry, OperatorFamily, SharingMap } from '../contract.js';
 import { weightCount } from '../initialisation.js';
-import { reparameterised, signOf, type Reparameterisation } from '../reparameterised.js';
+import { reparameterised, type Reparameterisation } from '../reparameterised.js';
+import { isNegative, wordsOf } from '../sign-bits.js';
 import type { Random } from '../../base/random.js';
 
 const weightBits = 5;
 const minExponent = -(2 ** (weightBits - 1) - 2);
 const smallest = 2 ** minExponent;
-/** 2^-n at n. */
-const powers = Float32Array.from({ length: 1 - minExponent }, (_, n) => 2 ** -n);
+/** 2^e at e + 14. */
+const powers = Float32Array.from({ length: 1 - minExponent }, (_, n) => 2 ** (minExponent + n));
 
 /** Adding it to a float32 below 2^22 leaves no bits behind the point: rounding to whole numbers, halves to even. */
 const roundingOffset = 1.5 * 2 ** 23;
 
-/** round(P) clamped to [-14, 0]. */
-function exponentOf(p: number): number {
-  const clamped = p < minExponent ? minExponent : p > 0 ? 0 : p;
-  return Math.fround(clamped + roundingOffset) - roundingOffset;
+// Without branches: signs are as good as random, and every second guess of the processor would be wrong.
+
+/** 2^round(P) with P clamped to [-14, 0]. NaN stays. */
+function powerAt(p: number): number {
+  const clamped = Math.max(minExponent, Math.min(0, p));
+  return powers[Math.fround(clamped + roundingOffset) - roundingOffset - minExponent] as number;
 }
 
 /** sign(round(s)): -1, 0 or 1. NaN stays. */
 function ternary(s: number): number {
-  return s > 0.5 ? 1 : s < -0.5 ? -1 : s - s;
+  return Math.fround(Math.max(-1, Math.min(1, s)) + roundingOffset) - roundingOffset;
 }
+
+const weightOf = (p: number, s: number): number => ternary(s) * powerAt(p);
 
 const signAndExponent: Reparameterisation = {
   op: 'signAndExponent',
   planes: 2,
   make(stored, weights) {
     const { length } = weights;
-    for (let i = 0; i < length; i++)
-      weights[i] =
-        ternary(stored[length + i] as number) * (powers[-exponentOf(stored[i] as number)] as number);
+    for (let i = 0; i < length; i++) weights[i] = weightOf(stored[i] as number, stored[length + i] as number);
   },
   chain(stored, dWeights, dStored) {
     const { length } = dWeights;
     for (let i = 0; i < length; i++) {
-      const power = powers[-exponentOf(stored[i] as number)] as number;
-      dStored[i] = (dWeights[i] as number) * ternary(stored[length + i] as number) * power * Math.LN2;
+      const weight = weightOf(stored[i] as number, stored[length + i] as number);
+      dStored[i] = (dWeights[i] as number) * weight * Math.LN2;
     }
     dStored.set(dWeights, length);
   },
@@ -88,11 +91,12 @@ const logarithmSharing: SharingMap = {
       },
       (dPlanes) => {
         const { data, size } = shared;
+        const words = wordsOf(data);
         const dShared = take(size);
         for (let i = 0; i < size; i++) {
-          const value = data[i] as number;
-          const magnitude = Math.max(Math.abs(value), smallest);
-          dShared[i] = (signOf(value) * (dPlanes[i] as number)) / (magnitude * Math.LN2);
+          const magnitude = Math.max(Math.abs(data[i] as number), smallest);
+          const sign = 1 - 2 * isNegative(words[i] as number);
+          dShared[i] = (sign * (dPlanes[i] as number)) / (magnitude * Math.LN2);
         }
         give(shared, dShared);
       },
@@ -126,8 +130,7 @@ export const potPs: OperatorFamily = {
     if (weightDecay === 0) return;
     const count = stored.length / 2;
     for (let i = 0; i < count; i++) {
-      const weight =
-        ternary(stored[count + i] as number) * (powers[-exponentOf(stored[i] as number)] as number);
+      const weight = weightOf(stored[i] as number, stored[count + i] as number);
       const decayed = weightDecay * weight;
       gradient[i] = (gradient[i] as number) + decayed * weight * Math.LN2;
       gradient[count + i] = (gradient[count + i] as number) + decayed;

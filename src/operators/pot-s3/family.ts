@@ -8,49 +8,24 @@
  */
 import { Primitive } from '../../hardware/layer.js';
 import type { OperatorFamily } from '../contract.js';
-import {
-  bitOf,
-  lowVarianceNormal,
-  reparameterised,
-  signOf,
-  type Reparameterisation,
-} from '../reparameterised.js';
+import { lowVarianceNormal, reparameterised } from '../reparameterised.js';
+import { fromSignBits, isNegative, wordsOf } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
 
 const weightBits = 3;
 const sparsityPenalty = 1e-5;
-const powers = Float32Array.of(1, 2, 4);
 
-const signSparsityShift: Reparameterisation = {
+const signSparsityShift = fromSignBits({
   op: 'signSparsityShift',
-  planes: 4,
-  make(stored, weights) {
-    const { length } = weights;
-    for (let i = 0; i < length; i++) {
-      const exponent =
-        bitOf(stored[2 * length + i] as number) * (bitOf(stored[3 * length + i] as number) + 1);
-      const magnitude = bitOf(stored[length + i] as number) * (powers[exponent] as number);
-      // A sum with zero makes the negative zero positive.
-      weights[i] = signOf(stored[i] as number) * magnitude + 0;
-    }
+  bits: 3,
+  // A zero is positive whatever its sign.
+  value: (sign, [kept = 0, first = 0, second = 0]) => (kept === 0 ? 0 : sign * 2 ** (first * (second + 1))),
+  slopes(sign, [kept = 0, first = 0, second = 0]) {
+    const power = 2 ** (first * (second + 1));
+    const byExponent = sign * kept * power * Math.LN2;
+    return [kept * power, sign * power, byExponent * (second + 1), byExponent * first];
   },
-  chain(stored, dWeights, dStored) {
-    const { length } = dWeights;
-    for (let i = 0; i < length; i++) {
-      const dw = dWeights[i] as number;
-      const sign = signOf(stored[i] as number);
-      const kept = bitOf(stored[length + i] as number);
-      const first = bitOf(stored[2 * length + i] as number);
-      const second = bitOf(stored[3 * length + i] as number) + 1;
-      const power = powers[first * second] as number;
-      dStored[i] = dw * kept * power;
-      dStored[length + i] = dw * sign * power;
-      const dExponent = dw * sign * kept * power * Math.LN2;
-      dStored[2 * length + i] = dExponent * second;
-      dStored[3 * length + i] = dExponent * first;
-    }
-  },
-};
+});
 
 const computed = reparameterised(signSparsityShift);
 
@@ -62,9 +37,10 @@ export const potS3: OperatorFamily = {
   ...computed,
   initialWeights: lowVarianceNormal(signSparsityShift.planes),
   penalty(stored, _, gradient) {
+    const words = wordsOf(stored);
     const count = stored.length / signSparsityShift.planes;
     for (let i = count; i < 2 * count; i++)
-      if ((stored[i] as number) < 0) gradient[i] = (gradient[i] as number) - sparsityPenalty;
+      gradient[i] = (gradient[i] as number) - sparsityPenalty * isNegative(words[i] as number);
   },
   sharing: thresholdSharing({
     // The largest level is at two standard deviations; zero ends half way to the first.
