@@ -6,6 +6,8 @@
  * its export and the values it computes with follow.
  */
 import { lowerConvolution } from '../nn/onnx/layers.js';
+import { kernels } from '../tensor/device.js';
+import { BinaryKind } from '../tensor/kinds.js';
 import { conv2d } from '../tensor/ops/convolution.js';
 import { contribute, record } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -49,6 +51,22 @@ export function reparameterised(
     lower: (graph, name, input, stored, geometry) =>
       lowerConvolution(graph, name, input, effectiveWeights(stored), geometry),
   };
+}
+
+/** Plane `plane` of stored values of `weights` weights. */
+export function planeOf(stored: Float32Array, plane: number, weights: number): Float32Array {
+  return stored.subarray(plane * weights, (plane + 1) * weights);
+}
+
+/** y = x + value; `y` may be `x`. */
+export function addScalar(x: Float32Array, value: number, y: Float32Array): void {
+  const axes = [{ extent: x.length, a: true, b: false }];
+  kernels().binary(BinaryKind.Add, axes, x, Float32Array.of(value), y);
+}
+
+/** y = a * b; `y` may be either. */
+export function multiply(a: Float32Array, b: Float32Array, y: Float32Array): void {
+  kernels().binary(BinaryKind.Multiply, [{ extent: a.length, a: true, b: true }], a, b, y);
 }
 
 /**

@@ -2,11 +2,14 @@
  * @file Weights that are a function of the signs of their trained values: a sign and a few bits.
  *
  * The first plane gives sgn, 1 or -1 with zeros positive, each other one a bit, 1 above zero and 0 at and below. A
- * weight with p planes then knows 2^p cases, for which value and slopes are tabulated once. The signs are read out of
- * the words of the floats: they are as good as random, and a processor that guesses every second branch wrong takes
- * longer over the weights of a small network than over its convolutions.
+ * weight with p planes then knows 2^p cases, for which value and slopes are tabulated once. Kernels find the
+ * case: the signs are as good as random, and branches on them, every second one guessed wrong by the processor, took half
+ * as long as the convolutions of a small network.
  */
-import type { Reparameterisation } from './reparameterised.js';
+import { kernels } from '../tensor/device.js';
+import { UnaryKind } from '../tensor/kinds.js';
+import { release, take } from '../tensor/pool.js';
+import { planeOf, type Reparameterisation } from './reparameterised.js';
 
 export interface SignBits {
   readonly op: string;
@@ -18,24 +21,6 @@ export interface SignBits {
   slopes(sign: number, bits: readonly number[]): readonly number[];
 }
 
-/** The word of positive infinity; those of NaN are above it, but for the sign. */
-const infinity = 0x7f800000;
-
-/** The words of the floats, as signed integers. */
-export function wordsOf(values: Float32Array): Int32Array {
-  return new Int32Array(values.buffer, values.byteOffset, values.length);
-}
-
-/** 1 for the word of a number below zero, else 0; also for the negative zero, whose word is its own negative. */
-export function isNegative(word: number): number {
-  return (word & ~-word) >>> 31;
-}
-
-/** 1 for the word of a number above zero, else 0. */
-function isPositive(word: number): number {
-  return (~word & -word) >>> 31;
-}
-
 /** The case of a weight has the negative sign as its lowest bit, then the bits in their order. */
 export function fromSignBits({ op, bits, value, slopes }: SignBits): Reparameterisation {
   const planes = 1 + bits;
@@ -44,35 +29,43 @@ export function fromSignBits({ op, bits, value, slopes }: SignBits): Reparameter
     bits: Array.from({ length: bits }, (__, k) => (index >> (k + 1)) & 1),
   }));
   const values = Float32Array.from(cases, (each) => value(each.sign, each.bits));
-  const allSlopes = Float32Array.from(cases.flatMap((each) => slopes(each.sign, each.bits)));
+  const slopesOfPlane = Array.from({ length: planes }, (_, k) =>
+    Float32Array.from(cases, (each) => slopes(each.sign, each.bits)[k] as number),
+  );
   return {
     op,
     planes,
     make(stored, weights) {
-      const words = wordsOf(stored);
-      const { length } = weights;
-      for (let i = 0; i < length; i++) {
-        let word = words[i] as number;
-        let index = isNegative(word);
-        let finite = infinity - (word & 0x7fffffff);
-        for (let k = 1; k < planes; k++) {
-          word = words[k * length + i] as number;
-          index |= isPositive(word) << k;
-          finite |= infinity - (word & 0x7fffffff);
-        }
-        weights[i] = finite < 0 ? NaN : (values[index] as number);
-      }
+      writeCases(stored, weights);
+      // The case of a NaN is NaN, which no table has.
+      for (let i = 0; i < weights.length; i++) weights[i] = values[weights[i] as number] as number;
     },
     chain(stored, dWeights, dStored) {
-      const words = wordsOf(stored);
       const { length } = dWeights;
-      for (let i = 0; i < length; i++) {
-        let index = isNegative(words[i] as number);
-        for (let k = 1; k < planes; k++) index |= isPositive(words[k * length + i] as number) << k;
-        const dw = dWeights[i] as number;
-        for (let k = 0; k < planes; k++)
-          dStored[k * length + i] = dw * (allSlopes[index * planes + k] as number);
-      }
+      const index = take(length);
+      writeCases(stored, index);
+      slopesOfPlane.forEach((table, k) => {
+        const slopesHere = planeOf(dStored, k, length);
+        for (let i = 0; i < length; i++)
+          slopesHere[i] = (dWeights[i] as number) * (table[index[i] as number] as number);
+      });
+      release(index);
     },
   };
+}
+
+/** Writes the case of each weight: 1 for a negative sign plus 2^k for the bit of plane k. */
+function writeCases(stored: Float32Array, index: Float32Array): void {
+  const device = kernels();
+  const { length } = index;
+  device.unary(UnaryKind.Sign, 0, 0, planeOf(stored, 0, length), index);
+  device.scale(-1, index);
+  device.relu(index, index);
+  const bit = take(length);
+  for (let k = 1; k * length < stored.length; k++) {
+    device.unary(UnaryKind.Sign, 0, 0, planeOf(stored, k, length), bit);
+    device.relu(bit, bit);
+    device.axpy(2 ** k, bit, index);
+  }
+  release(bit);
 }

@@ -5,11 +5,13 @@
  * |S| / u - border, one border per bit. With the borders between neighbouring levels the family then computes with S
  * rounded to its levels, in units of u. A batch norm takes the unit out again, so u is held fixed in the gradient.
  */
-import { take } from '../tensor/pool.js';
+import { kernels } from '../tensor/device.js';
+import { UnaryKind } from '../tensor/kinds.js';
+import { release, take } from '../tensor/pool.js';
 import { give, record } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { SharingMap } from './contract.js';
-import { isNegative, wordsOf } from './sign-bits.js';
+import { addScalar, multiply, planeOf } from './reparameterised.js';
 import { deviationOf } from './statistics.js';
 
 export interface Thresholds {
@@ -39,11 +41,12 @@ export function thresholdSharing(thresholds: Thresholds): SharingMap {
 
 /** Writes the planes of the values, in units of `unit`. */
 function split(values: Float32Array, unit: number, borders: readonly number[], planes: Float32Array): void {
-  const { length } = values;
-  for (let i = 0; i < length; i++) planes[i] = (values[i] as number) / unit;
-  borders.forEach((border, plane) => {
-    const start = (plane + 1) * length;
-    for (let i = 0; i < length; i++) planes[start + i] = Math.abs(values[i] as number) / unit - border;
+  const plane = (index: number): Float32Array => planeOf(planes, index, values.length);
+  plane(0).set(values);
+  kernels().scale(1 / unit, plane(0));
+  borders.forEach((border, k) => {
+    kernels().unary(UnaryKind.Absolute, 0, 0, plane(0), plane(k + 1));
+    addScalar(plane(k + 1), -border, plane(k + 1));
   });
 }
 
@@ -57,14 +60,14 @@ function applyThresholds(shared: Tensor, { unit: part, borders }: Thresholds): T
     (planes) => split(shared.data, unit, borders, planes),
     (dPlanes) => {
       const { size } = shared;
-      const words = wordsOf(shared.data);
-      const dShared = take(size);
-      for (let i = 0; i < size; i++) {
-        let bits = 0;
-        for (let at = i + size; at < dPlanes.length; at += size) bits += dPlanes[at] as number;
-        const sign = 1 - 2 * isNegative(words[i] as number);
-        dShared[i] = ((dPlanes[i] as number) + sign * bits) / unit;
-      }
+      const [dShared, bits] = [take(size), take(size)];
+      kernels().unary(UnaryKind.Sign, 0, 0, shared.data, dShared);
+      bits.set(planeOf(dPlanes, 1, size));
+      for (let k = 2; k <= borders.length; k++) kernels().axpy(1, planeOf(dPlanes, k, size), bits);
+      multiply(dShared, bits, dShared);
+      kernels().axpy(1, planeOf(dPlanes, 0, size), dShared);
+      kernels().scale(1 / unit, dShared);
+      release(bits);
       give(shared, dShared);
     },
     { tensors: [shared], output: false },

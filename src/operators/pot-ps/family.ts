@@ -9,54 +9,56 @@
  */
 import { Primitive } from '../../hardware/layer.js';
 import { kernels } from '../../tensor/device.js';
-import { UnaryKind } from '../../tensor/kinds.js';
-import { take } from '../../tensor/pool.js';
+import { BinaryKind, UnaryKind } from '../../tensor/kinds.js';
+import { release, take } from '../../tensor/pool.js';
 import { give, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LayerGeometry, OperatorFamily, SharingMap } from '../contract.js';
 import { weightCount } from '../initialisation.js';
-import { reparameterised, type Reparameterisation } from '../reparameterised.js';
-import { isNegative, wordsOf } from '../sign-bits.js';
+import {
+  addScalar,
+  multiply,
+  planeOf,
+  reparameterised,
+  type Reparameterisation,
+} from '../reparameterised.js';
 import type { Random } from '../../base/random.js';
 
 const weightBits = 5;
 const minExponent = -(2 ** (weightBits - 1) - 2);
-const smallest = 2 ** minExponent;
-/** 2^e at e + 14. */
-const powers = Float32Array.from({ length: 1 - minExponent }, (_, n) => 2 ** (minExponent + n));
 
-/** Adding it to a float32 below 2^22 leaves no bits behind the point: rounding to whole numbers, halves to even. */
+/** Adding it to a float32 below 2^22 leaves no bits behind the point. */
 const roundingOffset = 1.5 * 2 ** 23;
 
-// Without branches: signs are as good as random, and every second guess of the processor would be wrong.
-
-/** 2^round(P) with P clamped to [-14, 0]. NaN stays. */
-function powerAt(p: number): number {
-  const clamped = Math.max(minExponent, Math.min(0, p));
-  return powers[Math.fround(clamped + roundingOffset) - roundingOffset - minExponent] as number;
+/** y = round(min(max(x, low), high)), halves to even. */
+function roundClamped(x: Float32Array, low: number, high: number, y: Float32Array): void {
+  kernels().unary(UnaryKind.Clamp, low, high, x, y);
+  addScalar(y, roundingOffset, y);
+  addScalar(y, -roundingOffset, y);
 }
-
-/** sign(round(s)): -1, 0 or 1. NaN stays. */
-function ternary(s: number): number {
-  return Math.fround(Math.max(-1, Math.min(1, s)) + roundingOffset) - roundingOffset;
-}
-
-const weightOf = (p: number, s: number): number => ternary(s) * powerAt(p);
 
 const signAndExponent: Reparameterisation = {
   op: 'signAndExponent',
   planes: 2,
   make(stored, weights) {
     const { length } = weights;
-    for (let i = 0; i < length; i++) weights[i] = weightOf(stored[i] as number, stored[length + i] as number);
+    roundClamped(planeOf(stored, 0, length), minExponent, 0, weights);
+    // The exponential is not exact to the last bit; the nearest power of two is.
+    kernels().scale(Math.LN2, weights);
+    kernels().unary(UnaryKind.Exponential, 0, 0, weights, weights);
+    kernels().powerOfTwo(minExponent, 0, weights, weights);
+    const signs = take(length);
+    roundClamped(planeOf(stored, 1, length), -1, 1, signs);
+    multiply(weights, signs, weights);
+    release(signs);
   },
   chain(stored, dWeights, dStored) {
     const { length } = dWeights;
-    for (let i = 0; i < length; i++) {
-      const weight = weightOf(stored[i] as number, stored[length + i] as number);
-      dStored[i] = (dWeights[i] as number) * weight * Math.LN2;
-    }
-    dStored.set(dWeights, length);
+    const dExponents = planeOf(dStored, 0, length);
+    signAndExponent.make(stored, dExponents);
+    multiply(dExponents, dWeights, dExponents);
+    kernels().scale(Math.LN2, dExponents);
+    planeOf(dStored, 1, length).set(dWeights);
   },
 };
 
@@ -81,7 +83,7 @@ const logarithmSharing: SharingMap = {
       [shared],
       [2, ...shared.shape],
       (planes) => {
-        const [p, s] = [planes.subarray(0, shared.size), planes.subarray(shared.size)];
+        const [p, s] = [planeOf(planes, 0, shared.size), planeOf(planes, 1, shared.size)];
         kernels().unary(UnaryKind.Absolute, 0, 0, shared.data, p);
         // An exact zero has s = 0; any finite exponent will do.
         kernels().unary(UnaryKind.Clamp, 2 ** -100, 2 ** 100, p, p);
@@ -90,24 +92,32 @@ const logarithmSharing: SharingMap = {
         kernels().unary(UnaryKind.Sign, 0, 0, shared.data, s);
       },
       (dPlanes) => {
-        const { data, size } = shared;
-        const words = wordsOf(data);
-        const dShared = take(size);
-        for (let i = 0; i < size; i++) {
-          const magnitude = Math.max(Math.abs(data[i] as number), smallest);
-          const sign = 1 - 2 * isNegative(words[i] as number);
-          dShared[i] = (sign * (dPlanes[i] as number)) / (magnitude * Math.LN2);
-        }
+        const { size } = shared;
+        const [dShared, magnitudes] = [take(size), take(size)];
+        kernels().unary(UnaryKind.Sign, 0, 0, shared.data, dShared);
+        multiply(dShared, planeOf(dPlanes, 0, size), dShared);
+        kernels().unary(UnaryKind.Absolute, 0, 0, shared.data, magnitudes);
+        kernels().unary(UnaryKind.Clamp, 2 ** minExponent, Infinity, magnitudes, magnitudes);
+        kernels().binary(
+          BinaryKind.Divide,
+          [{ extent: size, a: true, b: true }],
+          dShared,
+          magnitudes,
+          dShared,
+        );
+        kernels().scale(Math.LOG2E, dShared);
+        release(magnitudes);
         give(shared, dShared);
       },
       { tensors: [shared], output: false },
     ),
+  /** A zero is nothing but zero; of other weights the exponent counts unrounded. */
   invert(stored) {
     const count = stored.length / 2;
-    return Float32Array.from(
-      { length: count },
-      (_, i) => ternary(stored[count + i] as number) * 2 ** (stored[i] as number),
-    );
+    return Float32Array.from({ length: count }, (_, i) => {
+      const s = stored[count + i] as number;
+      return Math.abs(s) <= 0.5 ? 0 : Math.sign(s) * 2 ** (stored[i] as number);
+    });
   },
 };
 
@@ -129,12 +139,12 @@ export const potPs: OperatorFamily = {
   penalty(stored, weightDecay, gradient) {
     if (weightDecay === 0) return;
     const count = stored.length / 2;
-    for (let i = 0; i < count; i++) {
-      const weight = weightOf(stored[i] as number, stored[count + i] as number);
-      const decayed = weightDecay * weight;
-      gradient[i] = (gradient[i] as number) + decayed * weight * Math.LN2;
-      gradient[count + i] = (gradient[count + i] as number) + decayed;
-    }
+    const weights = take(count);
+    signAndExponent.make(stored, weights);
+    kernels().axpy(weightDecay, weights, planeOf(gradient, 1, count));
+    kernels().unary(UnaryKind.Square, 0, 0, weights, weights);
+    kernels().axpy(weightDecay * Math.LN2, weights, planeOf(gradient, 0, count));
+    release(weights);
   },
   sharing: logarithmSharing,
   primitive: Primitive.Shift,

@@ -7,9 +7,12 @@
  * values of v below zero back to it, lest zeros freeze.
  */
 import { Primitive } from '../../hardware/layer.js';
+import { kernels } from '../../tensor/device.js';
+import { UnaryKind } from '../../tensor/kinds.js';
+import { release, take } from '../../tensor/pool.js';
 import type { OperatorFamily } from '../contract.js';
-import { lowVarianceNormal, reparameterised } from '../reparameterised.js';
-import { fromSignBits, isNegative, wordsOf } from '../sign-bits.js';
+import { lowVarianceNormal, planeOf, reparameterised } from '../reparameterised.js';
+import { fromSignBits } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
 
 const weightBits = 3;
@@ -37,10 +40,13 @@ export const potS3: OperatorFamily = {
   ...computed,
   initialWeights: lowVarianceNormal(signSparsityShift.planes),
   penalty(stored, _, gradient) {
-    const words = wordsOf(stored);
     const count = stored.length / signSparsityShift.planes;
-    for (let i = count; i < 2 * count; i++)
-      gradient[i] = (gradient[i] as number) - sparsityPenalty * isNegative(words[i] as number);
+    const below = take(count);
+    kernels().unary(UnaryKind.Sign, 0, 0, planeOf(stored, 1, count), below);
+    kernels().scale(-1, below);
+    kernels().relu(below, below);
+    kernels().axpy(-sparsityPenalty, below, planeOf(gradient, 1, count));
+    release(below);
   },
   sharing: thresholdSharing({
     // The largest level is at two standard deviations; zero ends half way to the first.
