@@ -125,6 +125,40 @@ describe('Sgd', () => {
   });
 });
 
+describe('a penalty of a parameter', () => {
+  it.each([
+    ['sgd', (at: Parameter) => new Sgd([at], { momentum: 0.9, weightDecay: 0.01 })],
+    [
+      'adamw',
+      (at: Parameter) => new AdamW([at], { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 }),
+    ],
+  ])(
+    'joins the accumulated gradient once per step, by the decay of %s, and spares frozen weights',
+    (_, make) => {
+      const stepped = (rest: Partial<Parameter>, gradients: readonly Float32Array[]): Float32Array => {
+        const at = parameter(normals(10, 'penalised'), rest);
+        const optimiser = make(at);
+        for (const gradient of gradients) {
+          setGradient(at, gradient);
+          optimiser.step(0.1);
+        }
+        // No gradient, no penalty.
+        const before = at.tensor.data.slice();
+        optimiser.step(0.1);
+        expect(at.tensor.data).toEqual(before);
+        at.tensor.dispose();
+        optimiser.dispose();
+        return before;
+      };
+      const gradients = [normals(10, 'g', 1), normals(10, 'g', 2)];
+      const penalty = (weightDecay: number, gradient: Float32Array): void =>
+        gradient.forEach((g, i) => (gradient[i] = g + 100 * weightDecay * i));
+      const added = gradients.map((gradient) => gradient.map((g, i) => g + i));
+      expect(relativeError(stepped({ penalty }, gradients), stepped({}, added))).toBeLessThan(1e-6);
+    },
+  );
+});
+
 describe('Sgd with Nesterov momentum', () => {
   it('steps by the gradient plus momentum times the new velocity', () => {
     const start = normals(10, 'w');
