@@ -27,6 +27,8 @@ export interface Parameter {
    * square of eta. Absent: the gradient is used as it is.
    */
   readonly adaptiveRate?: number;
+  /** Drawn once and never trained: {@link thaw} leaves it frozen. */
+  readonly fixed?: boolean;
 }
 
 /** A named buffer that is state but not trained. */
@@ -52,9 +54,9 @@ export function freeze(module: Pick<Module, 'parameters'>): void {
   for (const { tensor } of module.parameters) tensor.setTrainable(false);
 }
 
-/** Undoes {@link freeze}. */
+/** Undoes {@link freeze}; what is never trained stays frozen. */
 export function thaw(module: Pick<Module, 'parameters'>): void {
-  for (const { tensor } of module.parameters) tensor.setTrainable(true);
+  for (const { tensor, fixed } of module.parameters) if (!fixed) tensor.setTrainable(true);
 }
 
 export type NamedTensors = ReadonlyMap<

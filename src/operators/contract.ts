@@ -40,6 +40,28 @@ export interface SharingMap {
   invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
 }
 
+/** A trained tensor that layers of a family have beside their weights; other families know nothing of it. */
+export interface OwnTensor {
+  /** Last part of the parameter's name: `threshold`. */
+  readonly name: string;
+  /**
+   * Four axes, of which the last two may grow with the layer's channels: where a supernet runs a layer narrower than it
+   * can be, the leading part of these two is used.
+   */
+  shape(geometry: LayerGeometry): readonly [number, number, number, number];
+  initialValues(geometry: LayerGeometry, random: Random): Float32Array;
+  /** Whether weight decay applies. */
+  readonly decay: boolean;
+  /** As {@link OperatorFamily.adaptiveRate}, for this tensor. */
+  readonly adaptiveRate?: number;
+}
+
+/** What one layer of arithmetic is made of, as pure data. */
+export interface LayerCost {
+  readonly primitive: Primitive;
+  readonly operandBits: OperandBits;
+}
+
 export interface OperatorFamily {
   /** Registry name: `conv`, `pot.q`, `add`. */
   readonly name: string;
@@ -53,8 +75,17 @@ export interface OperatorFamily {
   // --- the layer
   /** Fresh weights of shape [kernel, kernel, in / groups, out]. */
   initialWeights(geometry: LayerGeometry, random: Random): Float32Array;
+  /** Whether weight decay acts on the stored weights as they are; absent: it does. */
+  readonly decay?: boolean;
+  /** Tensors of each layer beside the weights, in the order in which `forward` and `lower` take them; absent: none. */
+  readonly own?: readonly OwnTensor[];
+  /**
+   * The weights are drawn once and never trained. A supernet then keeps them with the layer, for this family alone: they
+   * cannot follow a tensor that others train, so the sharing map is not asked.
+   */
+  readonly fixedWeights?: boolean;
   /** x [N, H, W, in] and stored weights -> [N, H', W', out], recorded on the tape with the family's own gradient rule. */
-  forward(x: Tensor, weights: Tensor, geometry: LayerGeometry): Tensor;
+  forward(x: Tensor, weights: Tensor, geometry: LayerGeometry, own?: readonly Tensor[]): Tensor;
   /** The values the layer really computes with, for export, histograms and bit counts (powers of two for pot.q). */
   effectiveWeights(weights: Float32Array): Float32Array;
   /** Puts stand-alone weights back into the family's domain after an optimiser step; absent when there is nothing to do. */
@@ -70,6 +101,12 @@ export interface OperatorFamily {
   // --- cost, as pure data
   readonly primitive: Primitive;
   readonly operandBits: OperandBits;
+  /**
+   * For families of two layers of arithmetic, the one in front: it has the layer's geometry and is called
+   * `LAYER.NAME`, and the family's own primitive follows it from out to out channels on the output map, with the same
+   * kernel, stride 1 and the layer's name.
+   */
+  readonly preceding?: LayerCost & { readonly name: string };
 
   // --- export
   /** Emits the layer (NCHW there) and returns the name of its output. `weights` are the stored ones. */
@@ -79,5 +116,6 @@ export interface OperatorFamily {
     input: string,
     weights: Float32Array,
     geometry: LayerGeometry,
+    own?: readonly Float32Array[],
   ): string;
 }

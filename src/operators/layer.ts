@@ -14,10 +14,26 @@ export function weightShape(geometry: LayerGeometry): readonly [number, number, 
   return [kernel, kernel, inChannels / groups, outChannels];
 }
 
+/** Fresh parameters `PREFIX.NAME` for the tensors that a family has beside its weights. */
+export function ownParameters(
+  prefix: string,
+  family: OperatorFamily,
+  geometry: LayerGeometry,
+  random: Random,
+): readonly Parameter[] {
+  return (family.own ?? []).map(({ name, shape, initialValues, decay, adaptiveRate }) => ({
+    name: `${prefix}.${name}`,
+    tensor: Tensor.persistent(shape(geometry), initialValues(geometry, random), true),
+    decay,
+    ...(adaptiveRate !== undefined && { adaptiveRate }),
+  }));
+}
+
 export class OperatorLayer implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
   readonly #weight: Tensor;
+  readonly #own: readonly Tensor[];
 
   constructor(
     readonly name: string,
@@ -25,13 +41,28 @@ export class OperatorLayer implements Module {
     readonly geometry: LayerGeometry,
     random: Random,
   ) {
-    this.#weight = Tensor.persistent(weightShape(geometry), family.initialWeights(geometry, random), true);
+    this.#weight = Tensor.persistent(
+      weightShape(geometry),
+      family.initialWeights(geometry, random),
+      !family.fixedWeights,
+    );
     const adaptive = family.adaptiveRate === undefined ? {} : { adaptiveRate: family.adaptiveRate };
-    this.parameters = [{ name: `${name}.weight`, tensor: this.#weight, decay: true, ...adaptive }];
+    const own = ownParameters(name, family, geometry, random);
+    this.#own = own.map(({ tensor }) => tensor);
+    this.parameters = [
+      {
+        name: `${name}.weight`,
+        tensor: this.#weight,
+        decay: family.decay ?? true,
+        ...adaptive,
+        ...(family.fixedWeights && { fixed: true }),
+      },
+      ...own,
+    ];
   }
 
   forward(x: Tensor): Tensor {
-    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry));
+    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry, this.#own));
   }
 
   /** Called by the trainer after each optimiser step; frozen weights stay as they are. */
@@ -45,6 +76,7 @@ export class OperatorLayer implements Module {
   }
 
   lower(graph: OnnxGraph, input: string): string {
-    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry);
+    const own = this.#own.map(({ data }) => data);
+    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry, own);
   }
 }

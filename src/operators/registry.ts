@@ -1,13 +1,19 @@
 /**
- * @file The registered operator families, in order of increasing distance from a multiplication.
+ * @file The registered operator families, those of ShiftAddNAS first.
  */
 import { OptionError } from '../base/errors.js';
 import { add } from './add/family.js';
+import { binary } from './binary/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
 import { potQ } from './pot-q/family.js';
+import { shiftAddFixed } from './shiftadd/fixed.js';
+import { shiftAdd } from './shiftadd/family.js';
 
-const families: readonly OperatorFamily[] = [conv, potQ, add];
+const families: readonly OperatorFamily[] = [conv, potQ, add, shiftAdd, shiftAddFixed, binary];
+
+/** The families of a search space that names none: those of ShiftAddNAS (ICML 2022). */
+export const defaultFamilies: readonly string[] = [conv, potQ, add].map(({ name }) => name);
 
 /** Every registered family, in a fixed order. */
 export function listFamilies(): readonly OperatorFamily[] {

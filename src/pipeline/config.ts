@@ -7,7 +7,7 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
 import { PredictorKind } from '../hardware/measured/predictor.js';
-import { listFamilies } from '../operators/registry.js';
+import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 
 const fraction = z.number().min(0).max(1);
@@ -70,11 +70,7 @@ export const runConfigSchema = z.strictObject({
   reportProfiles: z.array(z.string().min(1)).readonly().default(['paper-cv-168', 'paper-cv-192']),
   space: z
     .strictObject({
-      families: z
-        .array(z.string())
-        .min(1)
-        .readonly()
-        .default(listFamilies().map((family) => family.name)),
+      families: z.array(z.string()).min(1).readonly().default(defaultFamilies),
       stemChannels: count.default(16),
       stemStride: z.union([z.literal(1), z.literal(2)]).default(1),
       stageChannels: z.array(z.int().min(4)).min(1).readonly().default([16, 32, 64]),

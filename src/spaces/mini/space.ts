@@ -9,7 +9,7 @@
  */
 import { z } from 'zod';
 import { OptionError } from '../../base/errors.js';
-import { listFamilies } from '../../operators/registry.js';
+import { defaultFamilies } from '../../operators/registry.js';
 import { type Architecture, type BlockDescription, BlockKind } from '../architecture.js';
 import type { Genome, SearchSpace } from '../contract.js';
 import { checkGenome, productMoves } from '../product.js';
@@ -23,11 +23,7 @@ export const miniSpaceSchema = z
     input: z.strictObject({ height: side, width: side, channels: count }),
     classes: z.int().min(2),
     /** Operator families by registry name; whether they are registered is for the caller to check. */
-    families: z
-      .array(z.string().min(1))
-      .min(1)
-      .readonly()
-      .default(listFamilies().map(({ name }) => name)),
+    families: z.array(z.string().min(1)).min(1).readonly().default(defaultFamilies),
     stemChannels: count.default(16),
     stemStride: z.union([z.literal(1), z.literal(2)]).default(1),
     /** Output channels of every block, by stage. */

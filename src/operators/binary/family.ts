@@ -1,0 +1,56 @@
+/**
+ * @file Binary layers, ReActNet (Liu et al., ECCV'20, arXiv 2003.03488): both operands of a product are signs.
+ *
+ * Activations pass RSign, their sign against a learned threshold of each input channel; weights count by their signs and
+ * the mean magnitude of their output channel. The gradients are in the ops. RPReLU, the paper's activation, stands behind
+ * the shortcut and so belongs to the block; the blocks of our spaces have a ReLU there. Weights start as those of a
+ * convolution and not at U(0, 1) / 1000 as released: that start is for a second stage of training by Adam, and SGD,
+ * whose steps do not shrink with the weights, throws such small ones out of [-1, 1], where they get no gradient.
+ *
+ * Price: a multiplication with operands of 1 bit, which a profile may price apart (an XNOR and a count). What is moved
+ * are the signs; like batch norms and joins everywhere, the real-valued stream of the shortcuts is not charged.
+ */
+import { Primitive } from '../../hardware/layer.js';
+import { sub } from '../../tensor/ops/binary.js';
+import { tidy } from '../../tensor/tape.js';
+import type { OperatorFamily } from '../contract.js';
+import { kaimingNormal } from '../initialisation.js';
+import { identitySharing } from '../sharing.js';
+import { lowerBinary } from './onnx.js';
+import { approxSign, binaryConv2d, signsInto } from './ops.js';
+
+export const binary: OperatorFamily = {
+  name: 'binary',
+  shortName: 'binary',
+  title: 'Binary (ReActNet)',
+  colour: '#b5485d',
+  initialWeights: kaimingNormal,
+  // The second of the paper's two stages, whose layers these are, trains without decay.
+  decay: false,
+  own: [
+    {
+      name: 'threshold',
+      shape: ({ inChannels }) => [1, 1, 1, inChannels],
+      initialValues: ({ inChannels }) => new Float32Array(inChannels),
+      decay: false,
+    },
+  ],
+  forward: (x, weights, geometry, own) =>
+    tidy(() => binaryConv2d(approxSign(sub(x, thresholdOf(own))), weights, geometry)),
+  effectiveWeights(weights) {
+    const signs = new Float32Array(weights.length);
+    signsInto(weights, signs);
+    return signs;
+  },
+  sharing: identitySharing,
+  primitive: Primitive.Multiply,
+  operandBits: { weight: 1, activation: 1, partialSum: 16 },
+  lower: (graph, name, input, weights, geometry, own) =>
+    lowerBinary(graph, name, input, weights, geometry, thresholdOf(own)),
+};
+
+function thresholdOf<T>(own: readonly T[] | undefined): T {
+  const threshold = own?.[0];
+  if (threshold === undefined) throw new Error('a binary layer needs its thresholds');
+  return threshold;
+}
