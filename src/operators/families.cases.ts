@@ -27,6 +27,8 @@ import {
   normals,
   relativeError,
 } from '../tensor/float64.cases.js';
+import { describeDevice } from '../tensor/device.js';
+import { nativeInfo, setThreads } from '../tensor/native/device.js';
 import { contribute, record, Tape, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LayerGeometry, OperatorFamily } from './contract.js';
@@ -213,6 +215,20 @@ function describeComputation(family: OperatorFamily, oracle: FamilyOracle): void
         expect(relativeError(actual.dx, centralDifferences(loss, x64.data))).toBeLessThan(1e-5);
       if (w.length <= 200)
         expect(relativeError(actual.dw, centralDifferences(loss, w64.data))).toBeLessThan(1e-5);
+    }
+  });
+
+  it.skipIf(describeDevice().device !== 'native')('is the same to the bit for any number of threads', () => {
+    const { threads } = nativeInfo();
+    try {
+      const passes = [1, 2, 5].map((count) => {
+        setThreads(count);
+        return passOf(family, [layer(24, 40, 3, 1, 1), [26, 23]], 'threads');
+      });
+      expect(passes[1]).toEqual(passes[0]);
+      expect(passes[2]).toEqual(passes[0]);
+    } finally {
+      setThreads(threads);
     }
   });
 
