@@ -3,9 +3,11 @@
  *
  * Activations pass RSign, their sign against a learned threshold of each input channel; weights count by their signs and
  * the mean magnitude of their output channel. The gradients are in the ops. RPReLU, the paper's activation, stands behind
- * the shortcut and so belongs to the block; the blocks of our spaces have a ReLU there. Weights start as those of a
- * convolution and not at U(0, 1) / 1000 as released: that start is for a second stage of training by Adam, and SGD,
- * whose steps do not shrink with the weights, throws such small ones out of [-1, 1], where they get no gradient.
+ * the shortcut and so belongs to the block; the blocks of our spaces have a ReLU there.
+ *
+ * Weights start at a tenth of those of a convolution, on both sides of zero: the smaller, the sooner they change sign
+ * (three epochs of MNIST by SGD, preset mnist-quick, seed 1: 94.2 % from the whole, 96.7 % from a tenth). The released
+ * start, U(0, 1) / 1000, has all signs alike and is overwritten by the weights of a first stage of training.
  *
  * Price: a multiplication with operands of 1 bit, which a profile may price apart (an XNOR and a count). What is moved
  * are the signs; like batch norms and joins everywhere, the real-valued stream of the shortcuts is not charged.
@@ -19,12 +21,15 @@ import { identitySharing } from '../sharing.js';
 import { lowerBinary } from './onnx.js';
 import { approxSign, binaryConv2d, signsInto } from './ops.js';
 
+/** Of the first weights, times those of a convolution. */
+const startScale = 0.1;
+
 export const binary: OperatorFamily = {
   name: 'binary',
   shortName: 'binary',
   title: 'Binary (ReActNet)',
   colour: '#b5485d',
-  initialWeights: kaimingNormal,
+  initialWeights: (geometry, random) => kaimingNormal(geometry, random).map((weight) => startScale * weight),
   // The second of the paper's two stages, whose layers these are, trains without decay.
   decay: false,
   own: [
