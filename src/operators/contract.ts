@@ -101,6 +101,8 @@ export interface OperatorFamily {
   // --- cost, as pure data
   readonly primitive: Primitive;
   readonly operandBits: OperandBits;
+  /** Width of an activation that waits in memory for a layer, where it is more than that of the operand it becomes. */
+  readonly storedActivationBits?: number;
   /**
    * For families of two layers of arithmetic, the one in front: it has the layer's geometry and is called
    * `LAYER.NAME`, and the family's own primitive follows it from out to out channels on the output map, with the same

@@ -147,6 +147,12 @@ describe('the graph of activations', () => {
     expect(sramBytes).toBeGreaterThan(0);
   });
 
+  it.each(['fair', 'fair-int8'])('keeps real values for binary layers, as for convolutions: %s', (name) => {
+    const memoryOf = (family: string) => architectureMemory(resnet(family), familyNamed, loadProfile(name));
+    expect(memoryOf('binary').sramBytes).toBe(memoryOf('conv').sramBytes);
+    expect(memoryOf('binary').flashBytes).toBeLessThan(memoryOf('conv').flashBytes / 4);
+  });
+
   it('gives a tensor the widest width of the layers that read it, and a join’s parts that of the join', () => {
     const architecture = resnet('conv');
     const wide = new Map([['stage0.block1.conv1', 16]]);

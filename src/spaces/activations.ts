@@ -20,6 +20,7 @@ import {
   classifierName,
   hasShortcutLayer,
   layersOf,
+  planLayers,
   precedingName,
   stemName,
   type FamilyCost,
@@ -108,7 +109,14 @@ export function architectureMemory(
 ): MemoryFootprint {
   const layers = layersOf(architecture, familyCost);
   const byName = new Map(layers.map((layer): [string, LayerDescription] => [layer.name, layer]));
-  const bitsOf = (name: string): number => storedBits(byName.get(name)!, profile).activation;
+  const stored = new Map(
+    planLayers(architecture).map(({ name, family }) => [name, familyCost(family).storedActivationBits]),
+  );
+  const bitsOf = (name: string): number => {
+    const layer = byName.get(name)!;
+    const activation = stored.get(name) ?? layer.operandBits.activation;
+    return storedBits({ ...layer, operandBits: { ...layer.operandBits, activation } }, profile).activation;
+  };
   const graph = activationGraph(architecture, bitsOf, familyCost);
   return memoryFootprint(graph, layers, profile, options);
 }

@@ -71,7 +71,10 @@ export function planLayers(architecture: Architecture): readonly PlannedLayer[] 
 }
 
 /** What a cost model needs to know of a family. */
-export type FamilyCost = Pick<OperatorFamily, 'primitive' | 'operandBits' | 'preceding'>;
+export type FamilyCost = Pick<
+  OperatorFamily,
+  'primitive' | 'operandBits' | 'preceding' | 'storedActivationBits'
+>;
 
 /** Name of the layer of arithmetic in front of `layer`, for families of two. */
 export function precedingName(layer: string, preceding: { readonly name: string }): string {

@@ -50,6 +50,8 @@ export const binary: OperatorFamily = {
   sharing: identitySharing,
   primitive: Primitive.Multiply,
   operandBits: { weight: 1, activation: 1, partialSum: 16 },
+  // Shortcuts, batch norms and thresholds take real values.
+  storedActivationBits: 32,
   lower: (graph, name, input, weights, geometry, own) =>
     lowerBinary(graph, name, input, weights, geometry, thresholdOf(own)),
 };
