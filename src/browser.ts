@@ -17,6 +17,7 @@ export { Linear } from './nn/linear.js';
 export { freeze, Mode, stateOf, thaw, type Module, type NamedTensors, type Parameter } from './nn/module.js';
 export { decodeSafetensors, encodeSafetensors, type StoredTensor } from './nn/safetensors.js';
 export { loadState } from './nn/state.js';
+export { packBinaryLayer, runBinaryLayer, type PackedBinaryLayer } from './operators/binary/xnor.js';
 export type { LayerGeometry, OperatorFamily, SharingMap } from './operators/contract.js';
 export { OperatorLayer } from './operators/layer.js';
 export { familyNamed, listFamilies } from './operators/registry.js';

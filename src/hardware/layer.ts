@@ -4,7 +4,7 @@
 
 /** Which arithmetic primitive a layer is made of, once per (output, weight) pair. */
 export enum Primitive {
-  /** Multiply and accumulate. */
+  /** Multiply and accumulate; with operands of 1 bit, an XNOR and a count. */
   Multiply = 'multiply',
   /** Bit shift (a power-of-two weight) and accumulate. */
   Shift = 'shift',

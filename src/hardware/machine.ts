@@ -1,7 +1,7 @@
 /**
  * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
  */
-import type { LayerDescription, OperandBits } from './layer.js';
+import { Primitive, type LayerDescription, type OperandBits } from './layer.js';
 import {
   ArrayLimit,
   MemoryLevel,
@@ -113,8 +113,11 @@ export function unitPrices(
   const activation = bits.activation / 16;
   const weight = bits.weight / 16;
   const partialSum = bits.partialSum / 16;
+  const ofSigns = primitive === Primitive.Multiply && bits.weight === 1 && bits.activation === 1;
+  const together = ofSigns ? compute.binary : undefined;
+  const operationPj = together?.value ?? compute[primitive].value + compute.accumulate.value;
   return {
-    computePj: compute[primitive].value + compute.accumulate.value,
+    computePj: operationPj,
     inputDramPj: dram * activation,
     inputGlobalBufferPj: globalBuffer * activation,
     inputNocPj: noc * activation,

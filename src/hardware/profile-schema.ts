@@ -91,6 +91,8 @@ const wordSize = z.strictObject({
     shift: perOperation,
     add: perOperation,
     accumulate: perOperation,
+    /** A multiplication of two signs and its accumulation together; as any other multiplication when absent. */
+    binary: perOperation.optional(),
   }),
   processingElementFactor: count('times', mostWordFactor),
   bufferWordFactor: count('times', mostWordFactor),

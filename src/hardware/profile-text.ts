@@ -23,7 +23,8 @@ export function profileSummary(profile: AcceleratorProfile): string {
       `at most ${scaled(profile.partialSumRegisterFileWords)} partial-sum words`,
     `  clock: multiply ${clocks.multiply.value} ns, shift ${clocks.shift.value} ns, add ${clocks.add.value} ns`,
     `  compute: multiply ${computePj.multiply.value} pJ, shift ${computePj.shift.value} pJ, add ${computePj.add.value} pJ, ` +
-      `accumulate ${computePj.accumulate.value} pJ`,
+      `accumulate ${computePj.accumulate.value} pJ` +
+      (computePj.binary === undefined ? '' : `, multiply-accumulate of signs ${computePj.binary.value} pJ`),
     `  memory per 16 bit: DRAM ${memory.dram.value} pJ, global buffer ${memory.globalBuffer.value} pJ, ` +
       `network ${memory.noc.value} pJ (partial sums ${memory.nocPartialSum.value}), ` +
       `register file ${memory.registerFile.value} pJ (weights ${memory.registerFileWeight.value})`,

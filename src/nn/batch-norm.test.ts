@@ -126,13 +126,20 @@ describe('BatchNorm', () => {
     dispose(norm);
   });
 
-  it('decays neither scale nor offset, and refuses to be differentiated in evaluation', () => {
+  it('decays neither scale nor offset, and learns in evaluation too, its statistics staying where they are', () => {
     const norm = new BatchNorm('n', channels, false);
     expect(norm.parameters.map(({ decay }) => decay)).toEqual([false, false]);
-    const { value, tape } = Tape.record(() => norm.forward(Tensor.view(shape, batch(0)), Mode.Evaluation));
-    expect(() => tape.backward(value)).toThrow(/no gradient/);
-    tape.dispose();
-    for (const { tensor } of norm.parameters) expect(tensor.gradient).toBeUndefined();
+    const before = norm.buffers.map(({ data }) => data.slice());
+    const images = batch(0);
+    const { value, tape } = Tape.record(() => norm.forward(Tensor.view(shape, images), Mode.Evaluation));
+    tape.backward(value);
+    const [gamma, beta] = norm.parameters.map(({ tensor }) => tensor.gradient!);
+    // The statistics of a new norm are 0 and 1: gamma's gradient is the sum of what it scales, nearly x itself.
+    const sums = new Float64Array(channels);
+    images.forEach((pixel, i) => (sums[i % channels]! += pixel / Math.sqrt(1 + 1e-5)));
+    sums.forEach((sum, c) => expect(gamma![c]).toBeCloseTo(sum, 3));
+    expect([...beta!]).toEqual(Array(channels).fill(images.length / channels));
+    expect(norm.buffers.map(({ data }) => data)).toEqual(before);
     dispose(norm);
   });
 });

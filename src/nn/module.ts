@@ -29,6 +29,8 @@ export interface Parameter {
   readonly adaptiveRate?: number;
   /** Adds the gradient of a penalty to the accumulated one, once per step, given the optimiser's weight decay. */
   readonly penalty?: (weightDecay: number, gradient: Float32Array) => void;
+  /** Drawn once and never trained: {@link thaw} leaves it frozen. */
+  readonly fixed?: boolean;
 }
 
 /** A named buffer that is state but not trained. */
@@ -54,9 +56,9 @@ export function freeze(module: Pick<Module, 'parameters'>): void {
   for (const { tensor } of module.parameters) tensor.setTrainable(false);
 }
 
-/** Undoes {@link freeze}. */
+/** Undoes {@link freeze}; what is never trained stays frozen. */
 export function thaw(module: Pick<Module, 'parameters'>): void {
-  for (const { tensor } of module.parameters) tensor.setTrainable(true);
+  for (const { tensor, fixed } of module.parameters) if (!fixed) tensor.setTrainable(true);
 }
 
 export type NamedTensors = ReadonlyMap<

@@ -40,6 +40,28 @@ export interface SharingMap {
   invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
 }
 
+/** A trained tensor that layers of a family have beside their weights; other families know nothing of it. */
+export interface OwnTensor {
+  /** Last part of the parameter's name: `threshold`. */
+  readonly name: string;
+  /**
+   * Four axes, of which the last two may grow with the layer's channels: where a supernet runs a layer narrower than it
+   * can be, the leading part of these two is used.
+   */
+  shape(geometry: LayerGeometry): readonly [number, number, number, number];
+  initialValues(geometry: LayerGeometry, random: Random): Float32Array;
+  /** Whether weight decay applies. */
+  readonly decay: boolean;
+  /** As {@link OperatorFamily.adaptiveRate}, for this tensor. */
+  readonly adaptiveRate?: number;
+}
+
+/** What one layer of arithmetic is made of, as pure data. */
+export interface LayerCost {
+  readonly primitive: Primitive;
+  readonly operandBits: OperandBits;
+}
+
 export interface OperatorFamily {
   /** Registry name: `conv`, `pot.q`, `add`. */
   readonly name: string;
@@ -58,8 +80,15 @@ export interface OperatorFamily {
   readonly planes?: number;
   /** Fresh stored weights, [kernel, kernel, in / groups, out] for each plane. */
   initialWeights(geometry: LayerGeometry, random: Random): Float32Array;
+  /** Tensors of each layer beside the weights, in the order in which `forward` and `lower` take them; absent: none. */
+  readonly own?: readonly OwnTensor[];
+  /**
+   * The weights are drawn once and never trained. A supernet then keeps them with the layer, for this family alone: they
+   * cannot follow a tensor that others train, so the sharing map is not asked.
+   */
+  readonly fixedWeights?: boolean;
   /** x [N, H, W, in] and stored weights -> [N, H', W', out], recorded on the tape with the family's own gradient rule. */
-  forward(x: Tensor, weights: Tensor, geometry: LayerGeometry): Tensor;
+  forward(x: Tensor, weights: Tensor, geometry: LayerGeometry, own?: readonly Tensor[]): Tensor;
   /**
    * The values the layer really computes with, one per weight, for export, histograms and bit counts (powers of two for
    * pot.q).
@@ -85,6 +114,14 @@ export interface OperatorFamily {
   // --- cost, as pure data
   readonly primitive: Primitive;
   readonly operandBits: OperandBits;
+  /** Width of an activation that waits in memory for a layer, where it is more than that of the operand it becomes. */
+  readonly storedActivationBits?: number;
+  /**
+   * For families of two layers of arithmetic, the one in front: it has the layer's geometry and is called
+   * `LAYER.NAME`, and the family's own primitive follows it from out to out channels on the output map, with the same
+   * kernel, stride 1 and the layer's name.
+   */
+  readonly preceding?: LayerCost & { readonly name: string };
 
   // --- export
   /** Emits the layer (NCHW there) and returns the name of its output. `weights` are the stored ones. */
@@ -94,5 +131,6 @@ export interface OperatorFamily {
     input: string,
     weights: Float32Array,
     geometry: LayerGeometry,
+    own?: readonly Float32Array[],
   ): string;
 }

@@ -23,10 +23,26 @@ export function storedShape(
   return family.planes === undefined ? shape : [family.planes, ...shape];
 }
 
+/** Fresh parameters `PREFIX.NAME` for the tensors that a family has beside its weights. */
+export function ownParameters(
+  prefix: string,
+  family: OperatorFamily,
+  geometry: LayerGeometry,
+  random: Random,
+): readonly Parameter[] {
+  return (family.own ?? []).map(({ name, shape, initialValues, decay, adaptiveRate }) => ({
+    name: `${prefix}.${name}`,
+    tensor: Tensor.persistent(shape(geometry), initialValues(geometry, random), true),
+    decay,
+    ...(adaptiveRate !== undefined && { adaptiveRate }),
+  }));
+}
+
 export class OperatorLayer implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
   readonly #weight: Tensor;
+  readonly #own: readonly Tensor[];
 
   constructor(
     readonly name: string,
@@ -34,25 +50,32 @@ export class OperatorLayer implements Module {
     readonly geometry: LayerGeometry,
     random: Random,
   ) {
-    const { adaptiveRate, decay = true, penalty } = family;
-    const shape = storedShape(family, geometry);
-    const tensor = Tensor.persistent(shape, family.initialWeights(geometry, random), true);
+    const { adaptiveRate, decay = true, penalty, fixedWeights = false } = family;
+    const tensor = Tensor.persistent(
+      storedShape(family, geometry),
+      family.initialWeights(geometry, random),
+      !fixedWeights,
+    );
     this.#weight = tensor;
+    const own = ownParameters(name, family, geometry, random);
+    this.#own = own.map((parameter) => parameter.tensor);
     this.parameters = [
       {
         name: `${name}.weight`,
         tensor,
         decay,
         ...(adaptiveRate !== undefined && { adaptiveRate }),
+        ...(fixedWeights && { fixed: true }),
         ...(penalty !== undefined && {
           penalty: (weightDecay, gradient) => penalty(tensor.data, weightDecay, gradient),
         }),
       },
+      ...own,
     ];
   }
 
   forward(x: Tensor): Tensor {
-    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry));
+    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry, this.#own));
   }
 
   /** Called by the trainer after each optimiser step; frozen weights stay as they are. */
@@ -66,6 +89,7 @@ export class OperatorLayer implements Module {
   }
 
   lower(graph: OnnxGraph, input: string): string {
-    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry);
+    const own = this.#own.map(({ data }) => data);
+    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry, own);
   }
 }

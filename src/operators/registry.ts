@@ -1,16 +1,22 @@
 /**
- * @file The registered operator families, in order of increasing distance from a multiplication.
+ * @file The registered operator families, those of ShiftAddNAS first.
  */
 import { OptionError } from '../base/errors.js';
 import { add } from './add/family.js';
+import { binary } from './binary/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
 import { potDense, potDense2, potDense4 } from './pot-dense/family.js';
 import { potPs } from './pot-ps/family.js';
 import { potQ } from './pot-q/family.js';
 import { potS3 } from './pot-s3/family.js';
+import { shiftAddFixed } from './shiftadd/fixed.js';
+import { shiftAdd } from './shiftadd/family.js';
 
-const families: readonly OperatorFamily[] = [conv, potQ, potPs, potDense, potDense2, potDense4, potS3, add];
+const families: readonly OperatorFamily[] = [
+  ...[conv, potQ, potPs, potDense, potDense2, potDense4, potS3],
+  ...[add, shiftAdd, shiftAddFixed, binary],
+];
 
 /** The families of a search space that names none: those of ShiftAddNAS (ICML 2022). */
 export const defaultFamilies: readonly string[] = [conv, potQ, add].map(({ name }) => name);

@@ -103,8 +103,8 @@ function requireFamilies(architecture: Architecture, where: string): void {
 
 /**
  * The network as an ONNX model: input `pixels` [batch, C, H, W] in 0..1 (the normalisation is inside), output
- * `logits` [batch, classes]. Shift layers are Conv nodes with their power-of-two weights; add layers are a
- * model-local function of standard ops.
+ * `logits` [batch, classes]. Shift layers are Conv nodes with their power-of-two weights; add and binary
+ * layers are model-local functions of standard ops.
  */
 export function onnxModel(
   network: Network,

@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import { builtInProfileNames, loadProfile } from '../hardware/index.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { listFamilies } from '../operators/registry.js';
 import { findFeasible, nearestReachable } from '../search/nearest.js';
 import { operationTotal, parameterCount, planLayers, scaleWidths } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
@@ -40,6 +42,19 @@ describe('costs', () => {
         9,
       );
     }
+  });
+
+  it.each(listFamilies().map(({ name }) => name))('count the parameters of a network of %s', (family) => {
+    const space = createMiniSpace({ ...toySpace.options, families: [family] });
+    const uniform = space.architecture(uniformGenome(space, family));
+    const network = new Network(uniform, Random.stream(1));
+    // A weight made of several trained values is one parameter of the network that results.
+    const planesOf = ({ shape }: Tensor): number => (shape.length === 5 ? shape[0]! : 1);
+    const held = network.parameters.reduce((sum, { tensor }) => sum + tensor.size / planesOf(tensor), 0);
+    expect(parameterCount(uniform)).toBe(held);
+    const records = layerCostRecords(uniform, fair);
+    expect(new Set(records.map((record) => record.family))).toEqual(new Set(['conv', family]));
+    network.dispose();
   });
 
   it('count the parameters that the network has', () => {

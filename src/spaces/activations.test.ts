@@ -8,7 +8,7 @@ import { familyNamed, listFamilies } from '../operators/registry.js';
 import { activationGraph, architectureMemory } from './activations.js';
 import type { Architecture } from './architecture.js';
 import { BlockKind } from './architecture.js';
-import { planLayers } from './layers.js';
+import { layersOf, planLayers } from './layers.js';
 import { createMiniSpace } from './mini/space.js';
 import { Network } from './network.js';
 import { resnetArchitecture } from './resnet.js';
@@ -132,6 +132,25 @@ describe('the graph of activations', () => {
     for (const layer of planLayers(architecture))
       expect(sizes.get(layer.name)).toBe(layer.outHeight * layer.outWidth * layer.outChannels);
     network.dispose();
+  });
+
+  it('has two steps for a layer of two layers of arithmetic, each as large as its output', () => {
+    const architecture = resnet('shiftadd');
+    const { graph, sramBytes } = architectureMemory(architecture, familyNamed, loadProfile('fair'));
+    const sizes = new Map(graph.steps.map(({ name, output }) => [name, output.bytes / 4]));
+    const layers = layersOf(architecture, familyNamed);
+    expect(layers.filter(({ name }) => name.endsWith('.shift')).length).toBeGreaterThan(3);
+    for (const { name, outHeight, outWidth, outChannels } of layers)
+      expect(sizes.get(name), name).toBe(outHeight * outWidth * outChannels);
+    const step = graph.steps.find(({ name }) => name === 'stage0.block1.conv2')!;
+    expect(step.inputs).toEqual(['stage0.block1.conv2.shift']);
+    expect(sramBytes).toBeGreaterThan(0);
+  });
+
+  it.each(['fair', 'fair-int8'])('keeps real values for binary layers, as for convolutions: %s', (name) => {
+    const memoryOf = (family: string) => architectureMemory(resnet(family), familyNamed, loadProfile(name));
+    expect(memoryOf('binary').sramBytes).toBe(memoryOf('conv').sramBytes);
+    expect(memoryOf('binary').flashBytes).toBeLessThan(memoryOf('conv').flashBytes / 4);
   });
 
   it('gives a tensor the widest width of the layers that read it, and a join’s parts that of the join', () => {

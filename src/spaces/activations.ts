@@ -16,7 +16,15 @@ import type { PlanOptions } from '../hardware/memory/arena.js';
 import type { ActivationGraph, ActivationTensor, GraphStep } from '../hardware/memory/graph.js';
 import type { AcceleratorProfile } from '../hardware/profile-schema.js';
 import { BlockKind, type Architecture } from './architecture.js';
-import { classifierName, hasShortcutLayer, layersOf, stemName, type FamilyCost } from './layers.js';
+import {
+  classifierName,
+  hasShortcutLayer,
+  layersOf,
+  planLayers,
+  precedingName,
+  stemName,
+  type FamilyCost,
+} from './layers.js';
 
 const inputName = 'input';
 const pooledName = 'pool';
@@ -33,11 +41,12 @@ interface Draft {
 
 /**
  * The activations of one inference (batch 1). A tensor is as wide as the layers that read it have their inputs
- * (`bitsOf`, by name of the layer); where no layer does, as what is made of it; the logits as the classifier's input.
+ * (`bitsOf`, by name of the layer; `familyCost` says which of them are two layers of arithmetic); where no layer does, as what is made of it; the logits as the classifier's input.
  */
 export function activationGraph(
   architecture: Architecture,
   bitsOf: (layer: string) => number,
+  familyCost: (family: string) => Pick<FamilyCost, 'preceding'> = () => ({}),
 ): ActivationGraph {
   const { input, stem, blocks, classes } = architecture;
   const drafts: Draft[] = [];
@@ -45,17 +54,23 @@ export function activationGraph(
     drafts.push({ name, inputs, elements, isLayer });
     return name;
   };
+  /** A layer of a block: one step, or two where the family has a layer of arithmetic in front. */
+  const layer = (name: string, family: string | undefined, from: string, elements: number): string => {
+    const preceding = family === undefined ? undefined : familyCost(family).preceding;
+    const inner = preceding === undefined ? from : step(precedingName(name, preceding), [from], elements);
+    return step(name, [inner], elements);
+  };
   let [height, width] = [Math.ceil(input.height / stem.stride), Math.ceil(input.width / stem.stride)];
   let channels = stem.channels;
   let x = step(stemName, [inputName], height * width * channels);
   for (const block of blocks) {
     if (block.kind === BlockKind.Skip) continue;
-    const { name, stride, midChannels, outChannels } = block;
+    const { name, family, stride, midChannels, outChannels } = block;
     [height, width, channels] = [Math.ceil(height / stride), Math.ceil(width / stride), outChannels];
     const map = height * width;
-    const first = step(`${name}.conv1`, [x], map * midChannels);
-    const outer = step(`${name}.conv2`, [first], map * outChannels);
-    const straight = hasShortcutLayer(block) ? step(`${name}.shortcut`, [x], map * outChannels) : x;
+    const first = layer(`${name}.conv1`, family, x, map * midChannels);
+    const outer = layer(`${name}.conv2`, family, first, map * outChannels);
+    const straight = hasShortcutLayer(block) ? layer(`${name}.shortcut`, family, x, map * outChannels) : x;
     x = step(`${name}.join`, [outer, straight], map * outChannels, false);
   }
   const logits = step(classifierName, [step(pooledName, [x], channels, false)], classes);
@@ -94,6 +109,14 @@ export function architectureMemory(
 ): MemoryFootprint {
   const layers = layersOf(architecture, familyCost);
   const byName = new Map(layers.map((layer): [string, LayerDescription] => [layer.name, layer]));
-  const graph = activationGraph(architecture, (name) => storedBits(byName.get(name)!, profile).activation);
+  const stored = new Map(
+    planLayers(architecture).map(({ name, family }) => [name, familyCost(family).storedActivationBits]),
+  );
+  const bitsOf = (name: string): number => {
+    const layer = byName.get(name)!;
+    const activation = stored.get(name) ?? layer.operandBits.activation;
+    return storedBits({ ...layer, operandBits: { ...layer.operandBits, activation } }, profile).activation;
+  };
+  const graph = activationGraph(architecture, bitsOf, familyCost);
   return memoryFootprint(graph, layers, profile, options);
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { operationCount, Primitive } from '../hardware/layer.js';
 import { Random } from '../base/random.js';
+import { estimate } from '../hardware/estimate.js';
+import { operationCount, Primitive, type LayerDescription } from '../hardware/layer.js';
+import { familyNamed } from '../operators/registry.js';
 import { type Architecture, BlockKind } from './architecture.js';
 import {
   familyOfLayer,
@@ -115,6 +117,39 @@ describe('the layers of an architecture', () => {
     expect(layers.map((layer) => layer.fullyConnected).indexOf(true)).toBe(6);
     // Weights 108 + 216 + 432 + 32 + 288 + 288 + 40, classifier biases 5, batch norm 2 x (4 + 6 + 8 + 8 + 4 + 8).
     expect(parameterCount(byHand)).toBe(1404 + 5 + 76);
+  });
+
+  it('are two where a family has two layers of arithmetic, and cost what both cost alone', () => {
+    const [stem, ...rest] = byHand.blocks.map((block) =>
+      block.family === 'add' ? { ...block, family: 'shiftadd' } : block,
+    );
+    const architecture = { ...byHand, blocks: [stem!, ...rest] };
+    const layers = layersOf(architecture, familyNamed).filter(({ name }) => name.includes('block0'));
+    const rows = layers.map((layer) => [
+      layer.name,
+      layer.primitive,
+      `${layer.inHeight}x${layer.inWidth}x${layer.inChannels}`,
+      `${layer.outHeight}x${layer.outWidth}x${layer.outChannels}`,
+      `${layer.kernel} /${layer.stride}`,
+      operationCount(layer),
+    ]);
+    expect(rows).toEqual([
+      ['stage1.block0.conv1.shift', 'shift', '5x4x4', '3x2x6', '3 /2', 1296],
+      ['stage1.block0.conv1', 'add', '3x2x6', '3x2x6', '3 /1', 3 * 2 * 6 * 6 * 9],
+      ['stage1.block0.conv2.shift', 'shift', '3x2x6', '3x2x8', '3 /1', 2592],
+      ['stage1.block0.conv2', 'add', '3x2x8', '3x2x8', '3 /1', 3 * 2 * 8 * 8 * 9],
+      ['stage1.block0.shortcut.shift', 'shift', '5x4x4', '3x2x8', '1 /2', 192],
+      ['stage1.block0.shortcut', 'add', '3x2x8', '3x2x8', '1 /1', 3 * 2 * 8 * 8],
+    ]);
+    const more = 3 * 2 * (6 * 6 * 9 + 8 * 8 * 9 + 8 * 8);
+    expect(operationTotal(architecture)).toBe(9736 + more);
+    expect(parameterCount(architecture)).toBe(parameterCount(byHand) + more / 6);
+    expect(familyOfLayer(architecture, 'stage1.block0.conv2.shift')).toBe('shiftadd');
+    const costs = (family: string) =>
+      layersOf({ ...architecture, blocks: [stem!, { ...rest[0]!, family }] }, familyNamed);
+    const energyOf = (list: readonly LayerDescription[]): number => estimate(list, 'fair').energyMj;
+    const additions = layers.filter(({ primitive }) => primitive === Primitive.Add);
+    expect(energyOf(costs('shiftadd'))).toBeCloseTo(energyOf(costs('pot.q')) + energyOf(additions), 12);
   });
 
   it('match the sizes that strided, padded convolution gives', () => {

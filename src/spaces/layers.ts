@@ -8,8 +8,10 @@
  * (`stem`, 3x3 - norm - relu) and the `classifier` (linear with bias after global average pooling) stay
  * multiplicative, as in the published networks (ShiftAddNAS, arXiv 2205.08119).
  */
-import { type LayerDescription, type OperandBits, type Primitive } from '../hardware/layer.js';
+import { operationCount, type LayerDescription } from '../hardware/layer.js';
 import { conv } from '../operators/conv/family.js';
+import type { OperatorFamily } from '../operators/contract.js';
+import { familyNamed } from '../operators/registry.js';
 import { type Architecture, type BlockDescription, BlockKind } from './architecture.js';
 
 /** Family of the stem and of the classifier of every network. */
@@ -69,19 +71,27 @@ export function planLayers(architecture: Architecture): readonly PlannedLayer[] 
 }
 
 /** What a cost model needs to know of a family. */
-export interface FamilyCost {
-  readonly primitive: Primitive;
-  readonly operandBits: OperandBits;
+export type FamilyCost = Pick<
+  OperatorFamily,
+  'primitive' | 'operandBits' | 'preceding' | 'storedActivationBits'
+>;
+
+/** Name of the layer of arithmetic in front of `layer`, for families of two. */
+export function precedingName(layer: string, preceding: { readonly name: string }): string {
+  return `${layer}.${preceding.name}`;
 }
 
-/** The layers as a cost model prices them: one inference (batch 1), in order of execution. */
+/**
+ * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family of two
+ * layers of arithmetic is two here: `NAME.PRECEDING` and `NAME`.
+ */
 export function layersOf(
   architecture: Architecture,
   familyCost: (family: string) => FamilyCost,
 ): readonly LayerDescription[] {
-  return planLayers(architecture).map((layer) => {
-    const { primitive, operandBits } = familyCost(layer.family);
-    return {
+  return planLayers(architecture).flatMap((layer) => {
+    const { primitive, operandBits, preceding } = familyCost(layer.family);
+    const whole = {
       name: layer.name,
       primitive,
       fullyConnected: layer.fullyConnected,
@@ -97,32 +107,47 @@ export function layersOf(
       groups: 1,
       operandBits,
     };
+    if (preceding === undefined) return [whole];
+    const { outHeight, outWidth, outChannels } = layer;
+    return [
+      {
+        ...whole,
+        name: precedingName(layer.name, preceding),
+        primitive: preceding.primitive,
+        operandBits: preceding.operandBits,
+      },
+      { ...whole, inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 },
+    ];
   });
 }
 
-/** Family of the layer called `layerName`. Throws when the architecture has no such layer. */
+/** Family of the layer called `layerName`, or of which it is the layer in front. Throws when the architecture has no such layer. */
 export function familyOfLayer(architecture: Architecture, layerName: string): string {
-  const layer = planLayers(architecture).find(({ name }) => name === layerName);
+  const layer = planLayers(architecture).find(
+    ({ name }) => layerName === name || layerName.startsWith(`${name}.`),
+  );
   if (layer === undefined) throw new Error(`the architecture has no layer '${layerName}'`);
   return layer.family;
 }
 
-/** Learned values: weights, scale and offset of every batch norm, classifier weights and biases. */
+/**
+ * Values of the parameters, those that are drawn and never trained included: weights and what a family has beside them,
+ * scale and offset of every batch norm, classifier weights and biases.
+ */
 export function parameterCount(architecture: Architecture): number {
   return planLayers(architecture).reduce((total, layer) => {
     const weights = layer.kernel * layer.kernel * layer.inChannels * layer.outChannels;
-    return total + weights + (layer.fullyConnected ? 1 : 2) * layer.outChannels;
+    const own = (familyNamed(layer.family).own ?? []).reduce(
+      (sum, { shape }) => sum + shape({ ...layer, groups: 1 }).reduce((product, side) => product * side, 1),
+      0,
+    );
+    return total + weights + own + (layer.fullyConnected ? 1 : 2) * layer.outChannels;
   }, 0);
 }
 
 /** Primitive operations (multiply-, shift- or add-accumulates) of one inference, all layers. */
 export function operationTotal(architecture: Architecture): number {
-  return planLayers(architecture).reduce(
-    (total, layer) =>
-      total +
-      layer.outHeight * layer.outWidth * layer.outChannels * layer.inChannels * layer.kernel * layer.kernel,
-    0,
-  );
+  return layersOf(architecture, familyNamed).reduce((total, layer) => total + operationCount(layer), 0);
 }
 
 /**

@@ -9,11 +9,11 @@
  */
 import type { Random } from '../base/random.js';
 import type { Parameter, StateBuffer } from '../nn/module.js';
-import type { LayerGeometry, OperatorFamily } from '../operators/contract.js';
+import type { LayerGeometry, OperatorFamily, OwnTensor } from '../operators/contract.js';
 import { kaimingNormal } from '../operators/initialisation.js';
 import { deviationOf } from '../operators/statistics.js';
 import { adaptiveScale } from '../training/optimiser.js';
-import { weightShape } from '../operators/layer.js';
+import { ownParameters, weightShape } from '../operators/layer.js';
 import { kernels } from '../tensor/device.js';
 import { sliceWeights } from '../tensor/ops/slice.js';
 import { at } from '../tensor/tape.js';
@@ -28,6 +28,10 @@ export class SharedLayer {
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
   readonly #shared: Tensor;
+  /** The learned scalars of each family's map. */
+  readonly #scalars: ReadonlyMap<string, readonly Tensor[]>;
+  /** What each family has for itself: weights that are never trained, and tensors beside the weights. */
+  readonly #fixed: ReadonlyMap<string, Tensor>;
   readonly #own: ReadonlyMap<string, readonly Tensor[]>;
   /** Running norm of the multiplying families' gradients; 0 before the first. */
   readonly #gradientNorm = new Float32Array(1);
@@ -45,7 +49,21 @@ export class SharedLayer {
       family,
       tensors: family.sharing.parameters.map(({ initial }) => Tensor.persistent([1], [initial], true)),
     }));
-    this.#own = new Map(scalars.map(({ family, tensors }) => [family.name, tensors]));
+    this.#scalars = new Map(scalars.map(({ family, tensors }) => [family.name, tensors]));
+    const fixed = families
+      .filter(({ fixedWeights }) => fixedWeights)
+      .map((family) => ({
+        family,
+        tensor: Tensor.persistent(weightShape(geometry), family.initialWeights(geometry, random)),
+      }));
+    this.#fixed = new Map(fixed.map(({ family, tensor }) => [family.name, tensor]));
+    const own = families.map((family) => ({
+      family,
+      parameters: ownParameters(`${name}.${family.name}`, family, geometry, random),
+    }));
+    this.#own = new Map(
+      own.map(({ family, parameters }) => [family.name, parameters.map(({ tensor }) => tensor)]),
+    );
     this.parameters = [
       { name: `${name}.shared`, tensor: this.#shared, decay: true },
       ...scalars.flatMap(({ family, tensors }) =>
@@ -56,6 +74,13 @@ export class SharedLayer {
           adaptiveRate: scalarAdaptiveRate,
         })),
       ),
+      ...fixed.map(({ family, tensor }) => ({
+        name: `${name}.${family.name}.weight`,
+        tensor,
+        decay: false,
+        fixed: true,
+      })),
+      ...own.flatMap(({ parameters }) => parameters),
     ];
     this.buffers = [{ name: `${name}.gradientNorm`, data: this.#gradientNorm }];
   }
@@ -64,15 +89,27 @@ export class SharedLayer {
   forward(x: Tensor, family: OperatorFamily, inChannels: number, outChannels: number): Tensor {
     this.#familyOfStep = family;
     return at(this.name, () => {
-      const slice = sliceWeights(this.#shared, inChannels, outChannels);
-      const weights = family.sharing.apply(slice, this.#own.get(family.name) as readonly Tensor[]);
-      return family.forward(x, weights, { ...this.geometry, inChannels, outChannels });
+      const geometry = { ...this.geometry, inChannels, outChannels };
+      const fixed = this.#fixed.get(family.name);
+      const slice = sliceWeights(fixed ?? this.#shared, inChannels, outChannels);
+      const weights = fixed === undefined ? this.#mapped(family, slice) : slice;
+      const own = (this.#own.get(family.name) as readonly Tensor[]).map((tensor, i) => {
+        const [, , rows, columns] = (family.own as readonly OwnTensor[])[i]!.shape(geometry);
+        return sliceWeights(tensor, rows, columns);
+      });
+      return family.forward(x, weights, geometry, own);
     });
+  }
+
+  #mapped(family: OperatorFamily, shared: Tensor): Tensor {
+    return family.sharing.apply(shared, this.#scalars.get(family.name) as readonly Tensor[]);
   }
 
   /** The weights that `family` computes with here, for histograms: its map applied to the whole shared tensor. */
   weightsOf(family: OperatorFamily): Float32Array {
-    const mapped = family.sharing.apply(this.#shared, this.#own.get(family.name) as readonly Tensor[]);
+    const fixed = this.#fixed.get(family.name);
+    if (fixed !== undefined) return family.effectiveWeights(fixed.data).slice();
+    const mapped = this.#mapped(family, this.#shared);
     const weights = family.effectiveWeights(mapped.data).slice();
     if (mapped !== this.#shared) mapped.dispose();
     return weights;

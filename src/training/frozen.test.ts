@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import { freeze, Mode, stateOf, thaw, type Parameter } from '../nn/module.js';
-import { listFamilies } from '../operators/registry.js';
+import { familyNamed, listFamilies } from '../operators/registry.js';
 import { countKernels } from '../tensor/count-kernels.cases.js';
 import { normals } from '../tensor/float64.cases.js';
 import { softmaxCrossEntropy } from '../tensor/ops/loss.js';
@@ -60,14 +60,20 @@ const named =
 describe.each(families)('frozen parts of a network of %s', (family) => {
   const build = (): Network =>
     new Network(space.architecture(uniformGenome(space, family)), Random.stream('frozen', family));
+  const { preceding, fixedWeights } = familyNamed(family);
+  /** Layers of arithmetic in each layer, and how many of them learn. */
+  const parts = preceding === undefined ? 1 : 2;
+  const learning = fixedWeights ? parts - 1 : parts;
+  /** Input gradients inside a layer whose input learns nothing: for shifts in front of an addition, for thresholds. */
+  const within = ['shiftadd', 'binary'].includes(family) ? 1 : 0;
 
   it('skip their gradients, and those of everything below them', () => {
     const network = build();
     const whole = run(network);
     // The first layer's input is an image: it never gets a gradient.
     expect(whole).toMatchObject({
-      weightGradients: blockLayers + 1,
-      inputGradients: blockLayers,
+      weightGradients: learning * blockLayers + 1,
+      inputGradients: parts * blockLayers,
       products: 3,
       norms: [blockLayers + 1, 0],
       joins: 4,
@@ -80,8 +86,8 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     freeze({ parameters: network.parameters.filter(below) });
     const top = run(network);
     expect(top).toMatchObject({
-      weightGradients: 2,
-      inputGradients: 1,
+      weightGradients: learning * 2,
+      inputGradients: parts + within,
       products: 3,
       norms: [2, 0],
       joins: 1,
@@ -103,7 +109,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     thaw({ parameters: network.parameters.filter(named('stem.norm')) });
     expect(run(network)).toMatchObject({
       weightGradients: 0,
-      inputGradients: blockLayers,
+      inputGradients: parts * blockLayers,
       products: 3,
       norms: [blockLayers, 1],
       joins: 4,
@@ -134,8 +140,10 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
       optimiser.dispose();
     }
     const free = stateOf(twin);
-    for (const { name, tensor } of network.parameters) {
-      if (name.startsWith('stage0')) {
+    for (const { name, tensor, fixed } of network.parameters) {
+      if (fixed) {
+        for (const held of [tensor.data, free.get(name)!.data]) expect(held, name).toEqual(before.get(name));
+      } else if (name.startsWith('stage0')) {
         expect(tensor.gradient, name).toBeUndefined();
         expect(tensor.data, name).toEqual(before.get(name));
         expect(free.get(name)!.data, name).not.toEqual(before.get(name));

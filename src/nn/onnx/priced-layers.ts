@@ -1,7 +1,8 @@
 /**
  * @file From an ONNX graph to the layers that a cost model prices, and an honest list of what it does not.
  *
- * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer; a layer whose weights
+ * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer and `shiftaddnas.BinaryConv` one of
+ * 1-bit operands; a layer whose weights
  * are all signed powers of two (or zero) is a shift layer, whoever exported it, since that is what hardware would make
  * of it. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
  * under any profile; every other operator is unpriced, by name.
@@ -35,6 +36,9 @@ export interface GraphLayers {
 const partialSumBits = 32;
 /** Sign and exponent as our shift families store them; weights that happen to use fewer exponents are no narrower. */
 const shiftBits = 5;
+
+/** A binary layer multiplies signs and counts the products. */
+const signBits: OperandBits = { weight: 1, activation: 1, partialSum: 16 };
 
 /** The layers of a graph in the order of its nodes. @param given shapes of inputs by name */
 export function layersOfGraph(
@@ -96,7 +100,7 @@ function layerOf(
     ? { x, w, weights: constants[second] }
     : productOperands(x, w, constants[0], constants[second]);
   const kind = kindOf(node, operands.weights);
-  const operandBits: OperandBits = {
+  const operandBits: OperandBits = kind.operandBits ?? {
     weight: kind.weightBits ?? operands.w.bits,
     activation: operands.x.bits,
     partialSum: partialSumBits,
@@ -122,8 +126,9 @@ function productOperands(
 function kindOf(
   { opType }: ReadNode,
   weights: ReadTensor | undefined,
-): { readonly primitive: Primitive; readonly weightBits?: number } {
+): { readonly primitive: Primitive; readonly weightBits?: number; readonly operandBits?: OperandBits } {
   if (opType === 'L1Conv') return { primitive: Primitive.Add };
+  if (opType === 'BinaryConv') return { primitive: Primitive.Multiply, operandBits: signBits };
   const bits = powerOfTwoBits(weights?.values() ?? []);
   if (bits === undefined) return { primitive: Primitive.Multiply };
   return { primitive: Primitive.Shift, weightBits: Math.max(shiftBits, bits) };

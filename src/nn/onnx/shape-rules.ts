@@ -129,6 +129,7 @@ const freeRules: Readonly<Record<string, ShapeRule>> = {
 const pricedRules: Readonly<Record<string, ShapeRule>> = {
   Conv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   L1Conv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
+  BinaryConv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   ConvInteger: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   QLinearConv: ({ node, inputs }) => convolvedShape(node, inputs[0], inputs[3]),
   Gemm: ({ node, inputs: [a, b] }) => {
@@ -148,9 +149,12 @@ export function shapeRuleOf(node: ReadNode): ShapeRule | undefined {
   return isFree(node) ? freeRules[node.opType] : undefined;
 }
 
-/** Whether a node is a layer that a cost model prices. L1Conv is our own function for add layers. */
+/** Functions of our own, for layers that ONNX has no operator for: additions, and signs. */
+const ownLayers: ReadonlySet<string> = new Set(['L1Conv', 'BinaryConv']);
+
+/** Whether a node is a layer that a cost model prices. */
 export function isLayer({ domain, opType }: ReadNode): boolean {
-  return Object.hasOwn(pricedRules, opType) && domain === (opType === 'L1Conv' ? 'shiftaddnas' : '');
+  return Object.hasOwn(pricedRules, opType) && domain === (ownLayers.has(opType) ? 'shiftaddnas' : '');
 }
 
 /** Whether a node is one that no profile has a price for: normalisation, activation, pooling, additions, reshaping. */
