@@ -13,7 +13,8 @@
  * wait for partial sums, not for arithmetic. Even the 156 active elements of the first seven layers come from there: sums of
  * 16, 32 or 64 channels over 14 rows of 224, 112 or 56 would fill all 25 banks of the buffer and leave none for inputs; 13 rows leave
  * two. Why the chip adds up no more channels at a time at 112 and 56 is not published; our mapper finds mappings
- * of the same machine that add up eight, which the rows without a bound show.
+ * of the same machine that add up eight, which the rows of processing time show. None of these rows has a bound: one side
+ * follows from the traffic of the other.
  */
 import type { LayerDescription } from '../layer.js';
 import { loadMachine } from '../loopnest/machine.js';
@@ -223,7 +224,6 @@ export function eyerissVggAnchors(): readonly Anchor[] {
         ours: Math.max(arithmeticMs, trafficMs),
         published: row.processingMs,
         unit: 'ms',
-        bound: chipBound,
         note: `chip over operations on all elements ${ratio.toFixed(2)}; ${trafficMs > arithmeticMs ? 'bound by partial sums at 16 bytes a cycle' : 'bound by arithmetic'}`,
       },
       {

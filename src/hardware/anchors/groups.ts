@@ -33,8 +33,10 @@ export const anchorGroups: readonly AnchorGroup[] = [
     name: 'eyeriss-energy',
     anchors: eyerissEnergyAnchors,
     remarks: [
-      'bounds are 0.1 of 10^9 multiplications, or 10 % where that is less; sums have none: the reproduction that they come from ' +
-        'lets a row stay in a register file that holds a window of it, and so counts less in buffer and array',
+      'schedules are taken from the published DRAM traffic, so that DRAM is no prediction; bounds are 0.1 of 10^9 multiplications, or 10 % ' +
+        'where that is less',
+      'buffer, array and sums have no bound, and miss: buffer and array together take 6 to 11 times what is published for convolutions, because ' +
+        'the reproduction lets a row stay in a register file that holds a window of it, and so moves less; sums are up to 17 % above',
     ],
   },
   {
@@ -55,7 +57,7 @@ export const anchorGroups: readonly AnchorGroup[] = [
       'the 156 active elements up to CONV3-3: partial sums of 14 rows (14 x 3584 words) would fill all 25 banks of the buffer, those of 13 ' +
         'leave two for inputs',
       'max(arithmetic, traffic / 16 bytes a cycle) is 4 to 15 % below the chip in all 13 layers; it is a diagnosis from the published ' +
-        "traffic, not a prediction of it: our mapper's mappings of the same machine add up more channels and would be more than four times as fast in the widest layers",
+        "traffic, not a prediction of it, and so has no bound: our mapper's mappings of the same machine add up more channels and would be more than four times as fast in the widest layers",
     ],
   },
   {
@@ -64,7 +66,9 @@ export const anchorGroups: readonly AnchorGroup[] = [
     remarks: [
       'energies follow from the published 8-bit multiplication by the transistors that switch; those of 32 bits without shifts are predictions',
       '8-bit add elements accumulate 20 bits where the published figure has a 32-bit addition; shift elements carry a barrel shifter where a ' +
-        'shift by a fixed distance was priced; areas have the registers and no optimised layout, and no bound',
+        'shift by a fixed distance was priced; areas have the registers and no optimised layout',
+      'the published 32-bit multiplication and addition lie between our energies without short pulses (settled) and with all of them ' +
+        '(glitches), the other operations do not; one published figure is too little for a bound',
     ],
   },
 ];
