@@ -11,6 +11,8 @@ import { Tool, toolVersion } from '../src/hardware/area/tools.js';
 import { loadGateProfile } from '../src/hardware/area/profile.js';
 import { Primitive } from '../src/hardware/layer.js';
 import { listFamilies } from '../src/operators/registry.js';
+import { encodeOnnx } from '../src/nn/onnx/encode.js';
+import { OnnxGraph } from '../src/nn/onnx/graph.js';
 import { Tensor } from '../src/tensor/tensor.js';
 import {
   readEvents,
@@ -157,6 +159,27 @@ describe('hw area', () => {
     expect(text.stdout).toMatch(/area 0\.\d+ mm2, \d+\.\d % of \d\.\d+ mm2 with multipliers alone/);
   });
 
+  it('prints the array of an ONNX file, and refuses one with a layer that has no price', async () => {
+    const file = (name: string, opType: string): string => {
+      const graph = new OnnxGraph(name);
+      const x = graph.input('x', [1, 4, 'height', 'width']);
+      const w = graph.initializer('w', [4, 4, 3, 3], new Float32Array(144).fill(0.3));
+      graph.output(graph.node(opType, [x, w], {}, { name: 'layer' }));
+      const path = join(home, `${name}.onnx`);
+      writeFileSync(path, encodeOnnx(graph));
+      return path;
+    };
+    const args = ['--bits', '8', '--profile', 'fair-int8', '--input', 'x=1x4x8x8'];
+    const { code, stdout, stderr } = await run(['--onnx', file('conv', 'Conv'), ...args, '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { parts } = JSON.parse(stdout) as { parts: { operations: number; element: object }[] };
+    expect(parts).toMatchObject([{ operations: 144 * 36, element: { primitive: 'multiply', bits: 8 } }]);
+    const transposed = file('transposed', 'ConvTranspose');
+    expect(await mistake('--onnx', transposed, ...args)).toBe(
+      `${transposed}: not priced: ConvTranspose 'layer': no price for this operator`,
+    );
+  });
+
   it('gives its areas to hw chunks', async () => {
     const chunks = async (...flags: readonly string[]) => {
       const { stdout } = await shiftaddnas([
@@ -199,8 +222,10 @@ describe('hw area', () => {
       ],
       [['--widths', 'fp32'], 'Give whole numbers of bits from 2 to 32'],
       [['--widths', '64'], 'Give whole numbers of bits from 2 to 32'],
-      [['--profile', 'fair'], '--profile goes with --layers or --architecture'],
-      [['--layers', layers, '--widths', '8'], '--widths does not go with --layers or --architecture'],
+      [['--profile', 'fair'], '--profile goes with --layers, --architecture or --onnx'],
+      [['--layers', layers, '--widths', '8'], '--widths does not go with --layers, --architecture or --onnx'],
+      [['--input', 'x=1x1'], '--input goes with --onnx FILE.onnx'],
+      [['--layers', layers, '--input', 'x=1x1'], '--input goes with --onnx FILE.onnx'],
       [['--layers', layers, '--profile', 'fare'], "'fare'"],
       [
         ['--layers', layers, '--bits', '33'],

@@ -167,6 +167,26 @@ describe('hw map', () => {
     expect(await mistake('map', '--onnx', path)).toContain('give its size, for example --input x=');
   });
 
+  it('says what layers of an ONNX file its totals lack, and exits with 2', async () => {
+    const graph = new OnnxGraph('partly');
+    const x = graph.input('x', [1, 2, 8, 8]);
+    const filter = graph.initializer('w', [2, 2, 3, 3], new Float32Array(36).fill(0.3));
+    const y = graph.node('Conv', [x, filter], {}, { name: 'conv' });
+    graph.output(graph.node('ConvTranspose', [y, filter], {}, { name: 'up' }));
+    const path = join(home, 'partly.onnx');
+    writeFileSync(path, encodeOnnx(graph));
+    const { code, stdout, stderr } = await run('map', '--onnx', path, '--tries', '50');
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `error: ${path}: not priced: ConvTranspose 'up': no price for this operator\n`,
+    });
+    expect(stdout).toContain('total without 1 layer');
+    expect(await mistake('chunks', '--onnx', path, '--area', '1')).toContain("ConvTranspose 'up'");
+    expect(await mistake('map', '--layers', table, '--input', 'x=1x1')).toBe(
+      '--input goes with --onnx FILE.onnx',
+    );
+  });
+
   it('answers mistakes with one line', async () => {
     expect(await mistake('map')).toBe(
       'hw map needs one of --layer TEXT, --layers FILE.csv, --architecture PATH, --onnx FILE.onnx',

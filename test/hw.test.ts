@@ -135,6 +135,36 @@ describe('hw estimate of several profiles', () => {
     ]);
   });
 
+  it('compares only rows that every profile prices', async () => {
+    const wide = join(home, 'wide.csv');
+    writeFileSync(wide, `${text}Conv,1,20,20,1,13,1,8,8,1\n`);
+    const roomier = join(home, 'roomy.json');
+    const fair = loadProfile('fair');
+    const { inputRegisterFileWords } = fair;
+    writeFileSync(
+      roomier,
+      JSON.stringify({
+        ...fair,
+        name: 'roomy',
+        inputRegisterFileWords: { ...inputRegisterFileWords, value: 14 },
+      }),
+    );
+    const profiles = ['--profile', `${roomier},fair`];
+    const { code, stdout, stderr } = await run(wide, ...profiles);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: .*wide\.csv:3: .*does not fit profile 'fair'.*\n$/);
+    expect(stdout).toContain('the 1 of 2 layers that every profile prices:');
+    const [roomy, plain] = JSON.parse((await run(wide, ...profiles, '--json')).stdout) as {
+      readonly energyMj: number;
+      readonly rows: readonly unknown[];
+      readonly comparable: { readonly lines: readonly number[]; readonly energyMj: number };
+    }[];
+    expect([roomy!.rows.length, plain!.rows.length]).toEqual([2, 1]);
+    expect([roomy!.comparable.lines, plain!.comparable.lines]).toEqual([[2], [2]]);
+    expect(plain!.comparable.energyMj).toBe(plain!.energyMj);
+    expect(roomy!.comparable.energyMj).toBeLessThan(roomy!.energyMj);
+  });
+
   it('takes the published words at 8 bit, and refuses widths that a profile does not know', async () => {
     const price = async (...args: readonly string[]): Promise<number> =>
       (JSON.parse((await run(layers, '--json', ...args)).stdout) as { energyMj: number }).energyMj;
@@ -207,6 +237,32 @@ describe('hw estimate of an ONNX file', () => {
     writeFileSync(garbage, 'this is no model');
     expect(await mistake(garbage)).toContain(`${garbage}: `);
     expect(await mistake(join(home, 'none.onnx'))).toContain('no such file');
+  });
+
+  it('exits with 2 for layers without a price, which the totals say they lack', async () => {
+    const graph = new OnnxGraph('partly');
+    const x = graph.input('x', [1, 2, 9, 9]);
+    const weights = (name: string, ...dims: number[]): string =>
+      graph.initializer(name, dims, new Float32Array(dims.reduce((a, b) => a * b)).fill(0.3));
+    graph.node('Conv', [x, weights('a', 4, 2, 1, 7)], {}, { name: 'flat' });
+    graph.node('Conv', [x, weights('b', 4, 3, 3, 3)], {}, { name: 'misfit' });
+    graph.node('ConvTranspose', [x, weights('c', 2, 4, 3, 3)], {}, { name: 'up' });
+    graph.node('NonZero', [x], {}, { name: 'odd' });
+    graph.output(graph.node('Conv', [x, weights('d', 4, 2, 3, 3)], {}, { name: 'priced' }));
+    const file = join(home, 'partly.onnx');
+    writeFileSync(file, encodeOnnx(graph));
+    const { code, stdout, stderr } = await shiftaddnas(['hw', 'estimate', file]);
+    expect(code).toBe(2);
+    expect(stdout).toContain('total without 3 layers');
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      `notice: ${file}: not priced: NonZero 'odd' (no price for this operator)`,
+      `error: ${file}: not priced: Conv 'flat': a kernel of 1x7; only square ones are priced`,
+      `error: ${file}: not priced: Conv 'misfit': an input of 1x2x9x9 does not go with weights of 4x3x3x3 in 1 group`,
+      `error: ${file}: not priced: ConvTranspose 'up': no price for this operator`,
+    ]);
+    expect(await mistake(file, '--input', 'x=1x3x9x9')).toBe(
+      "error: input 'x' is [1, 2, 9, 9] in the file, which 1x3x9x9 contradicts; give sizes only where the file leaves them open\n",
+    );
   });
 
   it('names the layers that do not fit a profile, and prices the others', async () => {

@@ -82,6 +82,7 @@ function blockPicture({ kind, family, midChannels, stride }: BlockDescription): 
 /** Layer by layer, with the energy by memory level, and the totals below. */
 export function layerTable(
   cost: Pick<NetworkCost, 'layers' | 'operations' | 'energyMj' | 'latencyMs' | 'byLevel'>,
+  missing = 0,
 ): string {
   const row = (
     name: string,
@@ -110,8 +111,16 @@ export function layerTable(
       'NoC',
       'registers',
     ],
-    [...cost.layers.map((layer) => row(layer.name, layer.primitive, layer)), row('total', '', cost)],
+    [
+      ...cost.layers.map((layer) => row(layer.name, layer.primitive, layer)),
+      row(totalName(missing), '', cost),
+    ],
   );
+}
+
+/** What stands before a total that lacks layers. */
+export function totalName(missing: number): string {
+  return missing === 0 ? 'total' : `total without ${missing} layer${missing === 1 ? '' : 's'}`;
 }
 
 /** Layer by layer, the memory energy by operand and the tiling, and the totals below. */

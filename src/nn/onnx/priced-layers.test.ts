@@ -156,6 +156,16 @@ describe('layersOfGraph', () => {
     expect(reason(read('Conv', maps, [[4, 2, 3, 3]], { dilations: ints(2, 2) }))).toMatch(/dilation of 2x2/);
     expect(reason(read('Conv', [1, 2, 9], [[4, 2, 3]]))).toMatch(/convolution over 1 dimensions/);
     expect(read('Conv', maps, [[4, 2, 1, 1]], { dilations: ints(2, 2) }).layers).toHaveLength(1);
+    expect(reason(read('Conv', [1, 8, 9, 9], [[8, 5, 3, 3]]))).toBe(
+      'an input of 1x8x9x9 does not go with weights of 8x5x3x3 in 1 group',
+    );
+    expect(reason(read('Conv', [1, 8, 9, 9], [[6, 2, 3, 3]], { group: { int: 4 } }))).toMatch(/in 4 groups$/);
+    expect(reason(read('MatMul', [2, 5], [[4, 6]]))).toBe('matrices of 2x5 and 4x6 cannot be multiplied');
+    expect(reason(read('Gemm', [2, 4], [[4, 6]], { transB: { int: 1 } }))).toMatch(/cannot be multiplied/);
+    // Whatever multiplies is missing from a total; what does not is only worth a notice.
+    const lacks = (opType: string): boolean | undefined => read(opType, maps).unpriced[0]?.multiplies;
+    expect(['ConvTranspose', 'Einsum', 'LSTM', 'MatMulNBits'].map(lacks)).toEqual([true, true, true, true]);
+    expect(['NonZero', 'TopK', 'GridSample'].map(lacks)).toEqual([false, false, false]);
     const graph = new OnnxGraph('unknown');
     const x = graph.input('x', ['batch', 4]);
     const odd = graph.node('NonZero', [x], {}, { name: 'odd' });

@@ -5,7 +5,8 @@
  * 1-bit operands; a layer whose weights
  * are all signed powers of two (or zero) is a shift layer, whoever exported it, since that is what hardware would make
  * of it. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
- * under any profile; every other operator is unpriced, by name.
+ * under any profile; every other operator is unpriced, by name. One that multiplies and is unpriced (a transposed or
+ * dilated convolution, say) makes every total too small, which callers must say.
  */
 import { Primitive, type LayerDescription, type OperandBits } from '../../hardware/layer.js';
 import { sizeOf } from '../../tensor/shape.js';
@@ -21,6 +22,8 @@ export interface UnpricedNode {
   readonly reason: string;
   /** Whether a shape is missing, which the user can give. */
   readonly lacksShape: boolean;
+  /** Whether it is a layer by its name (convolution, product, recurrence, attention), so that totals lack its cost. */
+  readonly multiplies: boolean;
 }
 
 export interface GraphLayers {
@@ -58,14 +61,15 @@ export function layersOfGraph(
     const { name, domain } = node;
     const opType = domain === '' ? node.opType : `${domain}.${node.opType}`;
     if (!isLayer(node)) {
-      unpriced.push({ name, opType, reason: 'no price for this operator', lacksShape: false });
+      const multiplies = multiplyingName.test(node.opType);
+      unpriced.push({ name, opType, reason: 'no price for this operator', lacksShape: false, multiplies });
       continue;
     }
     const inputs = node.inputs.map((input) => values.get(input));
     const weights = node.inputs.map((input) => constants.get(input));
     const made = layerOf(node, inputs, values.get(node.outputs[0] ?? ''), weights);
     if (typeof made === 'object') layers.push(made);
-    else unpriced.push({ name, opType, reason: made, lacksShape: made === unknownShape });
+    else unpriced.push({ name, opType, reason: made, lacksShape: made === unknownShape, multiplies: true });
   }
   return { layers, unpriced, free, open };
 }
@@ -79,6 +83,9 @@ function constantsOf({ initializers, nodes }: ReadModel): ReadonlyMap<string, Re
   }
   return all;
 }
+
+/** Layers by name, of ONNX and of the extensions that exporters use (FusedConv, MatMulNBits, QAttention). */
+const multiplyingName = /Conv|MatMul|Gemm|Einsum|LSTM|GRU|RNN|Attention/;
 
 const unknownShape = 'the shape of its input is not known';
 
@@ -94,8 +101,13 @@ function layerOf(
   // QLinearConv and QLinearMatMul: a, scale, zero point, b, scale, zero point, ...
   const second = node.opType.startsWith('QLinear') ? 3 : 1;
   const [x, w] = [inputs[0], inputs[second]];
-  if (x === undefined || w === undefined || output === undefined) return unknownShape;
+  if (x === undefined || w === undefined) return unknownShape;
   const isConvolution = node.opType.includes('Conv');
+  const unfit = isConvolution
+    ? convolutionMisfit(x.shape, w.shape, intOf(node, 'group', 1))
+    : productMisfit(node, x.shape, w.shape);
+  if (unfit !== undefined) return unfit;
+  if (output === undefined) return unknownShape;
   const operands = isConvolution
     ? { x, w, weights: constants[second] }
     : productOperands(x, w, constants[0], constants[second]);
@@ -155,6 +167,23 @@ export function powerOfTwoBits(weights: ArrayLike<number>): number | undefined {
   }
   if (most === -Infinity) return undefined;
   return 1 + Math.ceil(Math.log2(most - least + 1 + zeros));
+}
+
+/** Why weights do not go with an input; undefined when they do. Weights are [out, in of one group, ..]. */
+function convolutionMisfit(x: readonly number[], w: readonly number[], groups: number): string | undefined {
+  const channels = x[1];
+  const fits = x.length === w.length && channels === w[1]! * groups && w[0]! % groups === 0;
+  return fits
+    ? undefined
+    : `an input of ${x.join('x')} does not go with weights of ${w.join('x')} in ${groups} group${groups === 1 ? '' : 's'}`;
+}
+
+/** Why the inner sizes of a product differ; undefined when they are one. */
+function productMisfit(node: ReadNode, a: readonly number[], b: readonly number[]): string | undefined {
+  const flips = (name: string): boolean => node.opType === 'Gemm' && intOf(node, name, 0) !== 0;
+  const left = flips('transA') ? a.at(-2) : a.at(-1);
+  const right = b.length < 2 || flips('transB') ? b.at(-1) : b.at(-2);
+  return left === right ? undefined : `matrices of ${a.join('x')} and ${b.join('x')} cannot be multiplied`;
 }
 
 type Base = Pick<LayerDescription, 'name' | 'primitive' | 'operandBits'>;

@@ -4,6 +4,7 @@
  * are followed as long as they depend on nothing but sizes. What an unknown operator makes has the shape that the
  * file states for it, or none.
  */
+import { OptionError } from '../../base/errors.js';
 import { sizeOf } from '../../tensor/shape.js';
 import {
   axisOf,
@@ -28,7 +29,8 @@ export interface OpenInput {
 
 /**
  * Shapes by name of value. Symbolic sizes are those of `given`, else 1 for the first dimension of an input.
- * @param given shapes of inputs by name, going before what the file says
+ * @param given shapes of inputs by name, for sizes that the file leaves open
+ * @throws OptionError for a given shape that contradicts the file's own
  */
 export function inferShapes(
   model: ReadModel,
@@ -39,7 +41,9 @@ export function inferShapes(
   const open: OpenInput[] = [];
   for (const [name, tensor] of model.initializers) values.set(name, constantOf(tensor));
   for (const [name, value] of model.inputs) {
-    const shape = given.get(name) ?? bound(value, symbols, true);
+    const wanted = given.get(name);
+    if (wanted !== undefined) refuseContradiction(name, wanted, value);
+    const shape = wanted ?? bound(value, symbols, true);
     value.dims?.forEach((dim, at) => {
       if (typeof dim === 'string' && shape !== undefined) symbols.set(dim, shape[at]!);
     });
@@ -55,6 +59,16 @@ export function inferShapes(
     });
   }
   return { values, open };
+}
+
+function refuseContradiction(name: string, wanted: readonly number[], { dims }: ReadValue): void {
+  if (dims === undefined) return;
+  const isFixed = (dim: (typeof dims)[number]): dim is number => typeof dim === 'number' && dim > 0;
+  if (dims.length === wanted.length && dims.every((dim, at) => !isFixed(dim) || dim === wanted[at])) return;
+  const stated = dims.map((dim) => (typeof dim === 'string' || isFixed(dim) ? dim : '?')).join(', ');
+  throw new OptionError(
+    `input '${name}' is [${stated}] in the file, which ${wanted.join('x')} contradicts; give sizes only where the file leaves them open`,
+  );
 }
 
 function bound(

@@ -90,7 +90,7 @@ export function addAreaCommand(hw: Command): void {
   addLayerOptions(command, false, wholeNumber(1))
     .option(
       '--profile <name|file>',
-      `with --layers or --architecture: cost profile whose array is divided (default ${defaultCostProfile})`,
+      `with --layers, --architecture or --onnx: cost profile whose array is divided (default ${defaultCostProfile})`,
     )
     .addHelpText(
       'after',
@@ -99,7 +99,7 @@ floating point is out of scope. Areas are of cells alone: wires, clock tree and 
 Energies are in proportion to the transistors that switch on uniform random operands, from one published figure:
 once without short pulses (settled), once with all that arise when every gate is equally slow (glitches). Wires
 and leakage are not in them.
-With --layers or --architecture the command prints the array that --budget area= of a search limits: as many elements
+With --layers, --architecture or --onnx the command prints the array that --budget area= of a search limits: as many elements
 as the cost profile has, each one that multiplies, shifts or adds, the kinds in proportion to the operations.
 ${examples(
   'shiftaddnas hw area',
@@ -108,6 +108,7 @@ ${examples(
   'shiftaddnas hw area --measure --widths 6,8 --out my-gates.json',
   'shiftaddnas hw area --gates my-gates.json --json',
   'shiftaddnas hw area --architecture runs/NAME --profile fair-int8',
+  'shiftaddnas hw area --onnx model.onnx --input pixels=1x3x224x224 --bits 8',
 )}`,
     )
     .action(runArea);
@@ -129,7 +130,7 @@ function widthList(text: string): readonly number[] {
 function runArea(flags: AreaFlags): void {
   refuseContradictions(flags);
   if (flags.verify) return runVerify(flags);
-  if (flags.layers !== undefined || flags.architecture !== undefined) return runArray(flags);
+  if (isOfLayers(flags)) return runArray(flags);
   const profile = flags.measure ? measured(flags) : loadGateProfile(flags.gates);
   const missing = flags.widths?.find((width) => !profile.elements.some(({ bits }) => bits === width));
   if (missing !== undefined)
@@ -154,6 +155,11 @@ function runArea(flags: AreaFlags): void {
   );
 }
 
+/** Whether layers are given, whose array is wanted. */
+function isOfLayers({ layers, architecture, onnx }: AreaFlags): boolean {
+  return [layers, architecture, onnx].some((given) => given !== undefined);
+}
+
 function refuseContradictions(flags: AreaFlags): void {
   if (flags.measure && flags.verify) throw new OptionError('give --measure or --verify, not both');
   if (flags.gates !== undefined && (flags.measure || flags.verify))
@@ -166,13 +172,15 @@ function refuseContradictions(flags: AreaFlags): void {
     throw new OptionError('--out goes with --measure; --csv writes a table');
   for (const key of ['vectors', 'seed'] as const)
     if (flags[key] !== undefined && !flags.verify) throw new OptionError(`--${key} goes with --verify`);
-  const ofLayers = flags.layers !== undefined || flags.architecture !== undefined;
+  const ofLayers = isOfLayers(flags);
   for (const key of ['bits', 'profile'] as const)
     if (flags[key] !== undefined && !ofLayers)
-      throw new OptionError(`--${key} goes with --layers or --architecture`);
+      throw new OptionError(`--${key} goes with --layers, --architecture or --onnx`);
+  if (flags.input.length > 0 && flags.onnx === undefined)
+    throw new OptionError('--input goes with --onnx FILE.onnx');
   for (const key of ['measure', 'verify', 'widths', 'csv'] as const)
     if (flags[key] !== undefined && ofLayers)
-      throw new OptionError(`--${key} does not go with --layers or --architecture`);
+      throw new OptionError(`--${key} does not go with --layers, --architecture or --onnx`);
   if (flags.csv !== undefined && flags.verify) throw new OptionError('--csv does not go with --verify');
   if ((flags.vectors ?? 0) > mostVectors)
     throw new OptionError(`--vectors ${flags.vectors}: give at most ${mostVectors}`);
@@ -182,8 +190,9 @@ function refuseContradictions(flags: AreaFlags): void {
 
 /** The array that a budget limits, for the layers given. */
 function runArray(flags: AreaFlags): void {
-  const { title, layers, badRows } = gatherLayers(flags, 'hw area', false);
+  const { title, layers, badRows, notes } = gatherLayers(flags, 'hw area', false);
   if (badRows[0] !== undefined) throw new OptionError(badRows[0]);
+  for (const note of notes) console.error(`notice: left out: ${note}`);
   if (layers.length === 0) throw new OptionError(`${title}: there are no layers to divide an array among`);
   const gates = loadGateProfile(flags.gates);
   const profile = loadProfile(flags.profile ?? defaultCostProfile);

@@ -34,6 +34,7 @@ import {
   kindOfInput,
   onnxLayers,
   readBytes,
+  unpricedTexts,
 } from './inputs.js';
 
 interface EstimateFlags {
@@ -154,23 +155,34 @@ interface Priced {
   /** Further fields of the JSON output. */
   readonly details: object;
   readonly errors: readonly string[];
+  /** How many layers the totals lack, by profile; none when absent. */
+  readonly missing: readonly number[];
 }
 
 function fromArchitecture(given: string, profiles: readonly AcceleratorProfile[]): Priced {
   const { path, layers, architecture } = architectureLayers(given);
   const otherOperations = operationsOf(architecture, familyNamed).slice(layers.length);
   const costs = profiles.map((profile) => estimate(layers, profile));
-  return { title: path, layers, others: otherOperations, costs, notes: [], details: {}, errors: [] };
+  return {
+    title: path,
+    layers,
+    others: otherOperations,
+    costs,
+    notes: [],
+    details: {},
+    errors: [],
+    missing: [],
+  };
 }
 
 function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): Priced {
   const { layers, unpriced, free } = onnxLayers(path, flags.input);
-  const errors: string[] = unpriced
-    .filter(({ lacksShape }) => lacksShape)
-    .map(({ name, opType, reason }) => `${path}: ${opType} '${name}': ${reason}`);
+  const lacking = unpricedTexts(path, unpriced).errors;
+  const errors = [...lacking];
+  let unfit = 0;
   // Every profile prices the same layers: those that fit all of them.
-  const fitting = layers.filter((layer) =>
-    profiles.every((profile) => {
+  const fitting = layers.filter((layer) => {
+    const fits = profiles.every((profile) => {
       try {
         estimateLayer(layer, profile);
         return true;
@@ -179,23 +191,28 @@ function fromOnnx(path: string, profiles: readonly AcceleratorProfile[], flags: 
         errors.push(`${path}: ${error.message}`);
         return false;
       }
-    }),
-  );
-  const others = unpriced.filter(({ lacksShape }) => !lacksShape);
+    });
+    if (!fits) unfit++;
+    return fits;
+  });
   const notes = [
-    ...others.map(({ name, opType, reason }) => `not priced: ${opType} '${name}' (${reason})`),
+    ...unpriced
+      .filter(({ multiplies }) => !multiplies)
+      .map(({ name, opType, reason }) => `not priced: ${opType} '${name}' (${reason})`),
     ...(free.size === 0
       ? []
       : [`free under every profile: ${[...free].map(([opType, count]) => `${count} ${opType}`).join(', ')}`]),
   ];
+  const costs = profiles.map((profile) => estimate(fitting, profile));
   return {
     title: path,
     layers: fitting,
     others: [],
-    costs: profiles.map((profile) => estimate(fitting, profile)),
+    costs,
     notes,
-    details: { unpriced: others, free: Object.fromEntries(free), errors },
+    details: { unpriced, free: Object.fromEntries(free), errors },
     errors,
+    missing: costs.map(() => lacking.length + unfit),
   };
 }
 
@@ -219,7 +236,7 @@ function onMachine(
 }
 
 function print(
-  { title, layers, costs, notes, details, errors }: Priced,
+  { title, layers, costs, notes, details, errors, missing }: Priced,
   measured: OnMachine | undefined,
   flags: EstimateFlags,
 ): void {
@@ -230,7 +247,7 @@ function print(
     console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
   } else {
     console.log(`${title} under ${costs.map(({ profile }) => profile).join(', ')}, one inference:`);
-    printTables(costs);
+    printTables(costs, missing);
     if (measured !== undefined) console.log(latencyTable(measured));
     for (const out of [flags.csv, flags.report]) if (out !== undefined) console.log(`written to ${out}`);
   }
@@ -239,13 +256,27 @@ function print(
   if (errors.length > 0) process.exitCode = brokenRowsExitCode;
 }
 
-function printTables(costs: readonly NetworkCost[]): void {
-  for (const cost of costs) {
+/**
+ * @param missing how many layers each total lacks
+ * @param common under each profile, the layers that all of them price, where that is not what `costs` has
+ */
+function printTables(
+  costs: readonly NetworkCost[],
+  missing: readonly number[],
+  common: readonly NetworkCost[] = costs,
+): void {
+  costs.forEach((cost, at) => {
     if (costs.length > 1) console.log(`\nunder ${cost.profile}:`);
-    console.log(layerTable(cost));
+    console.log(layerTable(cost, missing[at]));
     console.log(operandTable(cost));
-  }
-  if (costs.length > 1) console.log(`\n${profilesTable(costs)}`);
+  });
+  if (costs.length < 2) return;
+  const compared = common[0]!.layers.length;
+  const fewer = costs.some(({ layers }) => layers.length > compared);
+  const all = Math.max(...costs.map(({ layers }, at) => layers.length + (missing[at] ?? 0)));
+  console.log(
+    `\n${fewer ? `the ${compared} of ${all} layers that every profile prices:\n` : ''}${profilesTable(common)}`,
+  );
 }
 
 function writeReport(
@@ -269,28 +300,33 @@ function estimateTable(path: string, profiles: readonly AcceleratorProfile[], fl
     at === 0 ? table.csv : table.csv.slice(table.csv.indexOf('\n') + 1),
   );
   if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv.join(''));
-  const costs = tables.map((table, at) =>
-    networkCost(
-      profiles[at]!.name,
-      table.rows.map(({ cost }) => cost),
-    ),
-  );
+  const costs = costsOfRows(tables, profiles);
+  // Totals over different rows are not comparable.
+  const isCommon = (line: number): boolean =>
+    tables.every(({ rows }) => rows.some((row) => row.line === line));
+  const commonLines = new Set(tables[0]!.rows.map(({ line }) => line).filter(isCommon));
+  const common = costsOfRows(tables, profiles, commonLines);
   const badRows = tables.flatMap((table) => table.badRows);
   writeReport(
     path,
-    costs,
+    common,
     badRows.map(({ line, message }) => `line ${line}: ${message}`),
     flags,
   );
   if (flags.json) {
     const objects = tables.map((table, at) => ({
       ...tableJson(table, costs[at]!),
+      ...(tables.length > 1 && { comparable: comparableJson(commonLines, common[at]!) }),
       ...(measured && { measured }),
     }));
     console.log(JSON.stringify(objects.length === 1 ? objects[0] : objects));
   } else if (flags.csv === undefined) {
     console.log(`${path} under ${profiles.map(({ name }) => name).join(', ')}:`);
-    printTables(costs);
+    printTables(
+      costs,
+      tables.map((table) => table.badRows.length),
+      common,
+    );
   } else
     for (const cost of costs)
       console.log(
@@ -303,6 +339,24 @@ function estimateTable(path: string, profiles: readonly AcceleratorProfile[], fl
   const messages = new Set(badRows.map(({ line, message }) => `error: ${path}:${line}: ${message}`));
   for (const message of messages) console.error(message);
   if (messages.size > 0) process.exitCode = brokenRowsExitCode;
+}
+
+/** The priced rows of each table, or those of them that stand on the lines given, as networks. */
+function costsOfRows(
+  tables: readonly CsvEstimate[],
+  profiles: readonly AcceleratorProfile[],
+  lines?: ReadonlySet<number>,
+): readonly NetworkCost[] {
+  return tables.map(({ rows }, at) =>
+    networkCost(
+      profiles[at]!.name,
+      rows.filter(({ line }) => lines?.has(line) ?? true).map(({ cost }) => cost),
+    ),
+  );
+}
+
+function comparableJson(lines: ReadonlySet<number>, { energyMj, latencyMs }: NetworkCost): object {
+  return { lines: [...lines], energyMj, latencyMs };
 }
 
 function tableJson(table: CsvEstimate, cost: NetworkCost): object {

@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { FileError, OptionError, isSystemError, messageOf } from '../../../base/errors.js';
 import { readJson } from '../../../base/files.js';
 import type { LayerDescription } from '../../../hardware/index.js';
-import { layersOfGraph, type GraphLayers } from '../../../nn/onnx/priced-layers.js';
+import { layersOfGraph, type GraphLayers, type UnpricedNode } from '../../../nn/onnx/priced-layers.js';
 import { decodeOnnx } from '../../../nn/onnx/read.js';
 import { familyNamed } from '../../../operators/registry.js';
 import type { Architecture } from '../../../spaces/architecture.js';
@@ -46,6 +46,18 @@ export function addInputSizeOption(command: Command): Command {
     (text: string, before: readonly string[]) => [...before, text],
     [],
   );
+}
+
+/** What is wrong with nodes that should be priced and are not, and what is worth saying about other nodes. */
+export function unpricedTexts(
+  path: string,
+  unpriced: readonly UnpricedNode[],
+): { readonly errors: readonly string[]; readonly notes: readonly string[] } {
+  const said = (wanted: boolean): readonly string[] =>
+    unpriced
+      .filter(({ multiplies }) => multiplies === wanted)
+      .map(({ name, opType, reason }) => `${opType} '${name}': ${reason}`);
+  return { errors: said(true).map((text) => `${path}: not priced: ${text}`), notes: said(false) };
 }
 
 /** The layers of an ONNX file. @param inputs `NAME=1x3x224x224`, for inputs whose size the file leaves open */

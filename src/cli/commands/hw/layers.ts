@@ -7,7 +7,7 @@ import { OptionError } from '../../../base/errors.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { fp32OperandBits, readLayerTable } from '../../../hardware/csv.js';
 import type { LayerDescription, OperandBits, Primitive } from '../../../hardware/layer.js';
-import { addInputSizeOption, architectureLayers, onnxLayers, readBytes } from './inputs.js';
+import { addInputSizeOption, architectureLayers, onnxLayers, readBytes, unpricedTexts } from './inputs.js';
 
 export interface LayerFlags {
   readonly layer?: string;
@@ -53,6 +53,8 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
   const { layer, layers, architecture, onnx } = flags;
   if ([layer, layers, architecture, onnx].filter((given) => given !== undefined).length !== 1)
     throw new OptionError(`${command} needs one of ${sources.slice(withSingleLayer ? 0 : 1).join(', ')}`);
+  if (flags.input.length > 0 && onnx === undefined)
+    throw new OptionError('--input goes with --onnx FILE.onnx');
   const bits = operandBits(flags.bits);
   if (layer !== undefined) {
     const { rows, badRows } = readLayerTable(layerCsv(layer), bits);
@@ -80,11 +82,13 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     flags.bits === undefined ? each : { ...each, operandBits: bits(each.primitive) };
   if (onnx !== undefined) {
     const { layers: found, unpriced } = onnxLayers(onnx, flags.input);
-    const said = (lacking: boolean): readonly string[] =>
-      unpriced
-        .filter(({ lacksShape }) => lacksShape === lacking)
-        .map(({ name, opType, reason }) => `${onnx}: ${opType} '${name}': ${reason}`);
-    return { title: onnx, layers: found.map(atWidth), badRows: said(true), notes: said(false) };
+    const { errors, notes } = unpricedTexts(onnx, unpriced);
+    return {
+      title: onnx,
+      layers: found.map(atWidth),
+      badRows: errors,
+      notes: notes.map((note) => `${onnx}: ${note}`),
+    };
   }
   const { path, layers: found } = architectureLayers(architecture!);
   return { title: path, layers: found.map(atWidth), badRows: [], notes: [] };

@@ -22,7 +22,7 @@ import {
 } from '../../../hardware/loopnest/search.js';
 import { count, significant } from '../../format.js';
 import { examples, positiveNumber, wholeNumber } from '../../options.js';
-import { textTable } from '../../tables.js';
+import { textTable, totalName } from '../../tables.js';
 import { addLayerOptions, gatherLayers, type LayerFlags } from './layers.js';
 
 interface SearchFlags extends LayerFlags {
@@ -179,7 +179,10 @@ function runMap(flags: MapFlags): void {
   const costs = found.map(({ cost }) => cost);
   const total = totalsOf(costs);
   if (flags.json) console.log(JSON.stringify({ machine: machine.name, ...total, layers: found, refused }));
-  else console.log(`${title} on ${machine.name}, one layer after the other:\n${networkTable(costs, total)}`);
+  else
+    console.log(
+      `${title} on ${machine.name}, one layer after the other:\n${networkTable(costs, total, refused.length)}`,
+    );
   for (const note of notes) console.error(`notice: left out: ${note}`);
   for (const message of refused) console.error(`error: ${message}`);
   if (refused.length > 0) process.exitCode = refusedLayersExitCode;
@@ -215,7 +218,11 @@ function totalsOf(costs: readonly MappingCost[]): {
   };
 }
 
-function networkTable(costs: readonly MappingCost[], total: ReturnType<typeof totalsOf>): string {
+function networkTable(
+  costs: readonly MappingCost[],
+  total: ReturnType<typeof totalsOf>,
+  missing: number,
+): string {
   return textTable(
     ['layer', 'operations', 'energy mJ', 'latency ms', 'utilisation', 'bound by', 'loops'],
     [
@@ -229,7 +236,7 @@ function networkTable(costs: readonly MappingCost[], total: ReturnType<typeof to
         cost.mappingText,
       ]),
       [
-        'total',
+        totalName(missing),
         count(total.operations),
         significant(total.energyMj),
         significant(total.latencyMs),
