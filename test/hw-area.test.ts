@@ -122,6 +122,12 @@ describe('hw area', () => {
       expect(code).toBe(1);
       expect(stdout).toMatch(/add 2 bit +│ +14 │ +(\d+) │ +(?!\1)\d+ │/);
       expect(stderr).toMatch(/^add 2 bit: pair \d+ gives \d{4} instead of \d{4}\n$/);
+      if (version === undefined) return;
+      const measured = await run(['--measure', '--rtl', rtl, '--widths', '2']);
+      expect(measured.code).toBe(2);
+      expect(measured.stderr.trimEnd().split('\n').at(-1)).toMatch(
+        /^error: .*pe_add\.v does not compute add \d bit: its gates put out \d+ instead of \d+; look into it with hw area --verify --rtl /,
+      );
     },
   );
 
@@ -238,6 +244,24 @@ describe('hw area', () => {
     ] as const)
       expect(await mistake(...args)).toContain(text);
     expect(await mistake('--csv', '/proc/none/x.csv')).toContain('/proc/none/x.csv: ');
+    // Before anything is counted.
+    const unwritable = await run(['--measure', '--out', '/proc/none/x.json']);
+    expect(unwritable).toMatchObject({ code: 2, stdout: '' });
+    expect(unwritable.stderr).toMatch(/^error: \/proc\/none\/x\.json: [^\n]+\n$/);
+  });
+
+  it('never writes over what it reads', async () => {
+    const gates = join(home, 'own.json');
+    const text = JSON.stringify({ ...loadGateProfile(), name: 'own' });
+    writeFileSync(gates, text);
+    expect(await mistake('--gates', gates, '--csv', join(home, '.', 'own.json'))).toContain(
+      `would overwrite its input ${gates}; name another file`,
+    );
+    expect(readFileSync(gates, 'utf8')).toBe(text);
+    const both = join(home, 'both.json');
+    expect(await mistake('--measure', '--out', both, '--csv', both)).toBe(
+      `--csv and --out both name ${both}; name two files`,
+    );
   });
 });
 

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sumWarnings } from '../src/cli/commands/hw/measure.js';
 import { operationKey } from '../src/hardware/measured/operation.js';
 import { readLatencyTable } from '../src/hardware/measured/table.js';
 import { loadLatencies } from '../src/pipeline/latency-table.js';
@@ -56,6 +57,15 @@ beforeAll(async () => {
 });
 
 describe('hw measure', () => {
+  it('warns of networks that their operations do not add up to', () => {
+    const check = (network: string, sumMs: number) => ({ network, sumMs, measuredMs: 2 });
+    expect(sumWarnings([check('near', 2.5), check('nearer', 1.5)])).toEqual([]);
+    expect(sumWarnings([check('far', 2.6), check('below', 1.2)])).toEqual([
+      expect.stringMatching(/^far: the sum of its operations is off by \+30\.0 %; .*--fresh$/),
+      expect.stringMatching(/^below: .* off by -40\.0 %/),
+    ]);
+  });
+
   it('writes a table and prints the errors of both predictors and the check on whole networks', () => {
     expect(measured.code).toBe(0);
     const { rows, machine } = readLatencyTable(table);
@@ -181,6 +191,9 @@ describe('hw estimate --latency-table', () => {
     expect(await estimate(foreign, '--foreign-table')).toMatchObject({ code: 0, stderr: '' });
     expect(await mistake('hw', 'estimate', architecture, '--latency-table', join(home, 'no.json'))).toMatch(
       /no such file/,
+    );
+    expect(await mistake('hw', 'estimate', architecture, '--predictor', 'mlp')).toMatch(
+      /--predictor goes with --latency-table FILE$/,
     );
     expect(await mistake('hw', 'estimate', architecture, '--foreign-table')).toMatch(
       /goes with --latency-table/,

@@ -44,6 +44,24 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 }
 
 /**
+ * Makes sure that {@link writeFileAtomic} can write here, before work whose result would be lost.
+ * @throws OutputError as it does
+ */
+export function checkWritable(path: string): void {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) mkdirSync(path);
+    makeFolder(folder);
+    closeSync(openSync(temporary, 'w'));
+  } catch (error) {
+    throw outputError(path, error);
+  } finally {
+    removeQuietly(temporary);
+  }
+}
+
+/**
  * Makes a folder and its parents, one by one: Node's recursive mkdir never returns where a parent exists but refuses
  * children with ENOENT (/proc). @throws the system's error
  */

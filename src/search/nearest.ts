@@ -97,9 +97,12 @@ function infeasible(space: SearchSpace, budget: Budget, nearest: NearestPoint): 
   const suggestions = limitedQuantities(budget)
     .filter((quantity) => nearest.costs[quantity] > budget[quantity]!)
     .map((quantity) => suggestLimit(quantity, nearest.costs[quantity]));
-  const claim = nearest.proven ? 'no network of' : 'no network was found in';
+  const { name } = space;
+  const claim = nearest.proven
+    ? `no network of the ${name} space meets`
+    : `no network was found in the ${name} space that meets`;
   return new InfeasibleBudgetError(
-    `${claim} the ${space.name} space meets ${describeBudget(budget)}; the nearest has ` +
+    `${claim} ${describeBudget(budget)}; the nearest has ` +
       `${describeCosts(nearest.costs)}: raise the budget to ${suggestions.join(',')} or make the space smaller ` +
       '(fewer channels or blocks)',
   );

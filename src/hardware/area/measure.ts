@@ -1,12 +1,12 @@
 /**
  * @file One element measured: its gates and lookup tables counted, its gates run on random operands.
  */
-import { ToolError } from '../../base/errors.js';
+import { FileError, ToolError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
 import { elementName, latencyOf, sumsOf, type ElementShape, type OperandPair } from './element.js';
 import { cellCounts, lanes, readNetlist, runNetlist, type Netlist, type Switching } from './netlist.js';
 import { portValues } from './ports.js';
-import { gateScript, lutScript, moduleOf, synthesise } from './synthesis.js';
+import { gateScript, lutScript, moduleOf, rtlFile, synthesise } from './synthesis.js';
 import { uniformOperands } from './vectors.js';
 
 /** What an element takes, and what it switches per pair of operands. */
@@ -28,14 +28,15 @@ export const switchingSeed = 1;
 /**
  * Synthesises an element, and runs its gates on uniform operands.
  * @param rtl folder of the Verilog, ours when absent
- * @throws ToolError when yosys is missing or fails, or when its gates put out another sum than they should
+ * @throws ToolError when yosys is missing or fails, or when its gates put out another sum than they should;
+ *   FileError for the latter where the Verilog is the user's own
  */
 export function measureElement(shape: ElementShape, rtl?: string): MeasuredElement {
   const top = moduleOf(shape);
   const text = synthesise(shape, gateScript, rtl);
   const netlist = readNetlist(text, top);
   const luts = cellCounts(synthesise(shape, lutScript, rtl), top);
-  const { settled, unitDelay, clock } = switchingOf(shape, netlist);
+  const { settled, unitDelay, clock } = switchingOf(shape, netlist, switchingClocks, rtl);
   return {
     ...shape,
     transistors: netlist.transistors,
@@ -53,9 +54,15 @@ function rounded(value: number): number {
 
 /**
  * What the gates of an element switch on 32 streams of uniform operands; every sum is checked.
- * @throws ToolError at the first wrong sum
+ * @param rtl folder of the Verilog that the gates are of, ours when absent; only the message names it
+ * @throws ToolError at the first wrong sum, or FileError where the Verilog is the user's own
  */
-export function switchingOf(shape: ElementShape, netlist: Netlist, clocks = switchingClocks): Switching {
+export function switchingOf(
+  shape: ElementShape,
+  netlist: Netlist,
+  clocks = switchingClocks,
+  rtl?: string,
+): Switching {
   const streams = Array.from({ length: lanes }, (_, lane): OperandPair[] => {
     const random = Random.stream(switchingSeed, 'switching', elementName(shape), lane);
     // The streams begin their sums at different clocks.
@@ -76,6 +83,11 @@ export function switchingOf(shape: ElementShape, netlist: Netlist, clocks = swit
       if (clock < latency) return;
       values.forEach((value, lane) => {
         const sum = BigInt.asUintN(shape.sumBits, expected[lane]![clock - latency]!);
+        if (value !== sum && rtl !== undefined)
+          throw new FileError(
+            `${rtlFile(shape, rtl)} does not compute ${elementName(shape)}: its gates put out ${value} instead of ${sum}; ` +
+              `look into it with hw area --verify --rtl ${rtl}`,
+          );
         if (value !== sum)
           throw new ToolError(
             `the gates that yosys made of ${elementName(shape)} put out ${value} instead of ${sum}; do not use this version of yosys`,

@@ -96,6 +96,13 @@ describe('the stored profile', () => {
     );
   });
 
+  it('says how wide its elements are, and how to count wider ones', () => {
+    const narrow = { ...stored, name: 'narrow', elements: stored.elements.filter(({ bits }) => bits <= 8) };
+    expect(() => smallestElement(narrow, Primitive.Multiply, 32, 32)).toThrow(
+      "gate profile 'narrow' has no element that can multiply 32 bits; its widest has 8 bits; count it with hw area --measure --widths 32",
+    );
+  });
+
   it.skipIf(!sameYosys)(
     `is what yosys makes today (skipped unless yosys is ${stored.tool}; found ${version ?? 'none'})`,
     () => {

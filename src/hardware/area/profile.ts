@@ -165,8 +165,14 @@ export function smallestElement(
   );
   if (fitting.length === 0) {
     const weight = shift ? ` and an exponent of ${neededExponent} bits` : '';
+    const widths = profile.elements.filter((each) => each.primitive === primitive).map(({ bits }) => bits);
+    const widest = widths.length === 0 ? 'it has none' : `its widest has ${Math.max(...widths)} bits`;
+    const remedy =
+      needed > widestElementBits
+        ? `use operands of at most ${widestElementBits} bits`
+        : `${widest}; count it with hw area --measure --widths ${needed}`;
     throw new OptionError(
-      `gate profile '${profile.name}' has no element that can ${primitive} ${needed} bits${weight}; use operands of at most ${widestElementBits} bits`,
+      `gate profile '${profile.name}' has no element that can ${primitive} ${needed} bits${weight}; ${remedy}`,
     );
   }
   return fitting.reduce((best, each) => (each.transistors < best.transistors ? each : best));

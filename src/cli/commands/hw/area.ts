@@ -1,10 +1,10 @@
 /**
  * @file `shiftaddnas hw area`: what processing elements that multiply, shift and add take, counted in gates.
  */
-import { basename, extname } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { OptionError } from '../../../base/errors.js';
-import { writeFileAtomic } from '../../../base/files.js';
+import { checkWritable, writeFileAtomic } from '../../../base/files.js';
 import { arrayArea } from '../../../hardware/area/array-area.js';
 import {
   elementName,
@@ -32,6 +32,7 @@ import { loadProfile } from '../../../hardware/profile.js';
 import { count, percent, significant } from '../../format.js';
 import { examples, typedCommand, wholeNumber } from '../../options.js';
 import { textTable } from '../../tables.js';
+import { isSameFile } from './inputs.js';
 import { addLayerOptions, gatherLayers, type LayerFlags } from './layers.js';
 
 interface AreaFlags extends LayerFlags {
@@ -186,6 +187,19 @@ function refuseContradictions(flags: AreaFlags): void {
     throw new OptionError(`--vectors ${flags.vectors}: give at most ${mostVectors}`);
   if (flags.out !== undefined && extname(flags.out) !== '.json')
     throw new OptionError(`--out ${flags.out}: a gate profile is a .json file`);
+  refuseOverwriting(flags);
+}
+
+/** Counts take minutes; what they came from must be there afterwards, and they must not be lost. */
+function refuseOverwriting({ csv, out, gates, rtl }: AreaFlags): void {
+  const verilog = rtl === undefined ? [] : Object.values(Primitive).map((kind) => join(rtl, `pe_${kind}.v`));
+  for (const [option, path] of Object.entries({ csv, out }))
+    for (const input of [...(gates === undefined ? [] : [gates]), ...verilog])
+      if (path !== undefined && isSameFile(path, input))
+        throw new OptionError(`--${option} ${path} would overwrite its input ${input}; name another file`);
+  if (csv === undefined || out === undefined) return;
+  if (resolve(csv) === resolve(out) || isSameFile(csv, out))
+    throw new OptionError(`--csv and --out both name ${out}; name two files`);
 }
 
 /** The array that a budget limits, for the layers given. */
@@ -237,6 +251,7 @@ function runArray(flags: AreaFlags): void {
 }
 
 function measured(flags: AreaFlags): GateProfile {
+  for (const path of [flags.out, flags.csv]) if (path !== undefined) checkWritable(path);
   const profile = makeGateProfile(flags.widths ?? profileWidths, {
     name: flags.out === undefined ? 'measured' : basename(flags.out, '.json').replace(/[^\w.-]+/g, '-'),
     command: typedCommand(),

@@ -45,7 +45,7 @@ interface EstimateFlags {
   readonly profile: readonly string[];
   readonly wordBits?: number;
   readonly latencyTable?: string;
-  readonly predictor: PredictorKind;
+  readonly predictor?: PredictorKind;
   readonly foreignTable?: boolean;
   readonly csv?: string;
   readonly report?: string;
@@ -72,9 +72,10 @@ export function addEstimateCommand(hw: Command): void {
       'add latencies that hw measure timed, or predictions from them (to the CSV but for a table of layers)',
     )
     .addOption(
-      new Option('--predictor <kind>', 'how latencies that are not in the table are predicted')
-        .choices(predictorKinds)
-        .default(PredictorKind.Linear),
+      new Option(
+        '--predictor <kind>',
+        `how latencies that are not in the table are predicted (default ${PredictorKind.Linear})`,
+      ).choices(predictorKinds),
     )
     .option('--foreign-table', 'accept a latency table of another machine')
     .option('--csv <file>', 'write the priced layers, with every split and the tiling, as CSV')
@@ -222,9 +223,13 @@ function onMachine(
 ): OnMachine | undefined {
   if (path === undefined) {
     if (foreignTable) throw new OptionError('--foreign-table goes with --latency-table FILE');
+    if (predictor !== undefined) throw new OptionError('--predictor goes with --latency-table FILE');
     return undefined;
   }
-  const { table, of } = loadLatencies(path, { predictor, foreign: foreignTable === true });
+  const { table, of } = loadLatencies(path, {
+    predictor: predictor ?? PredictorKind.Linear,
+    foreign: foreignTable === true,
+  });
   return {
     machine: machineText(table),
     layers: layers.map((layer) => {

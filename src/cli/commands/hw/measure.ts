@@ -213,6 +213,7 @@ function report(
     measuredMs: networks[at]!,
   }));
   const spread = median(table.rows.map((row) => spreadOfRow(row) / latencyOfRow(row)));
+  for (const warning of sumWarnings(checks)) console.error(`warning: ${warning}`);
   if (json)
     return console.log(
       JSON.stringify({
@@ -259,6 +260,21 @@ function report(
     ),
   );
   console.log(`written to ${out}`);
+}
+
+const worrying = 0.25;
+
+/** One line for each network whose operations, timed one by one, do not make its own latency. */
+export function sumWarnings(
+  checks: readonly { readonly network: string; readonly sumMs: number; readonly measuredMs: number }[],
+): readonly string[] {
+  return checks.flatMap(({ network, sumMs, measuredMs }) =>
+    Math.abs(sumMs / measuredMs - 1) <= worrying
+      ? []
+      : [
+          `${network}: the sum of its operations is off by ${signedPercent(sumMs / measuredMs - 1)}; the machine was busy or changed its pace, time anew with --fresh`,
+        ],
+  );
 }
 
 function errorCells({
