@@ -335,7 +335,10 @@ describe('layer tables', () => {
 
   it('with a header that lacks a column', async () => {
     const path = table('header.csv', 'type,N,H,W,C,R,M,E,F', 'Conv,1,8,8,4,3,4,8,8');
-    expect(await mistake('hw', 'estimate', '--layers', path)).toContain('lacks column stride');
+    for (const command of ['estimate', 'map', 'fit'])
+      expect(await mistake('hw', command, '--layers', path)).toContain(
+        `${path}:1: the CSV lacks column stride`,
+      );
   });
 
   it('with broken rows: named by line, the others priced all the same', async () => {

@@ -59,6 +59,7 @@ describe('hw area', () => {
     const profile = loadGateProfile();
     for (const { transistors } of profile.elements) expect(stdout).toMatch(new RegExp(`│ +${transistors} │`));
     expect(stdout).toContain(profile.tool);
+    expect(stdout).toContain('glitch less than a multiplier has less with glitches than settled');
     expect(stdout).toMatch(/8 bit, 3-bit exponent +│ 3\.76 : 1\.68 : 1\.00 │ 3\.75 : 1\.41 : 1\.00/);
     expect(stdout).toMatch(/multiply 32 bit +│ +10022 │ +3632 │ +2\.89, 4\.05 │ +3\.2 │/);
     expect((await run(['--help'])).stdout).toContain('floating point is out of scope');

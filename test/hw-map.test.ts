@@ -113,6 +113,27 @@ describe('hw map', () => {
     expect(onChip.stdout).toContain('head');
   });
 
+  it('takes the widths of a table, and --bits instead of them', async () => {
+    const rows = ['type,N,H,W,C,R,M,E,F,stride,bits', 'Conv,1,8,8,4,3,4,8,8,1,8', 'Conv,1,8,8,4,3,4,8,8,1,0'];
+    const path = join(home, 'widths.csv');
+    writeFileSync(path, rows.slice(0, 2).join('\n'));
+    const map = async (file: string, ...flags: readonly string[]): Promise<number> => {
+      const { stdout } = await run('map', '--layers', file, '--tries', '60', '--json', ...flags);
+      return (JSON.parse(stdout) as { energyMj: number }).energyMj;
+    };
+    const [own, at8, at32] = [
+      await map(path),
+      await map(path, '--bits', '8'),
+      await map(path, '--bits', '32'),
+    ];
+    expect(own).toBe(at8);
+    expect(own).toBeLessThan(at32);
+    writeFileSync(path, rows.join('\n'));
+    const broken = await run('map', '--layers', path, '--tries', '60');
+    expect(broken.code).toBe(2);
+    expect(broken.stderr).toBe(`error: ${path}:3: bits must be an integer from 1 to 64, got '0'\n`);
+  });
+
   it('takes an architecture and another dataflow', async () => {
     const folder = join(home, 'model');
     mkdirSync(folder);

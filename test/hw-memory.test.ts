@@ -37,6 +37,12 @@ describe('hw memory', () => {
     expect(stdout).toMatch(/flash \S+ KiB \(277248 bytes\)/);
   });
 
+  it('takes architectures only', async () => {
+    expect(await mistake('model.onnx')).toBe(
+      'model.onnx: hw memory takes architectures only, an architecture.json or a folder with one',
+    );
+  });
+
   it('says how far a plan by time is above the bound', async () => {
     const { stdout } = await run(folder, '--order', 'time', '--alignment', '1');
     expect(stdout).toMatch(

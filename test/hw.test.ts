@@ -165,6 +165,14 @@ describe('hw estimate of several profiles', () => {
     expect(roomy!.comparable.energyMj).toBeLessThan(roomy!.energyMj);
   });
 
+  it('shows control characters in names as what they are', async () => {
+    const odd = join(home, 'odd.csv');
+    writeFileSync(odd, text.replace('type,', 'name,type,').replace('\nConv', '\nre\u001b[31md,Conv'));
+    const { stdout } = await run(odd);
+    expect(stdout).toContain('re\ufffd[31md');
+    expect(stdout).not.toContain('\u001b[31m');
+  });
+
   it('takes the published words at 8 bit, and refuses widths that a profile does not know', async () => {
     const price = async (...args: readonly string[]): Promise<number> =>
       (JSON.parse((await run(layers, '--json', ...args)).stdout) as { energyMj: number }).energyMj;

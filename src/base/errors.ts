@@ -85,7 +85,13 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What Node throws for a failed system call, in words that need no types of Node. */
+export interface SystemError extends Error {
+  readonly code: string;
+  readonly path?: string;
+}
+
 /** True when `error` is a Node system error with this code (`'ENOENT'`, `'ENOSPC'`, ...). */
-export function isSystemError(error: unknown, ...codes: readonly string[]): error is NodeJS.ErrnoException {
+export function isSystemError(error: unknown, ...codes: readonly string[]): error is SystemError {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

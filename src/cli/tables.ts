@@ -17,7 +17,8 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
     colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
     style: { head: [], border: [], compact: true },
   });
-  for (const row of rows) table.push([...row]);
+  // Names come from files, and a control character would move the cursor of the terminal.
+  for (const row of rows) table.push(row.map((cell) => cell.replace(/(?!\n)\p{Cc}/gu, '\ufffd')));
   return table.toString();
 }
 

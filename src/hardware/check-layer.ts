@@ -6,7 +6,8 @@ import { LayerError } from './errors.js';
 import { LayerRole, Primitive, operationCount, type LayerDescription } from './layer.js';
 
 const largestSize = 2 ** 31 - 1;
-const widestOperandBits = 64;
+/** Widest word of an operand that a description may state. */
+export const widestOperandBits = 64;
 const primitives = new Set<string>(Object.values(Primitive));
 const roles = new Set<string>(Object.values(LayerRole));
 

@@ -94,6 +94,19 @@ describe('estimateCsv', () => {
     expect(notices[0]!.lines).toHaveLength(73);
   });
 
+  it('takes no width that is none', () => {
+    const row = (bits: string): string => `Conv,1,8,8,4,3,4,8,8,1,${bits}`;
+    const text = ['type,N,H,W,C,R,M,E,F,stride,bits', ...['32', '0', 'x', '128', ''].map(row)].join('\n');
+    const { rows, badRows } = estimateCsv(text, { profile: 'fair' });
+    expect(rows.map(({ line }) => line)).toEqual([2, 6]);
+    expect(badRows).toEqual(
+      ['0', 'x', '128'].map((bits, at) => ({
+        line: at + 3,
+        message: `bits must be an integer from 1 to 64, got '${bits}'`,
+      })),
+    );
+  });
+
   it('says when rows were meant for other words than the profile prices', () => {
     const text = `${header},bits\n${conv},8\n${conv},32\n`;
     expect(estimateCsv(text, { profile: 'fair' }).notices).toEqual([

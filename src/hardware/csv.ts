@@ -11,6 +11,7 @@
  * the same and listed in a notice, so that a mixed table never looks as if it had been priced row by row.
  */
 import { FileError, UserError } from '../base/errors.js';
+import { widestOperandBits } from './check-layer.js';
 import { formatCsvLine, parseCsv } from './csv-text.js';
 import { estimateLayer, type LayerCost, type NetworkCost } from './estimate.js';
 import { LayerRole, Primitive, type LayerDescription, type OperandBits } from './layer.js';
@@ -271,6 +272,7 @@ function readLayer(
   const type = types.find((known) => known.toLowerCase() === cell.toLowerCase());
   if (type === undefined) throw new FileError(`type must be one of ${types.join(', ')}, got '${cell}'`);
   const { primitive, role } = kindOf(type, cells.get('block') ?? '');
+  refuseWidth(cells.get('bits') ?? '');
   const size = (column: string): number => {
     const cell = cells.get(column) ?? '';
     if (!/^[0-9]+$/.test(cell) || Number(cell) < 1 || !Number.isSafeInteger(Number(cell)))
@@ -290,6 +292,12 @@ function readLayer(
     ...(role !== undefined && { role }),
     operandBits: operandBits(primitive),
   };
+}
+
+/** The `bits` column is optional, and a cell of it may be empty. */
+function refuseWidth(cell: string): void {
+  if (cell !== '' && (!/^[0-9]+$/.test(cell) || Number(cell) < 1 || Number(cell) > widestOperandBits))
+    throw new FileError(`bits must be an integer from 1 to ${widestOperandBits}, got '${cell}'`);
 }
 
 /** What a row computes and, in a light branch, where it stands. */

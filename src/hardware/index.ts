@@ -3,7 +3,12 @@
  *
  * @example
  * import { estimate, fp32OperandBits, Primitive } from 'shiftaddnas/hardware';
- * const cost = estimate(layers, 'fair');
+ * const layer = {
+ *   name: 'first', primitive: Primitive.Add, fullyConnected: false, batch: 1,
+ *   inHeight: 56, inWidth: 56, inChannels: 64, kernel: 3, outHeight: 56, outWidth: 56, outChannels: 64,
+ *   stride: 1, groups: 1, operandBits: fp32OperandBits(Primitive.Add),
+ * };
+ * const cost = estimate([layer], 'fair');
  * console.log(cost.energyMj, cost.latencyMs, cost.profile);
  */
 export {

@@ -205,7 +205,7 @@ describe('the version of the model', () => {
     });
     const fingerprint = createHash('sha256').update(JSON.stringify(prices)).digest('hex').slice(0, 16);
     // When this fails because prices changed on purpose: raise modelVersion and put the new fingerprint here.
-    expect({ modelVersion, fingerprint }).toEqual({ modelVersion: 1, fingerprint: '47dfe1488389855f' });
+    expect({ modelVersion, fingerprint }).toEqual({ modelVersion: 2, fingerprint: '6991961bc254c310' });
   });
 });
 
@@ -238,7 +238,7 @@ describe('estimate', () => {
     expect(estimate(layers, cold(), { remember: false })).toEqual(scratch);
     expect(existsSync(home)).toBe(false);
     expect(estimate(layers, cold())).toEqual(scratch);
-    const file = join(home, 'shiftaddnas', `prices-1-${profileHash(profile)}.bin`);
+    const file = join(home, 'shiftaddnas', `prices-${modelVersion}-${profileHash(profile)}.bin`);
     const size = statSync(file).size;
     expect(size).toBeGreaterThan(1000);
     expect(answers(file).found).toEqual(expected);
@@ -254,7 +254,7 @@ describe('estimate', () => {
     process.env['XDG_CACHE_HOME'] = home;
     const misfit: LayerDescription = { ...layers[0]!, name: 'wide', kernel: 13 };
     expect(() => estimate([...layers, misfit], cold())).toThrow(/'wide' does not fit/);
-    expect(answers(join(home, 'shiftaddnas', `prices-1-${profileHash(profile)}.bin`)).found).toEqual(
+    expect(answers(join(home, 'shiftaddnas', `prices-${modelVersion}-${profileHash(profile)}.bin`)).found).toEqual(
       expected,
     );
   });

@@ -21,7 +21,7 @@ import { profileHash } from './profile-hash.js';
 import type { AcceleratorProfile } from './profile-schema.js';
 
 /** Raise when any layer's price or tiling under any profile changes, or the records do; a test watches over it. */
-export const modelVersion = 1;
+export const modelVersion = 2;
 
 /** What one layer costs, whatever its name. */
 export interface Price {

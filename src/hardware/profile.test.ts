@@ -67,6 +67,9 @@ describe('loadProfile', () => {
     expect(() => loadProfile('fairest')).toThrow(
       /choose fair, fair-int8, paper-cv-168, .*paper-nlp-pre or give the path/,
     );
+    expect(() => loadProfile('eyeriss-chip')).toThrow(
+      /it is a machine of the loop-nest model: hw map --machine eyeriss-chip$/,
+    );
     expect(() => loadProfile(join(folder, 'absent.json'))).toThrow(/absent\.json: no such cost profile file/);
   });
 });

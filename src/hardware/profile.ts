@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
+import { builtInMachineNames } from './loopnest/machine.js';
 import { profileHash } from './profile-hash.js';
 import { profileSchema, type AcceleratorProfile } from './profile-schema.js';
 import { unitTable, unitTableNames } from './units.js';
@@ -44,7 +45,10 @@ export function loadProfile(nameOrPath: string): AcceleratorProfile {
   if (alias === undefined && name === undefined) {
     if (!/\.(json|ya?ml)$/i.test(nameOrPath))
       throw new OptionError(
-        `unknown cost profile '${nameOrPath}'; choose ${builtInProfileNames.join(', ')} or give the path of a .json or .yaml file`,
+        `unknown cost profile '${nameOrPath}'; choose ${builtInProfileNames.join(', ')} or give the path of a .json or .yaml file` +
+          (builtInMachineNames.some((machine) => machine === nameOrPath)
+            ? `; it is a machine of the loop-nest model: hw map --machine ${nameOrPath}`
+            : ''),
       );
     return parseProfile(readText(nameOrPath), nameOrPath);
   }

@@ -150,6 +150,8 @@ function runArea(flags: AreaFlags): void {
       elementTable(profile, elements),
       ...ratioLines(profile, elements),
       ...publishedLines(profile, elements),
+      'energies settled and with glitches each follow from the 8-bit multiplication counted in the same way, so that an element whose gates ' +
+        'glitch less than a multiplier has less with glitches than settled',
       ...differences,
       ...[flags.out, flags.csv].filter((path) => path !== undefined).map((path) => `written to ${path}`),
     ].join('\n'),

@@ -33,7 +33,7 @@ import {
   isSameFile,
   kindOfInput,
   onnxLayers,
-  readBytes,
+  readTable,
   unpricedTexts,
 } from './inputs.js';
 
@@ -296,8 +296,7 @@ function writeReport(
 }
 
 function estimateTable(path: string, profiles: readonly AcceleratorProfile[], flags: EstimateFlags): void {
-  const text = readBytes(path, 'the CSV file with the layers').toString('utf8');
-  const tables = profiles.map((profile) => estimateCsv(text, { profile }));
+  const tables = readTable(path, (text) => profiles.map((profile) => estimateCsv(text, { profile })));
   // Rows that cannot be priced are left out of both.
   const measured = onMachine({ layers: tables[0]!.rows.map(({ layer }) => layer), others: [] }, flags);
   // One header; the profile's name stands in every row.

@@ -10,7 +10,7 @@ import { classTitle, fitProxy, typicalLayers, type ProxyErrors } from '../../../
 import { percent } from '../../format.js';
 import { examples, wholeNumber } from '../../options.js';
 import { textTable } from '../../tables.js';
-import { isSameFile, readBytes } from './inputs.js';
+import { isSameFile, readTable } from './inputs.js';
 
 interface FitFlags {
   readonly profile: string;
@@ -78,7 +78,7 @@ function runFit(flags: FitFlags): void {
 }
 
 function tableLayers(path: string): readonly LayerDescription[] {
-  const { rows, badRows } = readLayerTable(readBytes(path, 'the CSV file with the layers').toString('utf8'));
+  const { rows, badRows } = readTable(path, (text) => readLayerTable(text));
   const [bad] = badRows;
   if (bad !== undefined) throw new FileError(`${path}:${bad.line}: ${bad.message}`);
   return rows.map(({ layer }) => layer);

@@ -100,6 +100,18 @@ export function readBytes(path: string, what: string): Buffer {
   }
 }
 
+/** A table of layers, read by `read`. @throws FileError naming the file and its first line for a header that is broken */
+export function readTable<T>(path: string, read: (text: string) => T): T {
+  const text = readBytes(path, 'the CSV file with the layers').toString('utf8');
+  try {
+    return read(text);
+  } catch (error) {
+    // Broken rows are not thrown: what remains is the header.
+    if (error instanceof FileError) throw new FileError(`${path}:1: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
 /** Whether two paths lead to one file that exists, be it through links. */
 export function isSameFile(a: string, b: string): boolean {
   // Paths that cannot even be looked at (below a file, in a closed folder) do not exist either.

@@ -7,7 +7,7 @@ import { OptionError } from '../../../base/errors.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { fp32OperandBits, readLayerTable } from '../../../hardware/csv.js';
 import type { LayerDescription, OperandBits, Primitive } from '../../../hardware/layer.js';
-import { addInputSizeOption, architectureLayers, onnxLayers, readBytes, unpricedTexts } from './inputs.js';
+import { addInputSizeOption, architectureLayers, onnxLayers, readTable, unpricedTexts } from './inputs.js';
 
 export interface LayerFlags {
   readonly layer?: string;
@@ -37,7 +37,7 @@ export function addLayerOptions(
   const withLayer = withSingleLayer ? command.option('--layer <text>', layerUsage) : command;
   return addInputSizeOption(
     withLayer
-      .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups)')
+      .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups, bits)')
       .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
       .option('--onnx <file.onnx>', 'a network of any origin; its convolutions and matrix products'),
   ).option(
@@ -67,13 +67,15 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     };
   }
   if (layers !== undefined) {
-    const { rows, badRows } = readLayerTable(
-      readBytes(layers, 'the CSV file with the layers').toString('utf8'),
-      bits,
-    );
+    const { rows, badRows } = readTable(layers, (text) => readLayerTable(text, bits));
     return {
       title: layers,
-      layers: rows.map((row) => row.layer),
+      layers: rows.map(({ cells, layer: read }) => {
+        const own = cells.get('bits') ?? '';
+        return flags.bits !== undefined || own === ''
+          ? read
+          : { ...read, operandBits: operandBits(Number(own))(read.primitive) };
+      }),
       badRows: badRows.map(({ line, message }) => `${layers}:${line}: ${message}`),
       notes: [],
     };

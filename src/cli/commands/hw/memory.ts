@@ -25,7 +25,7 @@ import { parseArchitecture } from '../../../spaces/parse.js';
 import { bytes, percent } from '../../format.js';
 import { examples, list, wholeNumber } from '../../options.js';
 import { textTable } from '../../tables.js';
-import { isSameFile } from './inputs.js';
+import { InputKind, isSameFile, kindOfInput } from './inputs.js';
 
 interface MemoryFlags {
   readonly architecture?: string;
@@ -110,6 +110,10 @@ function runMemory(given: string | undefined, flags: MemoryFlags): void {
 }
 
 function architecturePath(given: string): string {
+  if (kindOfInput(given) !== InputKind.Architecture)
+    throw new OptionError(
+      `${given}: hw memory takes architectures only, an architecture.json or a folder with one`,
+    );
   return existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
 }
 
