@@ -1,10 +1,11 @@
 /**
- * @file `shiftaddnas hw validate`, `map`, `chunks`, `machines` through the real program.
+ * @file `shiftaddnas hw validate`, `map`, `chunks`, `systolic`, `machines` through the real program.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { validationReport } from '../src/cli/commands/hw/validate.js';
+import { parseCsv } from '../src/hardware/csv-text.js';
 import type { ChunkDivision, MappingCost, MappingSearch } from '../src/hardware/index.js';
 import { encodeOnnx } from '../src/nn/onnx/encode.js';
 import { OnnxGraph } from '../src/nn/onnx/graph.js';
@@ -107,10 +108,35 @@ describe('hw map', () => {
     const onChip = await run('map', '--layers', table, '--tries', '100', '--machine', 'eyeriss-chip');
     expect(onChip.code).toBe(2);
     expect(onChip.stderr.trimEnd().split('\n')).toEqual([
-      "error: layer 'one': machine 'eyeriss-chip' has no units that shift; it has multiply (arithmetic.operations)",
-      "error: layer 'two': machine 'eyeriss-chip' has no units that add; it has multiply (arithmetic.operations)",
+      `error: ${table}:3: layer 'one': machine 'eyeriss-chip' has no units that shift; it has multiply (arithmetic.operations)`,
+      `error: ${table}:4: layer 'two': machine 'eyeriss-chip' has no units that add; it has multiply (arithmetic.operations)`,
     ]);
     expect(onChip.stdout).toContain('head');
+  });
+
+  it('writes its figures as CSV, and never over the table', async () => {
+    const csv = join(home, 'mapped.csv');
+    const { code, stdout } = await run('map', '--layers', table, '--tries', '50', '--csv', csv, '--json');
+    expect(code).toBe(0);
+    const { layers } = JSON.parse(stdout) as { layers: MappingSearch[] };
+    const [head, ...rows] = parseCsv(readFileSync(csv, 'utf8')).map((record) =>
+      'cells' in record ? record.cells : [],
+    );
+    const levels = layers[0]!.cost.levels.map(({ name }) => `${name}_mJ`);
+    expect(head).toEqual([
+      ...['name', 'operations', 'energy_mJ', 'latency_ms', 'cycles', 'utilisation', 'bound_by'],
+      ...['arithmetic_mJ', ...levels, 'static_mJ', 'loops', 'machine'],
+    ]);
+    expect(rows.map(([name]) => name)).toEqual(['stem', 'one', 'two', 'head']);
+    rows.forEach((row, at) => {
+      const cells = row.map(Number);
+      const parts = cells.slice(7, 7 + levels.length + 2).reduce((sum, part) => sum + part, 0);
+      expect(parts / cells[2]!).toBeCloseTo(1, 6);
+      expect(cells[2]! / (layers[at]!.cost.energyPj / 1e9)).toBeCloseTo(1, 8);
+    });
+    expect(await mistake('map', '--layers', table, '--csv', table)).toBe(
+      `--csv ${table} would overwrite its input ${table}; name another file`,
+    );
   });
 
   it('takes the widths of a table, and --bits instead of them', async () => {
@@ -255,6 +281,51 @@ describe('hw chunks', () => {
     expect(await mistake('chunks', '--layers', table, '--area', '1', '--machine', 'eyeriss-chip')).toMatch(
       /machine 'eyeriss-chip' (states no area for multiply|has no units that shift)/,
     );
+  });
+});
+
+describe('hw systolic', () => {
+  it('counts what SCALE-Sim counts', async () => {
+    const layer = 'C=3,M=96,R=11,stride=4,H=227,E=55,F=55';
+    const { code, stdout, stderr } = await run('systolic', '--layer', layer, '--array', '32x32', '--json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({
+      dataflow: 'weights',
+      ...{ cycles: 112283, inputReads: 3294225, weightReads: 34848, outputWrites: 3484800 },
+      layers: [{ layer, cycles: 112283, folds: 36 }],
+    });
+  });
+
+  it('adds up a table, and names broken rows', async () => {
+    const json = await run(
+      'systolic',
+      '--layers',
+      table,
+      '--array',
+      '8x16',
+      '--dataflow',
+      'outputs',
+      '--json',
+    );
+    const { cycles, layers } = JSON.parse(json.stdout) as { cycles: number; layers: { cycles: number }[] };
+    expect(layers).toHaveLength(4);
+    expect(cycles + 1).toBe(layers.reduce((sum, layer) => sum + layer.cycles + 1, 0));
+    const broken = join(home, 'broken.csv');
+    writeFileSync(broken, 'type,N,H,W,C,R,M,E,F,stride\nConv,1,8,8,4,3,4,8,8,1\nConv,1,8,8,0,3,4,8,8,1');
+    const { code, stdout, stderr } = await run('systolic', '--layers', broken);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `error: ${broken}:3: C must be a positive integer, got '0'\n`,
+    });
+    expect(stdout).toContain('total without 1 layer');
+  });
+
+  it('answers mistakes with one line', async () => {
+    expect(await mistake('systolic')).toMatch(/^hw systolic needs one of --layer TEXT, /);
+    expect(await mistake('systolic', '--layer', 'C=3,M=4', '--array', '0x8')).toMatch(
+      /argument '0x8' is invalid\. Give ROWSxCOLUMNS, as in 32x32;/,
+    );
+    expect(await mistake('systolic', '--layer', 'C=3,M=4', '--bits', '8')).toMatch(/unknown option '--bits'/);
   });
 });
 

@@ -254,8 +254,8 @@ describe('estimate', () => {
     process.env['XDG_CACHE_HOME'] = home;
     const misfit: LayerDescription = { ...layers[0]!, name: 'wide', kernel: 13 };
     expect(() => estimate([...layers, misfit], cold())).toThrow(/'wide' does not fit/);
-    expect(answers(join(home, 'shiftaddnas', `prices-${modelVersion}-${profileHash(profile)}.bin`)).found).toEqual(
-      expected,
-    );
+    expect(
+      answers(join(home, 'shiftaddnas', `prices-${modelVersion}-${profileHash(profile)}.bin`)).found,
+    ).toEqual(expected);
   });
 });

@@ -11,6 +11,7 @@ import { addPublishedCommand } from './hw/published.js';
 import { addMeasureCommand } from './hw/measure.js';
 import { addMemoryCommand } from './hw/memory.js';
 import { addMapCommands } from './hw/map.js';
+import { addSystolicCommand } from './hw/systolic.js';
 import { addValidateCommand } from './hw/validate.js';
 
 export function addHardwareCommands(program: Command): void {
@@ -27,6 +28,7 @@ export function addHardwareCommands(program: Command): void {
         'shiftaddnas hw golden',
         'shiftaddnas hw validate',
         'shiftaddnas hw map --machine eyeriss-chip --layer C=64,H=56,M=64,R=3 --bits 16',
+        'shiftaddnas hw systolic --architecture runs/NAME --array 32x32',
         'shiftaddnas hw chunks --architecture runs/NAME --area 2',
         'shiftaddnas hw area',
         'shiftaddnas hw memory runs/NAME --profile fair-int8 --budget sram=64KiB,flash=256KiB',
@@ -40,6 +42,7 @@ export function addHardwareCommands(program: Command): void {
   addGoldenCommand(hw);
   addValidateCommand(hw);
   addMapCommands(hw);
+  addSystolicCommand(hw);
   addAreaCommand(hw);
   addMemoryCommand(hw);
   addMeasureCommand(hw);

@@ -1,5 +1,5 @@
 /**
- * @file Where `hw map` and `hw chunks` take their layers from: a description on the command line, a table, an architecture,
+ * @file Where `hw map`, `hw chunks`, `hw area` and `hw systolic` take their layers from: a description on the command line, a table, an architecture,
  * an ONNX file.
  */
 import type { Command } from 'commander';
@@ -22,6 +22,8 @@ export interface LayerFlags {
 export interface GatheredLayers {
   readonly title: string;
   readonly layers: readonly LayerDescription[];
+  /** Before what is said about a layer: its file and line, where it has one. */
+  readonly places: readonly string[];
   readonly badRows: readonly string[];
   readonly notes: readonly string[];
 }
@@ -29,18 +31,27 @@ export interface GatheredLayers {
 export const layerUsage =
   'type=Conv|Add|Shift|FC, C= and M= channels in and out, H= (and W=) input size; also N=, R= kernel, stride=, groups=, E= and F= output size';
 
+/** Where layers come from, without their widths. */
+export function addSourceOptions(command: Command, withSingleLayer: boolean): Command {
+  const withLayer = withSingleLayer ? command.option('--layer <text>', layerUsage) : command;
+  return addInputSizeOption(
+    withLayer
+      .option(
+        '--layers <file.csv>',
+        'columns type, N, H, W, C, R, M, E, F, stride (and groups, and bits for the width of operands)',
+      )
+      .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
+      .option('--onnx <file.onnx>', 'a network of any origin; its convolutions and matrix products'),
+  );
+}
+
+/** Where layers come from, and `--bits`. */
 export function addLayerOptions(
   command: Command,
   withSingleLayer: boolean,
   bits: (text: string) => number,
 ): Command {
-  const withLayer = withSingleLayer ? command.option('--layer <text>', layerUsage) : command;
-  return addInputSizeOption(
-    withLayer
-      .option('--layers <file.csv>', 'columns type, N, H, W, C, R, M, E, F, stride (and groups, bits)')
-      .option('--architecture <path>', 'an architecture.json, or the folder of a run or model with one')
-      .option('--onnx <file.onnx>', 'a network of any origin; its convolutions and matrix products'),
-  ).option(
+  return addSourceOptions(command, withSingleLayer).option(
     '--bits <number>',
     'operands of this width instead of each layer’s own; partial sums of 32 bit at least',
     bits,
@@ -62,6 +73,7 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     return {
       title: layer,
       layers: rows.map((row) => ({ ...row.layer, name: layer })),
+      places: [''],
       badRows: [],
       notes: [],
     };
@@ -76,6 +88,7 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
           ? read
           : { ...read, operandBits: operandBits(Number(own))(read.primitive) };
       }),
+      places: rows.map(({ line }) => `${layers}:${line}: `),
       badRows: badRows.map(({ line, message }) => `${layers}:${line}: ${message}`),
       notes: [],
     };
@@ -88,12 +101,19 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     return {
       title: onnx,
       layers: found.map(atWidth),
+      places: found.map(() => `${onnx}: `),
       badRows: errors,
       notes: notes.map((note) => `${onnx}: ${note}`),
     };
   }
   const { path, layers: found } = architectureLayers(architecture!);
-  return { title: path, layers: found.map(atWidth), badRows: [], notes: [] };
+  return {
+    title: path,
+    layers: found.map(atWidth),
+    places: found.map(() => `${path}: `),
+    badRows: [],
+    notes: [],
+  };
 }
 
 function operandBits(bits: number | undefined): (primitive: Primitive) => OperandBits {

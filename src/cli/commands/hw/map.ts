@@ -3,7 +3,9 @@
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { OptionError, UserError } from '../../../base/errors.js';
+import { writeFileAtomic } from '../../../base/files.js';
 import { builtInGateProfile, loadGateProfile } from '../../../hardware/area/profile.js';
+import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { divideChunks, type ChunkDivision } from '../../../hardware/loopnest/chunks.js';
 import { evaluateMapping, type MappingCost } from '../../../hardware/loopnest/evaluate.js';
 import { Stationary, withDataflow } from '../../../hardware/loopnest/dataflow.js';
@@ -23,6 +25,7 @@ import {
 import { count, significant } from '../../format.js';
 import { examples, positiveNumber, wholeNumber } from '../../options.js';
 import { textTable, totalName } from '../../tables.js';
+import { isSameFile } from './inputs.js';
 import { addLayerOptions, gatherLayers, type LayerFlags } from './layers.js';
 
 interface SearchFlags extends LayerFlags {
@@ -35,6 +38,7 @@ interface SearchFlags extends LayerFlags {
 
 interface MapFlags extends SearchFlags {
   readonly mapping?: string;
+  readonly csv?: string;
   readonly inputZeros?: number;
 }
 
@@ -64,6 +68,7 @@ export function addMapCommands(hw: Command): void {
       'share of zeros among the inputs, for machines that skip them (0 to 1)',
       share,
     )
+    .option('--csv <file>', 'write the mapped layers, with the energy of every level and the loops, as CSV')
     .option('--json', 'print the figures as one JSON object');
   map
     .addHelpText(
@@ -150,7 +155,13 @@ function machineOf({ machine, dataflow }: SearchFlags): Machine {
 
 function runMap(flags: MapFlags): void {
   const machine = machineOf(flags);
-  const { title, layers, badRows, notes } = gatherLayers(flags, 'hw map', true);
+  for (const input of [flags.layers, flags.architecture, flags.onnx, flags.machine])
+    if (flags.csv !== undefined && input !== undefined && isSameFile(flags.csv, input))
+      throw new OptionError(`--csv ${flags.csv} would overwrite its input ${input}; name another file`);
+  const { title, layers, places, badRows, notes } = gatherLayers(flags, 'hw map', true);
+  const write = (costs: readonly MappingCost[]): void => {
+    if (flags.csv !== undefined) writeFileAtomic(flags.csv, mappingsCsv(costs));
+  };
   const options = {
     objective: flags.objective,
     tries: flags.tries,
@@ -159,24 +170,28 @@ function runMap(flags: MapFlags): void {
   if (flags.mapping !== undefined) {
     if (flags.layer === undefined) throw new OptionError('--mapping goes with --layer');
     const cost = evaluateMapping(layers[0]!, machine, parseMapping(flags.mapping, machine), options);
+    write([cost]);
     console.log(flags.json ? JSON.stringify(cost) : costText(cost));
     return;
   }
   if (flags.layer !== undefined) {
     const search = searchMapping(layers[0]!, machine, options);
+    write([search.cost]);
     console.log(flags.json ? JSON.stringify(search) : `${costText(search.cost)}\n${searchText(search)}`);
     return;
   }
   const refused = [...badRows];
   const found: MappingSearch[] = [];
-  for (const layer of layers)
+  layers.forEach((layer, at) => {
     try {
       found.push(searchMapping(layer, machine, options));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      refused.push(error.message);
+      refused.push(`${places[at]}${error.message}`);
     }
+  });
   const costs = found.map(({ cost }) => cost);
+  write(costs);
   const total = totalsOf(costs);
   if (flags.json) console.log(JSON.stringify({ machine: machine.name, ...total, layers: found, refused }));
   else
@@ -246,6 +261,23 @@ function networkTable(
       ],
     ],
   );
+}
+
+/** One line a layer; arithmetic, levels and what leaks everywhere make up its energy. */
+function mappingsCsv(costs: readonly MappingCost[]): string {
+  const levels = costs[0]?.levels.map(({ name }) => `${name}_mJ`) ?? [];
+  const header = [
+    ...['name', 'operations', 'energy_mJ', 'latency_ms', 'cycles', 'utilisation', 'bound_by'],
+    ...['arithmetic_mJ', ...levels, 'static_mJ', 'loops', 'machine'],
+  ];
+  const milli = (pj: number): number => Number((pj / 1e9).toPrecision(10));
+  const rows = costs.map((cost) => [
+    ...[cost.layer, cost.operations, milli(cost.energyPj), Number(cost.latencyMs.toPrecision(10))],
+    ...[cost.cycles.total, Number(cost.utilisation.toPrecision(10)), cost.boundBy, milli(cost.arithmeticPj)],
+    ...cost.levels.map(({ energyPj }) => milli(energyPj)),
+    ...[milli(cost.staticPj), cost.mappingText, cost.machine],
+  ]);
+  return [header, ...rows].map((cells) => `${formatCsvLine(cells)}\n`).join('');
 }
 
 /** One mapped layer in full. */
