@@ -64,6 +64,20 @@ describe('divideChunks', () => {
     expect(alone.intervalMs).toBe(alone.latencyMs);
   });
 
+  it('leaves no room for another row of the slowest array, and is no slower for more area', () => {
+    const intervals = [0.1, 0.12, 0.15, 0.2, 0.3, 0.5].map((areaMm2) => {
+      const { chunks, intervalMs, divisions } = divideChunks(network, machine, { areaMm2, tries });
+      const slowest = chunks.find(({ busyMs }) => busyMs === intervalMs)!;
+      const unused = areaMm2 - chunks.reduce((sum, chunk) => sum + chunk.areaMm2, 0);
+      expect(unused * 1e6).toBeLessThan(
+        slowest.elementAreaUm2 * (Math.max(slowest.rows, slowest.columns) + 1) + 3000,
+      );
+      expect(divisions).toBeGreaterThan(3);
+      return intervalMs;
+    });
+    intervals.slice(1).forEach((interval, i) => expect(interval).toBeLessThanOrEqual(intervals[i]!));
+  });
+
   it('is the same every time', () => {
     const options = { areaMm2: 0.2, tries };
     expect(divideChunks(network, machine, options)).toEqual(divideChunks(network, machine, options));

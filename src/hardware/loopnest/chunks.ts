@@ -6,7 +6,8 @@
  * milliseconds as the slowest chunk needs (NASA, Shi et al., ICCAD 2022; NASH, arXiv 2409.04829). Its coarse step gives each
  * chunk elements in proportion to its operations, which would make all chunks equally slow if every element were
  * always busy. They are not, so from there the mapper's own running times move elements from the chunks that wait
- * to those that are waited for, as long as the slowest gets faster. Buffers above the array and the bandwidth to main memory are
+ * to those that are waited for, first in proportion, then a few at a time, spare area too, as long as the slowest gets
+ * faster. Buffers above the array and the bandwidth to main memory are
  * shared in proportion to the area of the chunks.
  */
 import { OptionError } from '../../base/errors.js';
@@ -57,6 +58,8 @@ export interface ChunkDivision {
 
 const defaultTries = 3000;
 const rounds = 8;
+/** Single moves of elements that are tried after them. */
+const moves = 32;
 /** Part of the way that a round goes towards equal times. */
 const damping = 0.7;
 const widestAspect = 4;
@@ -98,46 +101,112 @@ export function divideChunks(
       `an area of ${options.areaMm2} mm2 is too small: one element of each kind (${kinds.map(({ primitive }) => primitive).join(', ')}) takes ${(smallest / 1e6).toPrecision(3)} mm2`,
     );
 
-  // NASA's coarse step: elements in proportion to operations.
-  let weights: readonly number[] = kinds.map(({ operations }) => operations);
-  let best: readonly Chunk[] | undefined;
-  let coarse = 0;
-  let divisions = 0;
-  const seen = new Set<string>();
-  for (let round = 0; round < rounds; round++) {
-    const counts = elementCounts(kinds, weights, areaUm2);
+  const tried = new Map<string, Division>();
+  const mapped = new Map<string, Chunk>();
+  const divide = (counts: readonly number[]): Division => {
     const key = counts.join();
-    if (seen.has(key)) break;
-    seen.add(key);
-    divisions++;
-    const chunks = kinds.map((kind, index) =>
-      mapChunk(
-        kind,
-        counts[index]!,
-        machine,
-        arrayLevel,
-        (counts[index]! * kind.elementAreaUm2) / areaUm2,
-        options,
-      ),
-    );
-    if (round === 0) coarse = interval(chunks);
-    if (best === undefined || interval(chunks) < interval(best)) best = chunks;
-    const mean = chunks.reduce((sum, { busyMs }) => sum + busyMs, 0) / chunks.length;
-    weights = chunks.map(({ busyMs }, index) => counts[index]! * (busyMs / mean) ** damping);
-  }
-  const chunks = best!;
+    const known = tried.get(key);
+    if (known !== undefined) return known;
+    const chunks = kinds.map((kind, index) => {
+      const elements = counts[index]!;
+      const name = `${index} ${elements}`;
+      const share = (elements * kind.elementAreaUm2) / areaUm2;
+      const chunk = mapped.get(name) ?? mapChunk(kind, elements, machine, arrayLevel, share, options);
+      mapped.set(name, chunk);
+      return chunk;
+    });
+    const division = { counts, chunks, intervalMs: interval(chunks) };
+    tried.set(key, division);
+    return division;
+  };
+  // NASA's coarse step: elements in proportion to operations.
+  const coarse = divide(
+    elementCounts(
+      kinds,
+      kinds.map(({ operations }) => operations),
+      areaUm2,
+    ),
+  );
+  const { chunks, intervalMs } = moveElements(
+    kinds,
+    areaUm2,
+    balance(kinds, areaUm2, coarse, divide),
+    divide,
+  );
   const work = kinds.reduce((sum, { operations, elementAreaUm2 }) => sum + operations * elementAreaUm2, 0);
   return {
     machine: machine.name,
     areaMm2: chunks.reduce((sum, chunk) => sum + chunk.areaMm2, 0),
     chunks,
-    intervalMs: interval(chunks),
+    intervalMs,
     latencyMs: chunks.reduce((sum, { busyMs }) => sum + busyMs, 0),
     energyMj: chunks.reduce((sum, { energyMj }) => sum + energyMj, 0),
-    coarseIntervalMs: coarse,
+    coarseIntervalMs: coarse.intervalMs,
     idealIntervalMs: work / areaUm2 / (machine.clockMhz.value * 1000),
-    divisions,
+    divisions: tried.size,
   };
+}
+
+/** Elements of each kind, and what their layers take on them. */
+interface Division {
+  readonly counts: readonly number[];
+  readonly chunks: readonly Chunk[];
+  readonly intervalMs: number;
+}
+
+/** The fastest of a few divisions that each give elements in proportion to how long the chunks before were busy. */
+function balance(
+  kinds: readonly Kind[],
+  areaUm2: number,
+  start: Division,
+  divide: (counts: readonly number[]) => Division,
+): Division {
+  let [best, last] = [start, start];
+  const seen = new Set([start]);
+  for (let round = 1; round < rounds; round++) {
+    const { chunks, counts } = last;
+    const mean = chunks.reduce((sum, { busyMs }) => sum + busyMs, 0) / chunks.length;
+    const weights = chunks.map(({ busyMs }, index) => counts[index]! * (busyMs / mean) ** damping);
+    last = divide(elementCounts(kinds, weights, areaUm2));
+    if (seen.has(last)) break;
+    seen.add(last);
+    if (last.intervalMs < best.intervalMs) best = last;
+  }
+  return best;
+}
+
+/** Gives the slowest chunk spare area and elements of the others, many or few, as long as that makes it faster. */
+function moveElements(
+  kinds: readonly Kind[],
+  areaUm2: number,
+  start: Division,
+  divide: (counts: readonly number[]) => Division,
+): Division {
+  let best = start;
+  for (let move = 0; move < moves; move++) {
+    const { chunks, counts, intervalMs } = best;
+    const slowest = chunks.findIndex(({ busyMs }) => busyMs === intervalMs);
+    const spare = counts.reduce((rest, count, index) => rest - count * kinds[index]!.elementAreaUm2, areaUm2);
+    const given = (from: number, elements: number): readonly number[] =>
+      counts.map((count, index) => {
+        if (index === slowest) {
+          const gained = spare + (from === slowest ? 0 : elements * kinds[from]!.elementAreaUm2);
+          return count + Math.floor(gained / kinds[slowest]!.elementAreaUm2);
+        }
+        return index === from ? count - elements : count;
+      });
+    const candidates = counts.flatMap((count, from) =>
+      from === slowest
+        ? [given(from, 0)]
+        : [...new Set([count >> 2, count >> 3, 2, 1])]
+            .filter((elements) => elements >= 1 && elements < count)
+            .map((elements) => given(from, elements)),
+    );
+    const next = candidates.map(divide).reduce((a, b) => (b.intervalMs < a.intervalMs ? b : a));
+    if (next.intervalMs >= intervalMs) break;
+    best = next;
+  }
+  return best;
 }
 
 interface Kind {
