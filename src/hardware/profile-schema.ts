@@ -62,7 +62,7 @@ const mostProcessingElements = 1_000_000;
 const mostBufferWords = 2 ** 40;
 const mostWordFactor = 1024;
 export const widestBits = 64;
-const mostPj = 1e9;
+export const mostPj = 1e9;
 const clockRangeNs = { least: 1e-6, most: 1e9 } as const;
 
 const source = z.string().min(1);

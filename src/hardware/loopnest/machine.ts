@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { OptionError } from '../../base/errors.js';
 import { readDataFile } from '../data-file.js';
 import { Primitive } from '../layer.js';
+import { mostPj, widestBits } from '../profile-schema.js';
 import { Tensor, dimensions, tensors } from './problem.js';
 import { HaloReuse, type Layout } from './traffic.js';
 
@@ -51,8 +52,6 @@ export enum Direction {
 
 const mostInstances = 1_000_000;
 const mostWords = 2 ** 40;
-const mostPj = 1e9;
-const widestBits = 64;
 
 const source = z.string().min(1);
 const pj = z.number().nonnegative().max(mostPj);

@@ -2,7 +2,7 @@
  * @file What is timed on a machine: a layer with the norm or bias behind it, the join of a residual block, or the pooling
  * before the classifier; by their shapes alone, so that equal ones are timed once.
  */
-import type { LayerDescription, Primitive } from '../layer.js';
+import type { LayerDescription } from '../layer.js';
 
 /** The kinds of operation that a network for images is made of when it runs. */
 export enum OperationKind {
@@ -14,21 +14,9 @@ export enum OperationKind {
   Pool = 'pool',
 }
 
-/** A layer by its shape; sizes as in {@link LayerDescription}. */
-export interface LayerOperation {
+/** A layer by its shape: what of a {@link LayerDescription} the kernels of this machine see. */
+export interface LayerOperation extends Omit<LayerDescription, 'name' | 'copies' | 'role' | 'operandBits'> {
   readonly kind: OperationKind.Layer;
-  readonly primitive: Primitive;
-  readonly fullyConnected: boolean;
-  readonly batch: number;
-  readonly inHeight: number;
-  readonly inWidth: number;
-  readonly inChannels: number;
-  readonly kernel: number;
-  readonly outHeight: number;
-  readonly outWidth: number;
-  readonly outChannels: number;
-  readonly stride: number;
-  readonly groups: number;
 }
 
 /** An operation on whole maps. */
