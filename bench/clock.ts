@@ -9,7 +9,7 @@ import { Mode } from '../src/nn/module.js';
 import type { Architecture } from '../src/spaces/architecture.js';
 import { Network } from '../src/spaces/network.js';
 import '../src/tensor/choose-device.js';
-import type { ForwardOptions } from '../src/spaces/residual.js';
+import type { ForwardOptions } from '../src/spaces/execute.js';
 import { kernels, useKernels } from '../src/tensor/device.js';
 import type { Kernels } from '../src/tensor/kernels.js';
 import { softmaxCrossEntropy } from '../src/tensor/ops/loss.js';

@@ -6,7 +6,15 @@ import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { RunResult } from '../pipeline/result.js';
 import { Quantity } from '../search/costs.js';
-import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
+import type {
+  Architecture,
+  BlockDescription,
+  ClassifierDescription,
+  StemDescription,
+} from '../spaces/architecture.js';
+import { strideLabel } from '../spaces/blocks/contract.js';
+import { fixedFamily } from '../spaces/blocks/ends.js';
+import { ruleOf } from '../spaces/blocks/registry.js';
 import { tilingText } from '../report/cost-page.js';
 import { bytes, count, percent, significant } from './format.js';
 
@@ -57,27 +65,35 @@ export function comparisonTable(result: RunResult): string {
 
 /** One line per stage: `stage 1   32 channels, 7x7   [conv 32] [add 16]`. */
 export function architecturePicture(architecture: Architecture): string {
-  const { input, stem, blocks, classes } = architecture;
+  const { input, stem, blocks, classes, classifier } = architecture;
   const stages = new Map<number, BlockDescription[]>();
   for (const block of blocks) stages.set(block.stage, [...(stages.get(block.stage) ?? []), block]);
   const lines = [
     ['input', `${input.height}x${input.width}x${input.channels}`, ''],
-    ['stem', `${stem.channels} channels`, stem.stride === 1 ? '[conv]' : `[conv /${stem.stride}]`],
+    ...(stem === null ? [] : [['stem', `${stem.channels} channels`, stemPicture(stem)] as const]),
     ...[...stages].map(([stage, members]) => [
       `stage ${stage}`,
       `${members[0]?.outChannels ?? 0} channels`,
       members.map(blockPicture).join(' '),
     ]),
-    ['classifier', `${classes} classes`, '[linear]'],
+    ['classifier', `${classes} classes`, classifierPicture(classifier)],
   ] as const;
   return lines
     .map(([name, size, picture]) => `${name.padEnd(11)} ${size.padEnd(13)} ${picture}`.trimEnd())
     .join('\n');
 }
 
-function blockPicture({ kind, family, midChannels, stride }: BlockDescription): string {
-  if (kind === BlockKind.Skip || family === undefined) return '[skip]';
-  return `[${familyNamed(family).shortName} ${midChannels}${stride === 1 ? '' : ` /${stride}`}]`;
+function stemPicture({ stride, family = fixedFamily }: StemDescription): string {
+  return `[${familyNamed(family).shortName}${strideLabel({ stride })}]`;
+}
+
+function classifierPicture({ family }: ClassifierDescription = {}): string {
+  return family === undefined || family === fixedFamily ? '[linear]' : `[${familyNamed(family).shortName}]`;
+}
+
+function blockPicture(block: BlockDescription): string {
+  if (block.family === undefined) return `[${block.kind}]`;
+  return `[${[familyNamed(block.family).shortName, ruleOf(block).label(block)].join(' ').trimEnd()}]`;
 }
 
 /** Layer by layer, with the energy by memory level, and the totals below. */

@@ -15,7 +15,7 @@ import type { CostOf } from '../search/descent.js';
 import { keyOf } from '../search/sampling.js';
 import { bestOf, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
-import { fixedFamily } from '../spaces/layers.js';
+import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
 import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';

@@ -54,7 +54,8 @@ export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Netw
     name: job.name,
     parameters: network.parameters,
     buffers: network.buffers,
-    forward: (images) => network.forward(images, Mode.Training, { recomputeBlocks }),
+    forward: (images, step) =>
+      network.forward(images, Mode.Training, { recomputeBlocks, chance: { seed, step } }),
     afterStep: () => network.project(),
   };
   trainOn(trainee, job, { seed, label: 'retrain', data, schedule }, host);

@@ -1,7 +1,7 @@
 /**
  * @file How the weights of each family are distributed: near-Gaussian for conv, Laplacian for add, a grid for shift.
  */
-import { stemName } from '../spaces/layers.js';
+import { stemName } from '../spaces/blocks/ends.js';
 import type { Network } from '../spaces/network.js';
 import type { WeightHistogram } from './result.js';
 

@@ -1,8 +1,16 @@
 /**
  * @file The found architecture as a drawing: stages as columns (or one column on a phone), blocks in their family's colour.
  */
-import { type Architecture, type BlockDescription, BlockKind } from '../spaces/architecture.js';
-import { classifierName, hasShortcutLayer, fixedFamily, stemName } from '../spaces/layers.js';
+import {
+  type Architecture,
+  type BlockDescription,
+  BlockKind,
+  Features,
+  type StemDescription,
+} from '../spaces/architecture.js';
+import { classifierName, fixedFamily, stemName } from '../spaces/blocks/ends.js';
+import { ruleOf } from '../spaces/blocks/registry.js';
+import { planLayers } from '../spaces/layers.js';
 import type { LayerCostRecord } from '../pipeline/result.js';
 import { figure, narrowWidth, svg, wideWidth } from './chart.js';
 import { percent, withUnit } from './format.js';
@@ -69,14 +77,7 @@ export function architectureSection(view: RunView): Markup {
 
 /** `16 → 8 → 16 channels` and what else a person wants to know of a block. */
 export function blockLines(block: BlockDescription): readonly string[] {
-  const { inHeight, inWidth, inChannels, midChannels, outChannels, stride } = block;
-  const outMap = `${Math.ceil(inHeight / stride)}×${Math.ceil(inWidth / stride)}`;
-  if (block.kind === BlockKind.Skip) return [`${inChannels} ch · ${inHeight}×${inWidth}`];
-  return [
-    `${inChannels} → ${midChannels} → ${outChannels} ch`,
-    stride === 1 ? `${inHeight}×${inWidth}` : `${inHeight}×${inWidth} → ${outMap}`,
-    ...(hasShortcutLayer(block) ? ['1×1 on the shortcut'] : []),
-  ];
+  return ruleOf(block).lines(block);
 }
 
 function groupsOf(
@@ -88,36 +89,34 @@ function groupsOf(
     const rows = layers.filter(({ name }) => matches(name));
     return rows.length === 0 ? undefined : rows.reduce((sum, { energyMj }) => sum + energyMj, 0);
   };
-  const { input, stem, blocks, classes } = architecture;
-  const stemFamily = layers.find(({ name }) => name === stemName)?.family ?? fixedFamily;
-  const last = blocks[blocks.length - 1];
-  const features = last?.outChannels ?? stem.channels;
+  const { input, stem, blocks, classes, classifier } = architecture;
+  const { inChannels: features } = planLayers(architecture).find(({ name }) => name === classifierName)!;
   const stages = [...new Set(blocks.map(({ stage }) => stage))];
-  return [
+  const inputNode: Node = {
+    name: 'input',
+    title: 'Input',
+    lines: [`${input.height}×${input.width} · ${input.channels} ch`],
+    family: undefined,
+    skip: false,
+    energyMj: undefined,
+  };
+  const stemNodes = ({ channels, stride, family }: StemDescription): readonly Node[] => [
     {
-      title: 'Input and stem',
-      nodes: [
-        {
-          name: 'input',
-          title: 'Input',
-          lines: [`${input.height}×${input.width} · ${input.channels} ch`],
-          family: undefined,
-          skip: false,
-          energyMj: undefined,
-        },
-        {
-          name: stemName,
-          title: 'Stem, 3×3',
-          lines: [
-            `${input.channels} → ${stem.channels} ch`,
-            `${Math.ceil(input.height / stem.stride)}×${Math.ceil(input.width / stem.stride)}`,
-          ],
-          family: stemFamily,
-          skip: false,
-          energyMj: energyOf((name) => name === stemName),
-        },
+      name: stemName,
+      title: 'Stem, 3×3',
+      lines: [
+        `${input.channels} → ${channels} ch`,
+        `${Math.ceil(input.height / stride)}×${Math.ceil(input.width / stride)}`,
       ],
+      family: family ?? fixedFamily,
+      skip: false,
+      energyMj: energyOf((name) => name === stemName),
     },
+  ];
+  return [
+    stem === null
+      ? { title: 'Input', nodes: [inputNode] }
+      : { title: 'Input and stem', nodes: [inputNode, ...stemNodes(stem)] },
     ...stages.map((stage): Group => {
       const inside = blocks.filter((block) => block.stage === stage);
       return {
@@ -141,8 +140,11 @@ function groupsOf(
         {
           name: classifierName,
           title: 'Linear',
-          lines: [`${features} → ${classes} classes`, 'after average pooling'],
-          family: layers.find(({ name }) => name === classifierName)?.family ?? fixedFamily,
+          lines: [
+            `${features} → ${classes} classes`,
+            ...(classifier?.features === Features.Flatten ? [] : ['after average pooling']),
+          ],
+          family: classifier?.family ?? fixedFamily,
           skip: false,
           energyMj: energyOf((name) => name === classifierName),
         },

@@ -22,7 +22,7 @@ const resnet = (family: string): Architecture =>
 /** Most bytes alive in a residual network, straight from its blocks: the block's input stays until the join. */
 function closedForm({ input: image, stem, blocks }: Architecture, bytes: number): number {
   let most =
-    (image.height * image.width * image.channels + image.height * image.width * stem.channels) * bytes;
+    (image.height * image.width * image.channels + image.height * image.width * stem!.channels) * bytes;
   for (const { kind, inHeight, inWidth, inChannels, midChannels, outChannels, stride } of blocks) {
     if (kind === BlockKind.Skip) continue;
     const x = inHeight * inWidth * inChannels;

@@ -1,9 +1,10 @@
 /**
- * @file The activations of a network as a memory planner sees them, in the order of execution of {@link planLayers}.
+ * @file The activations of a network as a memory planner sees them, in the order of execution of its nodes.
  *
- * Batch norm and ReLU are done by the layer in front of them. The join of a residual block adds the shortcut to the
- * second layer's output, over one of the two where it is not read again, so a block's input is kept until its join, or
- * until its shortcut layer has read it. A skipped block is nothing at all.
+ * Norms, activations and embeddings are done by the layer in front of them, in place, where nobody else reads what that
+ * makes; otherwise they are a step of their own. A join adds its second input to the first, over one of the two where it
+ * is not read again, so a block's input is kept until its join, or until its shortcut layer has read it. The weights of an
+ * attention are never held as a whole. A skipped block is nothing at all.
  */
 import type { LayerDescription } from '../hardware/layer.js';
 import {
@@ -15,19 +16,10 @@ import {
 import type { PlanOptions } from '../hardware/memory/arena.js';
 import type { ActivationGraph, ActivationTensor, GraphStep } from '../hardware/memory/graph.js';
 import type { AcceleratorProfile } from '../hardware/profile-schema.js';
-import { BlockKind, type Architecture } from './architecture.js';
-import {
-  classifierName,
-  hasShortcutLayer,
-  layersOf,
-  planLayers,
-  precedingName,
-  stemName,
-  type FamilyCost,
-} from './layers.js';
-
-const inputName = 'input';
-const pooledName = 'pool';
+import type { Architecture } from './architecture.js';
+import { nodesOf } from './expand.js';
+import { layersOf, planLayers, precedingName, productNames, type FamilyCost } from './layers.js';
+import { inputName, NodeKind, type Node } from './nodes.js';
 
 /** A step before the widths of its tensors are known. */
 interface Draft {
@@ -35,69 +27,109 @@ interface Draft {
   readonly inputs: readonly string[];
   /** Elements of its output, which has the step's name. */
   readonly elements: number;
-  /** A layer reads its input at a width of its own; the join and the pooling take what comes. */
-  readonly isLayer: boolean;
+  /** The layer that reads its inputs at a width of its own; undefined: the step takes what comes. */
+  readonly reader: string | undefined;
+  readonly elementwise: boolean;
 }
 
 /**
  * The activations of one inference (batch 1). A tensor is as wide as the layers that read it have their inputs
- * (`bitsOf`, by name of the layer; `familyCost` says which of them are two layers of arithmetic); where no layer does, as what is made of it; the logits as the classifier's input.
+ * (`bitsOf`, by name of the layer; `familyCost` says which of them are two layers of arithmetic); where no layer does, as
+ * what is made of it; the logits as the input of the last layer.
  */
 export function activationGraph(
   architecture: Architecture,
   bitsOf: (layer: string) => number,
   familyCost: (family: string) => Pick<FamilyCost, 'preceding'> = () => ({}),
 ): ActivationGraph {
-  const { input, stem, blocks, classes } = architecture;
-  const drafts: Draft[] = [];
-  const step = (name: string, inputs: readonly string[], elements: number, isLayer = true): string => {
-    drafts.push({ name, inputs, elements, isLayer });
-    return name;
-  };
-  /** A layer of a block: one step, or two where the family has a layer of arithmetic in front. */
-  const layer = (name: string, family: string | undefined, from: string, elements: number): string => {
-    const preceding = family === undefined ? undefined : familyCost(family).preceding;
-    const inner = preceding === undefined ? from : step(precedingName(name, preceding), [from], elements);
-    return step(name, [inner], elements);
-  };
-  let [height, width] = [Math.ceil(input.height / stem.stride), Math.ceil(input.width / stem.stride)];
-  let channels = stem.channels;
-  let x = step(stemName, [inputName], height * width * channels);
-  for (const block of blocks) {
-    if (block.kind === BlockKind.Skip) continue;
-    const { name, family, stride, midChannels, outChannels } = block;
-    [height, width, channels] = [Math.ceil(height / stride), Math.ceil(width / stride), outChannels];
-    const map = height * width;
-    const first = layer(`${name}.conv1`, family, x, map * midChannels);
-    const outer = layer(`${name}.conv2`, family, first, map * outChannels);
-    const straight = hasShortcutLayer(block) ? layer(`${name}.shortcut`, family, x, map * outChannels) : x;
-    x = step(`${name}.join`, [outer, straight], map * outChannels, false);
-  }
-  const logits = step(classifierName, [step(pooledName, [x], channels, false)], classes);
-
-  const bits = new Map([[logits, bitsOf(logits)]]);
+  const { input } = architecture;
+  const { drafts, output } = draftsOf(nodesOf(architecture), familyCost);
+  const lastReader = drafts.findLast(({ reader }) => reader !== undefined)?.reader;
+  const bits = new Map([[output, lastReader === undefined ? 0 : bitsOf(lastReader)]]);
   const read = new Set<string>();
-  for (const { name, inputs, isLayer } of drafts.toReversed())
-    for (const tensor of inputs) {
-      if (isLayer) bits.set(tensor, Math.max(bitsOf(name), read.has(tensor) ? bits.get(tensor)! : 0));
-      else if (!read.has(tensor)) bits.set(tensor, bits.get(name)!);
-      if (isLayer) read.add(tensor);
-    }
+  for (const { name, inputs, reader } of drafts.toReversed())
+    for (const tensor of inputs)
+      if (reader !== undefined) {
+        bits.set(tensor, Math.max(bitsOf(reader), read.has(tensor) ? bits.get(tensor)! : 0));
+        read.add(tensor);
+      } else if (!read.has(tensor)) bits.set(tensor, bits.get(name)!);
   const tensor = (name: string, elements: number): ActivationTensor => ({
     name,
     bytes: activationBytes(elements, bits.get(name)!),
   });
   return {
     inputs: [tensor(inputName, input.height * input.width * input.channels)],
-    steps: drafts.map(({ name, inputs, elements }): GraphStep => ({
+    steps: drafts.map(({ name, inputs, elements, elementwise }): GraphStep => ({
       name,
       inputs,
       output: tensor(name, elements),
-      // The join alone works element by element.
-      ...(inputs.length === 2 && { mayOverwrite: inputs }),
+      ...(elementwise && { mayOverwrite: inputs }),
     })),
-    outputs: [logits],
+    outputs: [output],
   };
+}
+
+function draftsOf(
+  nodes: readonly Node[],
+  familyCost: (family: string) => Pick<FamilyCost, 'preceding'>,
+): { readonly drafts: readonly Draft[]; readonly output: string } {
+  const drafts: Draft[] = [];
+  /** The tensor that holds a node's value. */
+  const held = new Map([[inputName, inputName]]);
+  const readers = readersOf(nodes);
+  const step = (
+    name: string,
+    inputs: readonly string[],
+    { outHeight, outWidth, outChannels }: Node,
+    reader?: string,
+    elementwise = false,
+  ): void => {
+    drafts.push({ name, inputs, elements: outHeight * outWidth * outChannels, reader, elementwise });
+    held.set(name, name);
+  };
+  for (const node of nodes) {
+    const { name } = node;
+    const inputs = node.inputs.map((input) => held.get(input)!);
+    switch (node.kind) {
+      case NodeKind.Layer: {
+        const { preceding } = familyCost(node.family);
+        if (preceding === undefined) step(name, inputs, node, name);
+        else {
+          const inner = precedingName(name, preceding);
+          step(inner, inputs, node, inner);
+          step(name, [inner], node, name);
+        }
+        break;
+      }
+      case NodeKind.Attention:
+        step(name, inputs, node, productNames(name).scores);
+        break;
+      case NodeKind.Join:
+        step(name, inputs, node, undefined, true);
+        break;
+      case NodeKind.Flatten:
+      case NodeKind.Dropout:
+        held.set(name, inputs[0]!);
+        break;
+      case NodeKind.BatchNorm:
+      case NodeKind.LayerNorm:
+      case NodeKind.Activation:
+      case NodeKind.Position:
+        if (readers.get(node.inputs[0]!) === 1 && inputs[0] !== inputName) held.set(name, inputs[0]!);
+        else step(name, inputs, node, undefined, true);
+        break;
+      default:
+        step(name, inputs, node);
+    }
+  }
+  return { drafts, output: held.get(nodes.at(-1)!.name)! };
+}
+
+/** How many nodes read each value. */
+function readersOf(nodes: readonly Node[]): ReadonlyMap<string, number> {
+  const readers = new Map<string, number>();
+  for (const { inputs } of nodes) for (const name of inputs) readers.set(name, (readers.get(name) ?? 0) + 1);
+  return readers;
 }
 
 /** SRAM and flash of an architecture, its operands as wide as `profile` has them. */
@@ -107,8 +139,8 @@ export function architectureMemory(
   profile: AcceleratorProfile,
   options: PlanOptions = {},
 ): MemoryFootprint {
-  const layers = layersOf(architecture, familyCost);
-  const byName = new Map(layers.map((layer): [string, LayerDescription] => [layer.name, layer]));
+  const all = layersOf(architecture, familyCost);
+  const byName = new Map(all.map((layer): [string, LayerDescription] => [layer.name, layer]));
   const stored = new Map(
     planLayers(architecture).map(({ name, family }) => [name, familyCost(family).storedActivationBits]),
   );
@@ -117,6 +149,8 @@ export function architectureMemory(
     const activation = stored.get(name) ?? layer.operandBits.activation;
     return storedBits({ ...layer, operandBits: { ...layer.operandBits, activation } }, profile).activation;
   };
+  // The products of an attention have two operands that are activations, and so nothing in flash.
+  const layers = all.filter(({ copies }) => copies === undefined);
   const graph = activationGraph(architecture, bitsOf, familyCost);
   return memoryFootprint(graph, layers, profile, options);
 }

@@ -2,7 +2,8 @@
  * @file An architecture as plain data: what `architecture.json` holds, and what is built, priced, drawn and exported.
  *
  * A genome only means something inside its space; an architecture stands alone. It lists resolved blocks with their
- * channel counts, so it can also describe networks that no genome reaches (a width-scaled baseline).
+ * channel counts, so it can also describe networks that no genome reaches (a width-scaled baseline, a published model).
+ * What a block of some kind consists of is said by its rule in `blocks/`.
  */
 
 /** How a block is realised. */
@@ -13,6 +14,7 @@ export enum BlockKind {
   Skip = 'skip',
 }
 
+/** What blocks of every kind have; those of a kind may have more ({@link BlockKind}, `blocks/`). */
 export interface BlockDescription {
   /** For example `stage1.block0`. */
   readonly name: string;
@@ -24,10 +26,38 @@ export interface BlockDescription {
   readonly inHeight: number;
   readonly inWidth: number;
   readonly inChannels: number;
-  /** Channels between the two 3x3 layers; equal to `outChannels` for a skip. */
+  /** Channels between the layers of the block; equal to `outChannels` where nothing is between. */
   readonly midChannels: number;
   readonly outChannels: number;
   readonly stride: number;
+}
+
+/** A 3x3 layer, batch norm and ReLU in front of the blocks. */
+export interface StemDescription {
+  readonly channels: number;
+  readonly stride: number;
+  /** Operator family; a convolution when absent, as published networks keep it. */
+  readonly family?: string;
+}
+
+/** How the map of the last block becomes the features that are classified. */
+export enum Features {
+  /** The mean over the map. */
+  Mean = 'mean',
+  /** The whole map. */
+  Flatten = 'flatten',
+}
+
+/** What stands behind the blocks. */
+export interface ClassifierDescription {
+  /** Operator family; a convolution, which is a linear layer there, when absent. */
+  readonly family?: string;
+  /** The mean when absent. */
+  readonly features?: Features;
+  /** A batch norm on the logits instead of biases, for families whose outputs have no scale of their own. */
+  readonly norm?: boolean;
+  /** A layer norm in front of the features (pre-norm transformers). */
+  readonly layerNorm?: boolean;
 }
 
 export interface Architecture {
@@ -39,7 +69,8 @@ export interface Architecture {
   readonly genome: readonly number[] | null;
   readonly input: { readonly height: number; readonly width: number; readonly channels: number };
   readonly classes: number;
-  /** The stem is always a 3x3 convolution, the classifier always a linear layer (spec: first and last stay multiplicative). */
-  readonly stem: { readonly channels: number; readonly stride: number };
+  /** Null where the blocks begin at the input. */
+  readonly stem: StemDescription | null;
   readonly blocks: readonly BlockDescription[];
+  readonly classifier?: ClassifierDescription;
 }

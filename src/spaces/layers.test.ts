@@ -185,7 +185,7 @@ describe('scaling widths', () => {
 
   it('rounds each width to whole channels', () => {
     const scaled = scaleWidths(byHand, 0.4);
-    expect(scaled.stem.channels).toBe(2);
+    expect(scaled.stem!.channels).toBe(2);
     expect(scaled.blocks.map((b) => [b.inChannels, b.midChannels, b.outChannels])).toEqual([
       [2, 2, 2],
       [2, 2, 3],

@@ -1,73 +1,20 @@
 /**
- * @file From an architecture to its layers: names, shapes, families, and the counts that follow from them.
+ * @file From an architecture to its layers as cost models see them, and the counts that follow from them.
  *
- * This is the one place that knows which layers a block consists of, so whoever builds tensors, prices, counts or
- * exports a network walks {@link planLayers} and uses its names. A residual block is
- * `NAME.conv1` (3x3, carries the stride) - norm - relu - `NAME.conv2` (3x3) - norm, plus the shortcut: the identity,
- * or `NAME.shortcut` (1x1 with the block's stride, same family) - norm where map or channels change. The stem
- * (`stem`, 3x3 - norm - relu) and the `classifier` (linear with bias after global average pooling) stay
- * multiplicative, as in the published networks (ShiftAddNAS, arXiv 2205.08119).
+ * Whoever builds, prices or exports a network walks its nodes (`expand.ts`) and uses their names; the layers with weights
+ * are those of {@link planLayers}.
  */
-import { operationCount, type LayerDescription } from '../hardware/layer.js';
-import { conv } from '../operators/conv/family.js';
+import { operationCount, Primitive, type LayerDescription } from '../hardware/layer.js';
 import type { OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
-import { type Architecture, type BlockDescription, BlockKind } from './architecture.js';
+import { type Architecture, BlockKind } from './architecture.js';
+import { fixedFamily } from './blocks/ends.js';
+import { nodesOf } from './expand.js';
+import { NodeKind, type AttentionNode, type LayerNode, type Node } from './nodes.js';
 
-/** Family of the stem and of the classifier of every network. */
-export const fixedFamily = conv.name;
-export const stemName = 'stem';
-export const classifierName = 'classifier';
-
-/** One layer with weights: its place, shape and family. Weights are [kernel, kernel, inChannels, outChannels]. */
-export interface PlannedLayer {
-  readonly name: string;
-  readonly family: string;
-  /** Index into `architecture.blocks`; null for the stem and the classifier. */
-  readonly block: number | null;
-  /** The classifier: linear with bias and no batch norm. Every other layer has a batch norm and no bias. */
-  readonly fullyConnected: boolean;
-  readonly inHeight: number;
-  readonly inWidth: number;
-  readonly inChannels: number;
-  readonly kernel: number;
-  readonly stride: number;
-  /** Zeros on each side: 'same' for stride 1, ceil(in / stride) otherwise. */
-  readonly padding: number;
-  readonly outHeight: number;
-  readonly outWidth: number;
-  readonly outChannels: number;
-}
-
-/** True when a residual block needs a 1x1 layer on its shortcut, because map or channels change. */
-export function hasShortcutLayer(block: BlockDescription): boolean {
-  return block.kind === BlockKind.Residual && (block.stride !== 1 || block.inChannels !== block.outChannels);
-}
-
-/** Every layer with weights in order of execution: stem; conv1, conv2, shortcut of each block; classifier. */
-export function planLayers(architecture: Architecture): readonly PlannedLayer[] {
-  const { input, stem, blocks } = architecture;
-  const layers: PlannedLayer[] = [
-    convolution(stemName, fixedFamily, null, input, input.channels, 3, stem.stride, stem.channels),
-  ];
-  blocks.forEach((block, at) => {
-    if (block.kind === BlockKind.Skip) return;
-    const { name, inChannels, midChannels, outChannels, stride } = block;
-    const family = familyOfBlock(block);
-    const inMap = { height: block.inHeight, width: block.inWidth };
-    const first = convolution(`${name}.conv1`, family, at, inMap, inChannels, 3, stride, midChannels);
-    const midMap = { height: first.outHeight, width: first.outWidth };
-    layers.push(first, convolution(`${name}.conv2`, family, at, midMap, midChannels, 3, 1, outChannels));
-    if (hasShortcutLayer(block))
-      layers.push(convolution(`${name}.shortcut`, family, at, inMap, inChannels, 1, stride, outChannels));
-  });
-  const features = blocks.at(-1)?.outChannels ?? stem.channels;
-  const pooled = { height: 1, width: 1 };
-  layers.push({
-    ...convolution(classifierName, fixedFamily, null, pooled, features, 1, 1, architecture.classes),
-    fullyConnected: true,
-  });
-  return layers;
+/** Every layer with weights in order of execution. */
+export function planLayers(architecture: Architecture): readonly LayerNode[] {
+  return nodesOf(architecture).filter((node) => node.kind === NodeKind.Layer);
 }
 
 /** What a cost model needs to know of a family. */
@@ -83,66 +30,119 @@ export function precedingName(layer: string, preceding: { readonly name: string 
 
 /**
  * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family of two
- * layers of arithmetic is two here: `NAME.PRECEDING` and `NAME`.
+ * layers of arithmetic is two here: `NAME.PRECEDING` and `NAME`. An attention is two products, `NAME.scores` and
+ * `NAME.values`, each with one copy for each head.
  */
-export function layersOf(
-  architecture: Architecture,
-  familyCost: (family: string) => FamilyCost,
-): readonly LayerDescription[] {
-  return planLayers(architecture).flatMap((layer) => {
-    const { primitive, operandBits, preceding } = familyCost(layer.family);
-    const whole = {
-      name: layer.name,
-      primitive,
-      fullyConnected: layer.fullyConnected,
-      batch: 1,
-      inHeight: layer.inHeight,
-      inWidth: layer.inWidth,
-      inChannels: layer.inChannels,
-      kernel: layer.kernel,
-      outHeight: layer.outHeight,
-      outWidth: layer.outWidth,
-      outChannels: layer.outChannels,
-      stride: layer.stride,
-      groups: 1,
-      operandBits,
-    };
-    if (preceding === undefined) return [whole];
-    const { outHeight, outWidth, outChannels } = layer;
-    return [
-      {
-        ...whole,
-        name: precedingName(layer.name, preceding),
-        primitive: preceding.primitive,
-        operandBits: preceding.operandBits,
-      },
-      { ...whole, inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 },
-    ];
-  });
+export function layersOf(architecture: Architecture, familyCost: FamilyCostOf): readonly LayerDescription[] {
+  const known = described.get(architecture);
+  if (known?.familyCost === familyCost) return known.layers;
+  const layers: LayerDescription[] = [];
+  for (const node of nodesOf(architecture))
+    if (node.kind === NodeKind.Layer) pushLayer(layers, node, familyCost(node.family));
+    else if (node.kind === NodeKind.Attention) pushProducts(layers, node, familyCost(fixedFamily));
+  described.set(architecture, { familyCost, layers });
+  return layers;
 }
 
-/** Family of the layer called `layerName`, or of which it is the layer in front. Throws when the architecture has no such layer. */
-export function familyOfLayer(architecture: Architecture, layerName: string): string {
-  const layer = planLayers(architecture).find(
-    ({ name }) => layerName === name || layerName.startsWith(`${name}.`),
+type FamilyCostOf = (family: string) => FamilyCost;
+
+/** What {@link layersOf} made last of an architecture: every quantity of a budget asks for it. */
+const described = new WeakMap<
+  Architecture,
+  { readonly familyCost: FamilyCostOf; readonly layers: readonly LayerDescription[] }
+>();
+
+function pushLayer(layers: LayerDescription[], node: LayerNode, family: FamilyCost): void {
+  const { primitive, operandBits, preceding } = family;
+  const whole = {
+    name: node.name,
+    primitive,
+    fullyConnected: node.fullyConnected,
+    batch: 1,
+    inHeight: node.inHeight,
+    inWidth: node.inWidth,
+    inChannels: node.inChannels,
+    kernel: node.kernel,
+    outHeight: node.outHeight,
+    outWidth: node.outWidth,
+    outChannels: node.outChannels,
+    stride: node.stride,
+    groups: node.groups,
+    operandBits,
+  };
+  if (preceding === undefined) {
+    layers.push(whole);
+    return;
+  }
+  const { outHeight, outWidth, outChannels } = node;
+  layers.push(
+    {
+      ...whole,
+      name: precedingName(node.name, preceding),
+      primitive: preceding.primitive,
+      operandBits: preceding.operandBits,
+    },
+    { ...whole, inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 },
   );
-  if (layer === undefined) throw new Error(`the architecture has no layer '${layerName}'`);
-  return layer.family;
+}
+
+/** Names of the two products of an attention. */
+export function productNames(attention: string): { readonly scores: string; readonly values: string } {
+  return { scores: `${attention}.scores`, values: `${attention}.values` };
+}
+
+function pushProducts(layers: LayerDescription[], node: AttentionNode, { operandBits }: FamilyCost): void {
+  const tokens = node.outHeight * node.outWidth;
+  const width = node.outChannels / node.heads;
+  const { scores, values } = productNames(node.name);
+  const product = (name: string, inChannels: number, outChannels: number): LayerDescription => ({
+    ...{ name, primitive: Primitive.Multiply, fullyConnected: true, batch: tokens },
+    ...{ inHeight: 1, inWidth: 1, inChannels, kernel: 1, outHeight: 1, outWidth: 1, outChannels },
+    ...{ stride: 1, groups: 1, copies: node.heads, operandBits },
+  });
+  layers.push(product(scores, width, tokens), product(values, tokens, width));
+}
+
+/**
+ * Family of the layer called `layerName`, or of which it is the layer in front; that of fixed layers for the products of
+ * an attention. Throws when the architecture has no such layer.
+ */
+export function familyOfLayer(architecture: Architecture, layerName: string): string {
+  const node = nodesOf(architecture).find(
+    ({ name, kind }) =>
+      (kind === NodeKind.Layer || kind === NodeKind.Attention) &&
+      (layerName === name || layerName.startsWith(`${name}.`)),
+  );
+  if (node === undefined) throw new Error(`the architecture has no layer '${layerName}'`);
+  return node.kind === NodeKind.Layer ? node.family : fixedFamily;
 }
 
 /**
  * Values of the parameters, those that are drawn and never trained included: weights and what a family has beside them,
- * scale and offset of every batch norm, classifier weights and biases.
+ * biases, scale and offset of every norm, and what else learns.
  */
 export function parameterCount(architecture: Architecture): number {
-  return planLayers(architecture).reduce((total, layer) => {
-    const weights = layer.kernel * layer.kernel * layer.inChannels * layer.outChannels;
-    const own = (familyNamed(layer.family).own ?? []).reduce(
-      (sum, { shape }) => sum + shape({ ...layer, groups: 1 }).reduce((product, side) => product * side, 1),
-      0,
-    );
-    return total + weights + own + (layer.fullyConnected ? 1 : 2) * layer.outChannels;
-  }, 0);
+  return nodesOf(architecture).reduce((total, node) => total + parametersOf(node), 0);
+}
+
+function parametersOf(node: Node): number {
+  switch (node.kind) {
+    case NodeKind.Layer: {
+      const { kernel, inChannels, outChannels, groups, bias } = node;
+      const own = (familyNamed(node.family).own ?? []).reduce(
+        (sum, { shape }) => sum + shape(node).reduce((product, side) => product * side, 1),
+        0,
+      );
+      return kernel * kernel * (inChannels / groups) * outChannels + own + (bias ? outChannels : 0);
+    }
+    case NodeKind.BatchNorm:
+    case NodeKind.LayerNorm:
+      return 2 * node.outChannels;
+    case NodeKind.Position:
+      return node.outHeight * node.outWidth * node.outChannels;
+    default:
+      return 0;
+  }
 }
 
 /** Primitive operations (multiply-, shift- or add-accumulates) of one inference, all layers. */
@@ -160,48 +160,17 @@ export function scaleWidths(architecture: Architecture, factor: number, midFacto
     if (!(each > 0 && Number.isFinite(each)))
       throw new RangeError(`a width factor must be above 0, not ${each}`);
   const scaled = (channels: number, by = factor): number => Math.max(1, Math.round(channels * by));
+  const { stem, blocks } = architecture;
   return {
     ...architecture,
     genome: null,
-    stem: { ...architecture.stem, channels: scaled(architecture.stem.channels) },
-    blocks: architecture.blocks.map((block) => ({
+    stem: stem && { ...stem, channels: scaled(stem.channels) },
+    blocks: blocks.map((block, at) => ({
       ...block,
-      inChannels: scaled(block.inChannels),
+      // The channels of the input are not ours to scale.
+      inChannels: stem === null && at === 0 ? block.inChannels : scaled(block.inChannels),
       midChannels: scaled(block.midChannels, block.kind === BlockKind.Skip ? factor : midFactor),
       outChannels: scaled(block.outChannels),
     })),
   };
-}
-
-function convolution(
-  name: string,
-  family: string,
-  block: number | null,
-  map: { readonly height: number; readonly width: number },
-  inChannels: number,
-  kernel: number,
-  stride: number,
-  outChannels: number,
-): PlannedLayer {
-  return {
-    name,
-    family,
-    block,
-    fullyConnected: false,
-    inHeight: map.height,
-    inWidth: map.width,
-    inChannels,
-    kernel,
-    stride,
-    padding: (kernel - 1) / 2,
-    // Odd kernels with (kernel - 1) / 2 zeros on each side: floor((in - 1) / stride) + 1.
-    outHeight: Math.ceil(map.height / stride),
-    outWidth: Math.ceil(map.width / stride),
-    outChannels,
-  };
-}
-
-function familyOfBlock(block: BlockDescription): string {
-  if (block.family === undefined) throw new Error(`block ${block.name} names no operator family`);
-  return block.family;
 }

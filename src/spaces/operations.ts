@@ -1,10 +1,17 @@
 /**
- * @file Everything that runs in one inference of a network, as operations to be timed: the layers, the joins of the
- * blocks, the pooling.
+ * @file Everything of weight that runs in one inference of a network, as operations to be timed: the layers, the joins of
+ * the blocks, the pooling in front of the classifier. Norms and activations are timed with the layer in front of them.
  */
-import { operationOf, OperationKind, type Operation } from '../hardware/measured/operation.js';
-import { BlockKind, type Architecture } from './architecture.js';
+import {
+  operationOf,
+  OperationKind,
+  type MapOperation,
+  type Operation,
+} from '../hardware/measured/operation.js';
+import type { Architecture } from './architecture.js';
+import { nodesOf } from './expand.js';
 import { layersOf, type FamilyCost } from './layers.js';
+import { NodeKind } from './nodes.js';
 
 /** An operation and the name of the layer, join or pooling that it is. */
 export interface NamedOperation {
@@ -17,31 +24,26 @@ export function operationsOf(
   architecture: Architecture,
   familyCost: (family: string) => FamilyCost,
 ): readonly NamedOperation[] {
-  const { stem, input, blocks } = architecture;
   const layers = layersOf(architecture, familyCost);
-  const joins = blocks
-    .filter(({ kind }) => kind === BlockKind.Residual)
-    .map(({ name, inHeight, inWidth, stride, outChannels }) => ({
-      name: `${name}.join`,
-      operation: {
-        kind: OperationKind.Join as const,
-        batch: 1,
-        height: Math.ceil(inHeight / stride),
-        width: Math.ceil(inWidth / stride),
-        channels: outChannels,
-      },
-    }));
-  const last = blocks.at(-1);
-  const pool: Operation = {
-    kind: OperationKind.Pool,
-    batch: 1,
-    height: Math.ceil((last?.inHeight ?? input.height) / (last?.stride ?? stem.stride)),
-    width: Math.ceil((last?.inWidth ?? input.width) / (last?.stride ?? stem.stride)),
-    channels: last?.outChannels ?? stem.channels,
+  const nodes = nodesOf(architecture);
+  const maps = new Map(nodes.map((node) => [node.name, node]));
+  const sizeOf = (name: string): Omit<MapOperation, 'kind'> => {
+    const node = maps.get(name);
+    return node === undefined
+      ? { batch: 1, ...architecture.input }
+      : { batch: 1, height: node.outHeight, width: node.outWidth, channels: node.outChannels };
   };
+  const joins: NamedOperation[] = [];
+  const pools: NamedOperation[] = [];
+  for (const node of nodes) {
+    if (node.kind !== NodeKind.Join && node.kind !== NodeKind.GlobalPool) continue;
+    const isJoin = node.kind === NodeKind.Join;
+    const kind = isJoin ? OperationKind.Join : OperationKind.Pool;
+    (isJoin ? joins : pools).push({ name: node.name, operation: { kind, ...sizeOf(node.inputs[0]!) } });
+  }
   return [
     ...layers.map((layer) => ({ name: layer.name, operation: operationOf(layer) })),
     ...joins,
-    { name: 'pool', operation: pool },
+    ...pools,
   ];
 }

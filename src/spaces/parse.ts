@@ -3,24 +3,15 @@
  */
 import { z } from 'zod';
 import { FileError } from '../base/errors.js';
-import { type Architecture, type BlockDescription, BlockKind } from './architecture.js';
-import { classifierName, stemName } from './layers.js';
+import { type Architecture, type BlockDescription, Features } from './architecture.js';
+import { classifierName, stemName } from './blocks/ends.js';
+import { listRules, ruleOf } from './blocks/registry.js';
+import { inputName, NodeList } from './nodes.js';
 
 const count = z.int().min(1);
-const stride = z.int().min(1).max(4);
 
-const blockSchema = z.strictObject({
-  name: z.string().regex(/^[\w.-]+$/, 'must consist of letters, digits, dots, dashes and underscores'),
-  stage: z.int().min(0),
-  kind: z.enum(BlockKind),
-  family: z.string().min(1).optional(),
-  inHeight: count,
-  inWidth: count,
-  inChannels: count,
-  midChannels: count,
-  outChannels: count,
-  stride,
-});
+const [firstSchema, ...otherSchemas] = listRules().map(({ schema }) => schema);
+const blockSchema = z.discriminatedUnion('kind', [firstSchema!, ...otherSchemas]);
 
 const architectureSchema = z.strictObject({
   format: z.literal('shiftaddnas-architecture'),
@@ -29,8 +20,18 @@ const architectureSchema = z.strictObject({
   genome: z.array(z.int().min(0)).nullable(),
   input: z.strictObject({ height: count, width: count, channels: count }),
   classes: z.int().min(2),
-  stem: z.strictObject({ channels: count, stride }),
+  stem: z
+    .strictObject({ channels: count, stride: z.int().min(1).max(4), family: z.string().min(1).optional() })
+    .nullable(),
   blocks: z.array(blockSchema).min(1),
+  classifier: z
+    .strictObject({
+      family: z.string().min(1).optional(),
+      features: z.enum(Features).optional(),
+      norm: z.boolean().optional(),
+      layerNorm: z.boolean().optional(),
+    })
+    .optional(),
 });
 
 /**
@@ -49,13 +50,8 @@ export function parseArchitecture(json: unknown, where: string): Architecture {
         : `${where}: ${field}: ${issue.message}; write the file anew with this version or mend the field`,
     );
   }
-  const { blocks, ...rest } = parsed.data;
-  const architecture: Architecture = {
-    ...rest,
-    blocks: blocks.map(({ family, ...block }): BlockDescription =>
-      family === undefined ? block : { ...block, family },
-    ),
-  };
+  // Of the optional keys that are not there the schema says `undefined` and the type nothing; JSON has no `undefined`.
+  const architecture = parsed.data as unknown as Architecture;
   const problem = firstInconsistency(architecture);
   if (problem !== null)
     throw new FileError(`${where}: ${problem}; the file was changed by hand or is damaged`);
@@ -63,10 +59,13 @@ export function parseArchitecture(json: unknown, where: string): Architecture {
 }
 
 function firstInconsistency({ input, stem, blocks }: Architecture): string | null {
-  const names = new Set([stemName, classifierName]);
-  let height = Math.ceil(input.height / stem.stride);
-  let width = Math.ceil(input.width / stem.stride);
-  let channels = stem.channels;
+  const names = new Set<string>([inputName, stemName, classifierName]);
+  const nodes = new NodeList(input);
+  let last = inputName;
+  if (stem !== null) {
+    const { channels: outChannels, stride } = stem;
+    last = nodes.layer(stemName, inputName, { family: '', kernel: 3, stride, outChannels });
+  }
   let previous: BlockDescription | null = null;
   for (const block of blocks) {
     const at = `block ${block.name}`;
@@ -77,28 +76,20 @@ function firstInconsistency({ input, stem, blocks }: Architecture): string | nul
       return `${at}: stage ${block.stage} does not follow stage ${firstStage}`;
     if (previous?.stage === block.stage && previous.outChannels !== block.outChannels)
       return `${at}: outChannels ${block.outChannels} differs from the ${previous.outChannels} of its stage`;
+    const { height, width, channels } = nodes.mapOf(last);
     if (block.inChannels !== channels)
       return `${at}: inChannels is ${block.inChannels} but the layer before gives ${channels}`;
     if (block.inHeight !== height || block.inWidth !== width)
       return `${at}: input map is ${block.inHeight}x${block.inWidth} but the layer before gives ${height}x${width}`;
-    const problem = block.kind === BlockKind.Skip ? skipProblem(block) : residualProblem(block);
+    const problem = ruleOf(block).problem(block);
     if (problem !== null) return `${at}: ${problem}`;
-    height = Math.ceil(height / block.stride);
-    width = Math.ceil(width / block.stride);
-    channels = block.outChannels;
+    last = ruleOf(block).expand(block, nodes, last);
+    const made = nodes.mapOf(last);
+    if (made.height < 1 || made.width < 1)
+      return `${at}: its input map of ${height}x${width} is too small for it`;
+    if (made.channels !== block.outChannels)
+      return `${at}: outChannels is ${block.outChannels} but the block makes ${made.channels}`;
     previous = block;
   }
   return null;
-}
-
-function skipProblem(block: BlockDescription): string | null {
-  if (block.family !== undefined) return 'a skip has no family';
-  if (block.stride !== 1) return 'a skip cannot have a stride';
-  if (block.inChannels !== block.outChannels) return 'a skip cannot change the channels';
-  if (block.midChannels !== block.outChannels) return 'midChannels of a skip must equal outChannels';
-  return null;
-}
-
-function residualProblem(block: BlockDescription): string | null {
-  return block.family === undefined ? 'a residual block needs a family' : null;
 }

@@ -10,7 +10,7 @@ import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
 import { planLayers } from '../spaces/layers.js';
 import { createMiniSpace } from '../spaces/mini/space.js';
-import { geometryOf, Network } from '../spaces/network.js';
+import { Network } from '../spaces/network.js';
 import { softmaxCrossEntropy } from '../tensor/ops/loss.js';
 import { poolUsage } from '../tensor/pool.js';
 import { Tape, tidy } from '../tensor/tape.js';
@@ -65,7 +65,7 @@ function inherited(held: NamedTensors, genome: Genome): Network {
     if (family.fixedWeights) set(`${layer.name}.weight`, `${layer.name}.${family.name}.weight`);
     else {
       const { shape, data } = held.get(`${layer.name}.shared`)!;
-      const wanted = weightShape(geometryOf(layer));
+      const wanted = weightShape(layer);
       const slice = Tensor.persistent(wanted, cut(shape, data, wanted));
       const weights = tidy(() => family.sharing.apply(slice, []));
       values.set(`${layer.name}.weight`, { shape: wanted, data: weights.data.slice() });

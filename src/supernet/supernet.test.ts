@@ -135,7 +135,7 @@ describe('a subnet', () => {
   it('refuses an option that there is not', () => {
     const supernet = fresh();
     expect(() => supernet.forward(imagesOf(0), [99, 0, 0, 0], Mode.Evaluation)).toThrow(
-      /stage0\.block0 has no option 99/,
+      /gene 0 of a genome of the mini space must be .* not 99/,
     );
     supernet.dispose();
   });

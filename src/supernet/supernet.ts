@@ -1,151 +1,75 @@
 /**
- * @file The weight-sharing supernet over a space of residual blocks: one set of shared tensors per block position,
- * used by every operator family through its sharing map, with batch norms of each family's own.
+ * @file The weight-sharing supernet: one set of shared tensors per block position, used by every operator family through
+ * its sharing map, with batch norms of each family's own. A subnet is its architecture's nodes with these layers.
  */
 import type { Random } from '../base/random.js';
-import { BatchNorm } from '../nn/batch-norm.js';
-import { Linear } from '../nn/linear.js';
-import { Mode, type Parameter, type StateBuffer } from '../nn/module.js';
-import type { OperatorFamily } from '../operators/contract.js';
-import { OperatorLayer } from '../operators/layer.js';
+import type { BatchNorm } from '../nn/batch-norm.js';
+import type { Mode, Parameter, StateBuffer } from '../nn/module.js';
+import type { LayerGeometry } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
-import { BlockKind } from '../spaces/architecture.js';
+import type { Architecture, BlockDescription } from '../spaces/architecture.js';
+import { stemName } from '../spaces/blocks/ends.js';
 import type { Genome } from '../spaces/contract.js';
-import { classifierName, fixedFamily, stemName } from '../spaces/layers.js';
-import type { MiniPosition, MiniSpace } from '../spaces/mini/space.js';
-import { residualForward, type ForwardOptions } from '../spaces/residual.js';
-import { globalAveragePool } from '../tensor/ops/pooling.js';
-import { at, chain, tidy } from '../tensor/tape.js';
+import { programOf, run, type ForwardOptions } from '../spaces/execute.js';
+import { nodesOf } from '../spaces/expand.js';
+import type { MiniSpace } from '../spaces/mini/space.js';
+import { batchNormOf, moduleOf, statelessOf, type NodeModule } from '../spaces/modules.js';
+import { NodeKind, type BatchNormNode, type Node } from '../spaces/nodes.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { SharedLayer } from './shared-layer.js';
-
-/** Batch norms of one realisation (family and width) of a block. */
-interface BlockNorms {
-  readonly norm1: BatchNorm;
-  readonly norm2: BatchNorm;
-  readonly shortcut?: BatchNorm;
-}
-
-class SharedBlock {
-  readonly layers: readonly SharedLayer[];
-  readonly norms: ReadonlyMap<string, BlockNorms>;
-  readonly #layer1: SharedLayer;
-  readonly #layer2: SharedLayer;
-  readonly #shortcut: SharedLayer | undefined;
-
-  constructor(
-    private readonly position: MiniPosition,
-    families: readonly OperatorFamily[],
-    random: Random,
-  ) {
-    const { name, inChannels, outChannels, maxMidChannels, stride, options } = position;
-    const share = (part: string, from: number, to: number, kernel: number, by: number): SharedLayer =>
-      new SharedLayer(
-        `${name}.${part}`,
-        { inChannels: from, outChannels: to, kernel, stride: by, padding: (kernel - 1) / 2, groups: 1 },
-        families,
-        random,
-      );
-    this.#layer1 = share('conv1', inChannels, maxMidChannels, 3, stride);
-    this.#layer2 = share('conv2', maxMidChannels, outChannels, 3, 1);
-    this.#shortcut =
-      stride === 1 && inChannels === outChannels
-        ? undefined
-        : share('shortcut', inChannels, outChannels, 1, stride);
-    this.layers = [this.#layer1, this.#layer2, ...(this.#shortcut ? [this.#shortcut] : [])];
-    const norms = new Map<string, BlockNorms>();
-    for (const option of options) {
-      if (option.kind === BlockKind.Skip) continue;
-      const own = `${name}.${option.family}.w${option.midChannels}`;
-      norms.set(normKey(option), {
-        norm1: new BatchNorm(`${own}.norm1`, option.midChannels, true),
-        norm2: new BatchNorm(`${own}.norm2`, outChannels, false),
-        ...(this.#shortcut && { shortcut: new BatchNorm(`${own}.shortcut.norm`, outChannels, false) }),
-      });
-    }
-    this.norms = norms;
-  }
-
-  forward(x: Tensor, gene: number, mode: Mode, options: ForwardOptions): Tensor {
-    const { name, inChannels, outChannels } = this.position;
-    const option = this.position.options[gene];
-    if (option === undefined) throw new RangeError(`${name} has no option ${gene}`);
-    if (option.kind === BlockKind.Skip) return x;
-    const family = familyNamed(option.family);
-    const { norm1, norm2, shortcut } = this.norms.get(normKey(option)) as BlockNorms;
-    const shared = this.#shortcut;
-    const parts = {
-      layer1: {
-        forward: (y: Tensor) => this.#layer1.forward(y, family, inChannels, option.midChannels),
-        norm: norm1,
-      },
-      layer2: {
-        forward: (y: Tensor) => this.#layer2.forward(y, family, option.midChannels, outChannels),
-        norm: norm2,
-      },
-      ...(shared &&
-        shortcut && {
-          shortcut: {
-            forward: (y: Tensor) => shared.forward(y, family, inChannels, outChannels),
-            norm: shortcut,
-          },
-        }),
-    };
-    return residualForward(name, x, mode, parts, options);
-  }
-
-  normsOf(gene: number): readonly BatchNorm[] {
-    const option = this.position.options[gene];
-    if (option === undefined || option.kind === BlockKind.Skip) return [];
-    const { norm1, norm2, shortcut } = this.norms.get(normKey(option)) as BlockNorms;
-    return shortcut === undefined ? [norm1, norm2] : [norm1, norm2, shortcut];
-  }
-}
-
-function normKey(option: { readonly family: string; readonly midChannels: number }): string {
-  return `${option.family}.${option.midChannels}`;
-}
 
 export class Supernet {
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
   readonly sharedLayers: readonly SharedLayer[];
-  readonly #stem: OperatorLayer;
-  readonly #stemNorm: BatchNorm;
-  readonly #blocks: readonly SharedBlock[];
-  readonly #classifier: Linear;
+  /** By name of the node: the layers of the blocks, and everything of stem and classifier. */
+  readonly #shared: ReadonlyMap<string, SharedLayer>;
+  readonly #ends: ReadonlyMap<string, NodeModule>;
+  readonly #stemNorms: readonly BatchNorm[];
+  /** Norms of the blocks by {@link normName}. */
+  readonly #norms: ReadonlyMap<string, BatchNorm>;
   readonly #layerOfParameter: ReadonlyMap<Parameter, SharedLayer>;
 
-  constructor(space: MiniSpace, random: Random) {
-    const { input, classes, stemChannels, stemStride, families } = space.options;
-    this.#stem = new OperatorLayer(
-      stemName,
-      familyNamed(fixedFamily),
-      {
-        inChannels: input.channels,
-        outChannels: stemChannels,
-        kernel: 3,
-        stride: stemStride,
-        padding: 1,
-        groups: 1,
-      },
-      random,
+  constructor(
+    private readonly space: MiniSpace,
+    random: Random,
+  ) {
+    const zeros = space.optionCounts.map(() => 0);
+    const realisations = space.optionCounts.flatMap((count, position) =>
+      Array.from({ length: count }, (_, option) => {
+        const architecture = space.architecture(zeros.with(position, option));
+        const block = architecture.blocks[position]!;
+        return { block, nodes: nodesOf(architecture).filter((node) => node.block === position) };
+      }),
     );
-    this.#stemNorm = new BatchNorm(`${stemName}.norm`, stemChannels, true);
-    const registered = families.map(familyNamed);
-    this.#blocks = space.positions.map((position) => new SharedBlock(position, registered, random));
-    const features = space.positions.at(-1)?.outChannels ?? stemChannels;
-    this.#classifier = new Linear(classifierName, features, classes, random);
-    this.sharedLayers = this.#blocks.flatMap((block) => block.layers);
-    const norms = this.#blocks.flatMap((block) =>
-      [...block.norms.values()].flatMap((own) => Object.values(own)),
+    const ends = nodesOf(space.architecture(zeros)).filter(({ block }) => block === null);
+    const isStem = ({ name }: Node): boolean => name === stemName || name.startsWith(`${stemName}.`);
+    const stem = ends.filter(isStem).map((node) => [node.name, moduleOf(node, random)] as const);
+    const families = space.options.families.map(familyNamed);
+    this.#shared = new Map(
+      [...widestGeometries(realisations.flatMap(({ nodes }) => nodes))].map(([name, geometry]) => [
+        name,
+        new SharedLayer(name, geometry, families, random),
+      ]),
     );
+    this.#norms = new Map(
+      realisations.flatMap(({ block, nodes }) =>
+        nodes
+          .filter((node) => node.kind === NodeKind.BatchNorm)
+          .map((node) => [normName(block, node), batchNormOf(node, normName(block, node))]),
+      ),
+    );
+    const classifier = ends
+      .filter((node) => !isStem(node))
+      .map((node) => [node.name, moduleOf(node, random)] as const);
+    this.#ends = new Map([...stem, ...classifier]);
+    this.#stemNorms = stem.flatMap(([, { norm }]) => norm ?? []);
+    this.sharedLayers = [...this.#shared.values()];
     const modules = [
-      this.#stem,
-      this.#stemNorm,
+      ...stem.map(([, module]) => module),
       ...this.sharedLayers,
-      ...(norms as BatchNorm[]),
-      this.#classifier,
+      ...this.#norms.values(),
+      ...classifier.map(([, module]) => module),
     ];
     this.parameters = modules.flatMap((module) => [...module.parameters]);
     this.buffers = modules.flatMap((module) => [...module.buffers]);
@@ -158,11 +82,32 @@ export class Supernet {
 
   /** Logits [N, 1, 1, classes] of the subnet `genome`. */
   forward(x: Tensor, genome: Genome, mode: Mode, options: ForwardOptions = {}): Tensor {
-    return chain(x, [
-      (y) => at(stemName, () => tidy(() => this.#stemNorm.forward(this.#stem.forward(y), mode))),
-      ...this.#blocks.map((block, i) => (y: Tensor) => block.forward(y, genome[i] as number, mode, options)),
-      (y) => at(classifierName, () => tidy(() => this.#classifier.forward(globalAveragePool(y)))),
-    ]);
+    const architecture = this.space.architecture(genome);
+    return run(
+      programOf(nodesOf(architecture)),
+      x,
+      (node, inputs) => this.#evaluate(architecture, node, inputs, mode, options),
+      options,
+    );
+  }
+
+  #evaluate(
+    { blocks }: Architecture,
+    node: Node,
+    inputs: readonly Tensor[],
+    mode: Mode,
+    options: ForwardOptions,
+  ): Tensor {
+    if (node.block === null) return this.#ends.get(node.name)!.forward(inputs, mode, options);
+    if (node.kind === NodeKind.Layer) {
+      const { family, inChannels, outChannels } = node;
+      return this.#shared.get(node.name)!.forward(inputs[0]!, familyNamed(family), inChannels, outChannels);
+    }
+    if (node.kind === NodeKind.BatchNorm)
+      return this.#norms.get(normName(blocks[node.block]!, node))!.forward(inputs[0]!, mode);
+    const module = statelessOf(node);
+    if (module === undefined) throw new Error(`a supernet cannot share ${node.kind} nodes (${node.name})`);
+    return module.forward(inputs, mode, options);
   }
 
   /** For the optimiser: see {@link SharedLayer.gradientScale}. */
@@ -172,13 +117,36 @@ export class Supernet {
 
   /** Makes the next recalibration of this subnet's batch norms start from nothing. */
   resetStatistics(genome: Genome): void {
-    this.#stemNorm.resetStatistics();
-    this.#blocks.forEach((block, i) => {
-      for (const norm of block.normsOf(genome[i] as number)) norm.resetStatistics();
-    });
+    for (const norm of this.#stemNorms) norm.resetStatistics();
+    const architecture = this.space.architecture(genome);
+    for (const node of nodesOf(architecture))
+      if (node.kind === NodeKind.BatchNorm && node.block !== null)
+        this.#norms.get(normName(architecture.blocks[node.block]!, node))!.resetStatistics();
   }
 
   dispose(): void {
     for (const { tensor } of this.parameters) tensor.dispose();
   }
+}
+
+/** Of the layers of one name, the widest: the one that the others are cut from. */
+function widestGeometries(nodes: readonly Node[]): ReadonlyMap<string, LayerGeometry> {
+  const widest = new Map<string, LayerGeometry>();
+  for (const node of nodes) {
+    if (node.kind !== NodeKind.Layer) continue;
+    const { name, inChannels, outChannels, kernel, stride, padding, groups } = node;
+    const known = widest.get(name);
+    widest.set(name, {
+      inChannels: Math.max(inChannels, known?.inChannels ?? 0),
+      outChannels: Math.max(outChannels, known?.outChannels ?? 0),
+      ...{ kernel, stride, padding, groups },
+    });
+  }
+  return widest;
+}
+
+/** Norms belong to one realisation of a block, by family and width: `stage1.block0.add.w16.norm1`. */
+function normName({ name, family, midChannels }: BlockDescription, node: BatchNormNode): string {
+  const part = node.name.slice(name.length + 1);
+  return `${name}.${family}.w${midChannels}.${part.replace(/^conv(\d)\.norm$/, 'norm$1')}`;
 }

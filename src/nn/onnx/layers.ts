@@ -104,6 +104,65 @@ export function lowerGlobalAveragePool(graph: OnnxGraph, name: string, input: st
   return graph.node('GlobalAveragePool', [input], {}, { name });
 }
 
+/** Largest or mean value of each window, as our pooling has them: zeros of the padding count for the mean alone. */
+export function lowerPool(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  { op, kernel, stride, padding }: Window & { readonly op: 'MaxPool' | 'AveragePool' },
+): string {
+  const attributes = {
+    kernel_shape: { ints: [kernel, kernel] },
+    strides: { ints: [stride, stride] },
+    pads: { ints: [padding, padding, padding, padding] },
+    ...(op === 'AveragePool' && { count_include_pad: { int: 1 } }),
+  };
+  return graph.node(op, [input], attributes, { name });
+}
+
+/** Square windows over a map. */
+export interface Window {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** One value per channel, to be combined with [N, C, H, W]. */
+export function channelInitializer(graph: OnnxGraph, name: string, values: Float32Array): string {
+  return graph.initializer(name, [1, values.length, 1, 1], values);
+}
+
+/** [N, C, H, W] -> [N, H, W, C], and back. */
+export const toChannelsLast = [0, 2, 3, 1];
+export const toChannelsFirst = [0, 3, 1, 2];
+
+/** Output axis i is axis `order`[i] of the input. */
+export function lowerTranspose(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  order: readonly number[],
+): string {
+  return graph.node('Transpose', [input], { perm: { ints: order } }, { name });
+}
+
+/** Another shape for the same values; a size of 0 stands for that of the input. */
+export function lowerReshape(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  shape: readonly number[],
+): string {
+  const sizes = graph.initializer(`${name}.shape`, [shape.length], BigInt64Array.from(shape, BigInt));
+  return graph.node('Reshape', [input, sizes], {}, { name });
+}
+
+/** [N, C] -> [N, C, 1, 1]. */
+export function lowerVectorAsMap(graph: OnnxGraph, name: string, input: string): string {
+  const axes = graph.initializer(`${name}.axes`, [2], BigInt64Array.of(2n, 3n));
+  return graph.node('Unsqueeze', [input, axes], {}, { name });
+}
+
 /** [N, ...] -> [N, the product of the rest]. */
 export function lowerFlatten(graph: OnnxGraph, name: string, input: string): string {
   return graph.node('Flatten', [input], { axis: { int: 1 } }, { name });

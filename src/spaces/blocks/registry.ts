@@ -1,0 +1,22 @@
+/**
+ * @file The kinds of block.
+ */
+import { BlockKind, type BlockDescription } from '../architecture.js';
+import type { BlockRule } from './contract.js';
+import { residual } from './residual.js';
+import { skip } from './skip.js';
+
+const rules: Readonly<Record<BlockKind, BlockRule>> = {
+  [BlockKind.Residual]: residual,
+  [BlockKind.Skip]: skip,
+};
+
+/** The rule of a block's kind. */
+export function ruleOf({ kind }: Pick<BlockDescription, 'kind'>): BlockRule {
+  return rules[kind];
+}
+
+/** The rules of all kinds. */
+export function listRules(): readonly BlockRule[] {
+  return Object.values(rules);
+}
