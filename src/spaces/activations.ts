@@ -15,19 +15,22 @@ import {
 import type { PlanOptions } from '../hardware/memory/arena.js';
 import type { ActivationGraph, ActivationTensor, GraphStep } from '../hardware/memory/graph.js';
 import type { AcceleratorProfile } from '../hardware/profile-schema.js';
+import { layerInput } from '../operators/contract.js';
 import { BlockKind, type Architecture } from './architecture.js';
 import {
   classifierName,
   hasShortcutLayer,
-  layersOf,
+  partsOf,
   planLayers,
-  precedingName,
   stemName,
   type FamilyCost,
+  type PlannedLayer,
+  type PricedPart,
 } from './layers.js';
 
 const inputName = 'input';
 const pooledName = 'pool';
+const joinSuffix = '.join';
 
 /** A step before the widths of its tensors are known. */
 interface Draft {
@@ -41,37 +44,38 @@ interface Draft {
 
 /**
  * The activations of one inference (batch 1). A tensor is as wide as the layers that read it have their inputs
- * (`bitsOf`, by name of the layer; `familyCost` says which of them are two layers of arithmetic); where no layer does, as what is made of it; the logits as the classifier's input.
+ * (`bitsOf`, by name of the layer; `familyCost` says which of them are several layers of arithmetic); where no layer
+ * does, as what is made of it; the logits as the classifier's input.
  */
 export function activationGraph(
   architecture: Architecture,
   bitsOf: (layer: string) => number,
-  familyCost: (family: string) => Pick<FamilyCost, 'preceding'> = () => ({}),
+  familyCost: (family: string) => FamilyCost,
 ): ActivationGraph {
   const { input, stem, blocks, classes } = architecture;
+  const planned = new Map(planLayers(architecture).map((layer) => [layer.name, layer]));
   const drafts: Draft[] = [];
   const step = (name: string, inputs: readonly string[], elements: number, isLayer = true): string => {
     drafts.push({ name, inputs, elements, isLayer });
     return name;
   };
-  /** A layer of a block: one step, or two where the family has a layer of arithmetic in front. */
-  const layer = (name: string, family: string | undefined, from: string, elements: number): string => {
-    const preceding = family === undefined ? undefined : familyCost(family).preceding;
-    const inner = preceding === undefined ? from : step(precedingName(name, preceding), [from], elements);
-    return step(name, [inner], elements);
+  /** A layer of a block: a step for each of its parts. */
+  const layer = (name: string, from: string): string => {
+    for (const part of partsOf(planned.get(name) as PlannedLayer, familyCost))
+      step(part.layer.name, inputsOf(part, from), outputElements(part.layer));
+    return name;
   };
   let [height, width] = [Math.ceil(input.height / stem.stride), Math.ceil(input.width / stem.stride)];
   let channels = stem.channels;
   let x = step(stemName, [inputName], height * width * channels);
   for (const block of blocks) {
     if (block.kind === BlockKind.Skip) continue;
-    const { name, family, stride, midChannels, outChannels } = block;
+    const { name, stride, outChannels } = block;
     [height, width, channels] = [Math.ceil(height / stride), Math.ceil(width / stride), outChannels];
     const map = height * width;
-    const first = layer(`${name}.conv1`, family, x, map * midChannels);
-    const outer = layer(`${name}.conv2`, family, first, map * outChannels);
-    const straight = hasShortcutLayer(block) ? layer(`${name}.shortcut`, family, x, map * outChannels) : x;
-    x = step(`${name}.join`, [outer, straight], map * outChannels, false);
+    const outer = layer(`${name}.conv2`, layer(`${name}.conv1`, x));
+    const straight = hasShortcutLayer(block) ? layer(`${name}.shortcut`, x) : x;
+    x = step(`${name}${joinSuffix}`, [outer, straight], map * outChannels, false);
   }
   const logits = step(classifierName, [step(pooledName, [x], channels, false)], classes);
 
@@ -94,10 +98,19 @@ export function activationGraph(
       inputs,
       output: tensor(name, elements),
       // The join alone works element by element.
-      ...(inputs.length === 2 && { mayOverwrite: inputs }),
+      ...(name.endsWith(joinSuffix) && { mayOverwrite: inputs }),
     })),
     outputs: [logits],
   };
+}
+
+const inputsOf = ({ reads }: PricedPart, input: string): readonly string[] =>
+  reads.map((read) => (read === layerInput ? input : read));
+
+/** Values that a layer of arithmetic leaves behind. */
+function outputElements(layer: LayerDescription): number {
+  const { batch, outHeight, outWidth, outChannels, copies = 1 } = layer;
+  return copies * batch * outHeight * outWidth * outChannels;
 }
 
 /** SRAM and flash of an architecture, its operands as wide as `profile` has them. */
@@ -107,8 +120,8 @@ export function architectureMemory(
   profile: AcceleratorProfile,
   options: PlanOptions = {},
 ): MemoryFootprint {
-  const layers = layersOf(architecture, familyCost);
-  const byName = new Map(layers.map((layer): [string, LayerDescription] => [layer.name, layer]));
+  const parts = planLayers(architecture).flatMap((planned) => partsOf(planned, familyCost));
+  const byName = new Map(parts.map(({ layer }): [string, LayerDescription] => [layer.name, layer]));
   const stored = new Map(
     planLayers(architecture).map(({ name, family }) => [name, familyCost(family).storedActivationBits]),
   );
@@ -118,5 +131,6 @@ export function architectureMemory(
     return storedBits({ ...layer, operandBits: { ...layer.operandBits, activation } }, profile).activation;
   };
   const graph = activationGraph(architecture, bitsOf, familyCost);
-  return memoryFootprint(graph, layers, profile, options);
+  const stores = parts.filter(({ hasWeights }) => hasWeights).map(({ layer }) => layer);
+  return memoryFootprint(graph, stores, profile, options);
 }

@@ -10,7 +10,7 @@
  */
 import { operationCount, type LayerDescription } from '../hardware/layer.js';
 import { conv } from '../operators/conv/family.js';
-import type { OperatorFamily } from '../operators/contract.js';
+import { layerInput, type LayerPart, type OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
 import { type Architecture, type BlockDescription, BlockKind } from './architecture.js';
 
@@ -71,57 +71,59 @@ export function planLayers(architecture: Architecture): readonly PlannedLayer[] 
 }
 
 /** What a cost model needs to know of a family. */
-export type FamilyCost = Pick<
-  OperatorFamily,
-  'primitive' | 'operandBits' | 'preceding' | 'storedActivationBits'
->;
+export type FamilyCost = Pick<OperatorFamily, 'primitive' | 'operandBits' | 'parts' | 'storedActivationBits'>;
 
-/** Name of the layer of arithmetic in front of `layer`, for families of two. */
-export function precedingName(layer: string, preceding: { readonly name: string }): string {
-  return `${layer}.${preceding.name}`;
+/** A layer of arithmetic with its place in the network. */
+export interface PricedPart {
+  readonly layer: LayerDescription;
+  /** Names of the layers of arithmetic that it reads; {@link layerInput} for what the planned layer reads. */
+  readonly reads: readonly string[];
+  /** Whether it has weights of its own to be stored. */
+  readonly hasWeights: boolean;
+}
+
+/** The layers of arithmetic of a planned layer, in order of execution: itself, or the parts that its family has. */
+export function partsOf(planned: PlannedLayer, familyCost: (family: string) => FamilyCost): PricedPart[] {
+  const { primitive, operandBits, parts } = familyCost(planned.family);
+  const whole = {
+    fullyConnected: planned.fullyConnected,
+    batch: 1,
+    inHeight: planned.inHeight,
+    inWidth: planned.inWidth,
+    inChannels: planned.inChannels,
+    kernel: planned.kernel,
+    outHeight: planned.outHeight,
+    outWidth: planned.outWidth,
+    outChannels: planned.outChannels,
+    stride: planned.stride,
+    groups: 1,
+  };
+  const all: readonly LayerPart[] = parts?.(whole) ?? [
+    { ...whole, primitive, operandBits, reads: [layerInput] },
+  ];
+  const named = (part: string | undefined): string =>
+    part === undefined ? planned.name : `${planned.name}.${part}`;
+  return all.map(({ name, reads, weightless = false, ...rest }) => ({
+    layer: { name: named(name), ...rest },
+    reads: reads.map((read) => (read === layerInput ? read : named(read))),
+    hasWeights: !weightless,
+  }));
 }
 
 /**
- * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family of two
- * layers of arithmetic is two here: `NAME.PRECEDING` and `NAME`.
+ * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family that is
+ * several layers of arithmetic is as many here, called `NAME.PART`, the last of them `NAME`.
  */
 export function layersOf(
   architecture: Architecture,
   familyCost: (family: string) => FamilyCost,
 ): readonly LayerDescription[] {
-  return planLayers(architecture).flatMap((layer) => {
-    const { primitive, operandBits, preceding } = familyCost(layer.family);
-    const whole = {
-      name: layer.name,
-      primitive,
-      fullyConnected: layer.fullyConnected,
-      batch: 1,
-      inHeight: layer.inHeight,
-      inWidth: layer.inWidth,
-      inChannels: layer.inChannels,
-      kernel: layer.kernel,
-      outHeight: layer.outHeight,
-      outWidth: layer.outWidth,
-      outChannels: layer.outChannels,
-      stride: layer.stride,
-      groups: 1,
-      operandBits,
-    };
-    if (preceding === undefined) return [whole];
-    const { outHeight, outWidth, outChannels } = layer;
-    return [
-      {
-        ...whole,
-        name: precedingName(layer.name, preceding),
-        primitive: preceding.primitive,
-        operandBits: preceding.operandBits,
-      },
-      { ...whole, inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 },
-    ];
-  });
+  return planLayers(architecture).flatMap((planned) =>
+    partsOf(planned, familyCost).map(({ layer }) => layer),
+  );
 }
 
-/** Family of the layer called `layerName`, or of which it is the layer in front. Throws when the architecture has no such layer. */
+/** Family of the layer called `layerName`, or of which it is a part. Throws when the architecture has no such layer. */
 export function familyOfLayer(architecture: Architecture, layerName: string): string {
   const layer = planLayers(architecture).find(
     ({ name }) => layerName === name || layerName.startsWith(`${name}.`),

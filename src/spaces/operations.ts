@@ -10,6 +10,8 @@ import { layersOf, type FamilyCost } from './layers.js';
 export interface NamedOperation {
   readonly name: string;
   readonly operation: Operation;
+  /** How often it runs: the copies of a layer. */
+  readonly times: number;
 }
 
 /** The operations of one inference at batch 1: the layers, then the joins, then the pooling. */
@@ -30,6 +32,7 @@ export function operationsOf(
         width: Math.ceil(inWidth / stride),
         channels: outChannels,
       },
+      times: 1,
     }));
   const last = blocks.at(-1);
   const pool: Operation = {
@@ -40,8 +43,12 @@ export function operationsOf(
     channels: last?.outChannels ?? stem.channels,
   };
   return [
-    ...layers.map((layer) => ({ name: layer.name, operation: operationOf(layer) })),
+    ...layers.map((layer) => ({
+      name: layer.name,
+      operation: operationOf(layer),
+      times: layer.copies ?? 1,
+    })),
     ...joins,
-    { name: 'pool', operation: pool },
+    { name: 'pool', operation: pool, times: 1 },
   ];
 }

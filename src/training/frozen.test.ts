@@ -60,9 +60,9 @@ const named =
 describe.each(families)('frozen parts of a network of %s', (family) => {
   const build = (): Network =>
     new Network(space.architecture(uniformGenome(space, family)), Random.stream('frozen', family));
-  const { preceding, fixedWeights } = familyNamed(family);
-  /** Layers of arithmetic in each layer, and how many of them learn. */
-  const parts = preceding === undefined ? 1 : 2;
+  const { fixedWeights } = familyNamed(family);
+  /** Gathers over maps in each layer, and how many of them learn. */
+  const parts = family.startsWith('attention') ? 3 : family.startsWith('shiftadd') ? 2 : 1;
   const learning = fixedWeights ? parts - 1 : parts;
   /** Input gradients inside a layer whose input learns nothing: for shifts in front of an addition, for thresholds. */
   const within = ['shiftadd', 'binary'].includes(family) ? 1 : 0;
