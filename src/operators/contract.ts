@@ -6,7 +6,7 @@
  * it lowers to an export format. To add a family is to add a folder and one line in `registry.ts`.
  */
 import type { Random } from '../base/random.js';
-import type { OperandBits, Primitive } from '../hardware/layer.js';
+import type { LayerDescription, OperandBits, Primitive } from '../hardware/layer.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -40,7 +40,7 @@ export interface SharingMap {
   invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
 }
 
-/** A trained tensor that layers of a family have beside their weights; other families know nothing of it. */
+/** A tensor that layers of a family have beside their weights; other families know nothing of it. */
 export interface OwnTensor {
   /** Last part of the parameter's name: `threshold`. */
   readonly name: string;
@@ -54,12 +54,32 @@ export interface OwnTensor {
   readonly decay: boolean;
   /** As {@link OperatorFamily.adaptiveRate}, for this tensor. */
   readonly adaptiveRate?: number;
+  /** Never trained; a technique may set its values. */
+  readonly fixed?: boolean;
 }
 
 /** What one layer of arithmetic is made of, as pure data. */
 export interface LayerCost {
   readonly primitive: Primitive;
   readonly operandBits: OperandBits;
+}
+
+/** A layer on its map, as a cost model sees it. */
+export type LayerOnMap = Omit<LayerDescription, 'name' | 'primitive' | 'operandBits' | 'role' | 'copies'>;
+
+/** Name of what a layer reads, among what its parts read. */
+export const layerInput = 'input';
+
+/** One layer of arithmetic of a layer that is made of several. */
+export interface LayerPart extends LayerOnMap, LayerCost {
+  /** It is called `LAYER.NAME`; the last part, whose output is the layer's, has none and is called as the layer. */
+  readonly name?: string;
+  /** Independent products of this shape, such as those of heads. */
+  readonly copies?: number;
+  /** What it reads: names of earlier parts, and {@link layerInput}. */
+  readonly reads: readonly string[];
+  /** Both its operands are outputs of other parts: it has no weights to be stored. */
+  readonly weightless?: boolean;
 }
 
 export interface OperatorFamily {
@@ -117,11 +137,10 @@ export interface OperatorFamily {
   /** Width of an activation that waits in memory for a layer, where it is more than that of the operand it becomes. */
   readonly storedActivationBits?: number;
   /**
-   * For families of two layers of arithmetic, the one in front: it has the layer's geometry and is called
-   * `LAYER.NAME`, and the family's own primitive follows it from out to out channels on the output map, with the same
-   * kernel, stride 1 and the layer's name.
+   * For families whose layer is several layers of arithmetic, these in order of execution; absent, the layer is one, of
+   * `primitive` and `operandBits`, which otherwise are those of the part that tables name the family by.
    */
-  readonly preceding?: LayerCost & { readonly name: string };
+  readonly parts?: (layer: LayerOnMap) => readonly LayerPart[];
 
   // --- export
   /** Emits the layer (NCHW there) and returns the name of its output. `weights` are the stored ones. */

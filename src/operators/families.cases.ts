@@ -7,13 +7,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
-import {
-  builtInProfileNames,
-  estimateLayer,
-  loadProfile,
-  operationCount,
-  type LayerDescription,
-} from '../hardware/index.js';
+import { builtInProfileNames, estimateLayer, loadProfile, operationCount } from '../hardware/index.js';
 import { encodeOnnx } from '../nn/onnx/encode.js';
 import { OnnxGraph } from '../nn/onnx/graph.js';
 import { runOnnx } from '../nn/onnx/run-onnx.cases.js';
@@ -31,7 +25,7 @@ import { describeDevice } from '../tensor/device.js';
 import { nativeInfo, setThreads } from '../tensor/native/device.js';
 import { contribute, record, Tape, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { LayerGeometry, OperatorFamily } from './contract.js';
+import { layerInput, type LayerGeometry, type LayerOnMap, type OperatorFamily } from './contract.js';
 import { weightCount } from './initialisation.js';
 import { OperatorLayer, storedShape, weightShape } from './layer.js';
 import { deviationOf } from './statistics.js';
@@ -385,30 +379,50 @@ function describeCost(family: OperatorFamily): void {
     for (const [geometry] of [cases['3x3'], cases['1x1, stride 2'], cases['depth-wise']] as Case[]) {
       const { inChannels, outChannels, kernel, stride, groups } = geometry;
       const out = Math.ceil(16 / stride);
-      for (const { primitive, operandBits } of [family, ...(family.preceding ? [family.preceding] : [])]) {
-        const description: LayerDescription = {
-          name: 'layer',
-          primitive,
-          operandBits,
-          fullyConnected: false,
-          batch: 1,
-          inHeight: 16,
-          inWidth: 16,
-          inChannels,
-          kernel,
-          outHeight: out,
-          outWidth: out,
-          outChannels,
-          stride,
-          groups,
-        };
-        expect(operationCount(description)).toBe(out * out * weightCount(geometry));
-        const cost = estimateLayer(description, profile);
+      const layer: LayerOnMap = {
+        fullyConnected: false,
+        batch: 1,
+        inHeight: 16,
+        inWidth: 16,
+        inChannels,
+        kernel,
+        outHeight: out,
+        outWidth: out,
+        outChannels,
+        stride,
+        groups,
+      };
+      const { primitive, operandBits } = family;
+      const parts = family.parts?.(layer) ?? [{ ...layer, primitive, operandBits, reads: [layerInput] }];
+      for (const part of parts) {
+        const cost = estimateLayer({ ...part, name: part.name ?? 'layer' }, profile);
         expect(cost.energyMj).toBeGreaterThan(0);
         expect(cost.latencyMs).toBeGreaterThan(0);
         expect(Number.isFinite(cost.energyMj + cost.latencyMs)).toBe(true);
       }
+      if (family.parts === undefined)
+        expect(operationCount({ ...parts[0]!, name: 'layer' })).toBe(out * out * weightCount(geometry));
     }
+  });
+
+  it('its parts read earlier ones, all but the last are read, and the last makes the output', () => {
+    const map = { inHeight: 9, inWidth: 8, outHeight: 5, outWidth: 4, kernel: 3, stride: 2 };
+    const layer: LayerOnMap = {
+      ...{ ...map, fullyConnected: false, batch: 1, inChannels: 32, outChannels: 96, groups: 1 },
+    };
+    const parts = family.parts?.(layer) ?? [];
+    const unread = new Set<string>();
+    parts.forEach(({ name, reads }, at) => {
+      expect(name === undefined).toBe(at === parts.length - 1);
+      for (const read of reads) {
+        if (read !== layerInput) expect(parts.slice(0, at).map((part) => part.name)).toContain(read);
+        unread.delete(read);
+      }
+      if (name !== undefined) unread.add(name);
+    });
+    expect([...unread]).toEqual([]);
+    for (const { batch, outHeight, outWidth, outChannels, copies = 1 } of parts.slice(-1))
+      expect(copies * batch * outHeight * outWidth * outChannels).toBe(5 * 4 * 96);
   });
 }
 

@@ -8,6 +8,8 @@ import {
   type LayerOracle,
   type TermRules,
 } from './families.cases.js';
+import { headsOf } from './attention/core.js';
+import { attended64, type Rule64 } from './attention/oracle.cases.js';
 import { defaultFamilies, familyNamed, listFamilies } from './registry.js';
 
 const clamp = (value: number): number => Math.min(1, Math.max(-1, value));
@@ -79,6 +81,34 @@ const shiftThenAdd = (effective: (w: number) => number, trained: boolean): Layer
 
 const sign = (value: number): number => (value > 0 ? 1 : -1);
 
+/** Convolutions for queries, keys and values, attention over the map, and what else is made of the values. */
+const attentionBy = (rule: Rule64, withNeighbours = false): LayerOracle => ({
+  effective: (w) => w!,
+  pass(x, values, [queries, keys, local], dy, geometry) {
+    const projected = [queries!, keys!, values].map((w) => filter64(x, w, convolution.term, geometry));
+    const [items, height, width, channels] = projected[0]!.shape as [number, number, number, number];
+    const shape = [items, height * width, channels];
+    const [q, k, v] = projected.map(({ data }): Array64 => ({ shape, data })) as [Array64, Array64, Array64];
+    const out = { shape, data: Float64Array.from(dy) };
+    const { y, dq, dk, dv } = attended64(rule, q, k, v, out, headsOf(channels));
+    const near = withNeighbours
+      ? termPass(convolution, projected[2]!, local!, dy, { stride: 1, padding: 1, groups: channels })
+      : undefined;
+    const dValues = dv.data.map((value, i) => value + (near?.dx[i] ?? 0));
+    const through = [
+      termPass(convolution, x, queries!, dq.data, geometry),
+      termPass(convolution, x, keys!, dk.data, geometry),
+      termPass(convolution, x, values, dValues, geometry),
+    ] as const;
+    return {
+      y: y.data.map((value, i) => value + (near?.y[i] ?? 0)),
+      dx: through[0].dx.map((value, i) => value + through[1].dx[i]! + through[2].dx[i]!),
+      dw: through[2].dw,
+      own: [through[0].dw, through[1].dw, ...(near ? [near.dw] : [])],
+    };
+  },
+});
+
 /** One per registered family; a family without one fails below. */
 const oracles: Readonly<Record<string, FamilyOracle>> = {
   conv: { ...convolution, effective: (w) => w, isDerivative: true },
@@ -111,6 +141,9 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
   add: { ...l1, effective: (w) => w, isDerivative: false },
   shiftadd: shiftThenAdd(powerOfTwo, true),
   'shiftadd.fixed': shiftThenAdd((w) => w, false),
+  attention: attentionBy('softmax'),
+  'attention.compat': attentionBy('swapped'),
+  'attention.linear': attentionBy('linearBinary', true),
   // Signs of both operands, the weights' times the mean magnitude of their channel; see binary/ops.ts for the rules.
   binary: {
     effective: sign,

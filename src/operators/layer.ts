@@ -30,11 +30,12 @@ export function ownParameters(
   geometry: LayerGeometry,
   random: Random,
 ): readonly Parameter[] {
-  return (family.own ?? []).map(({ name, shape, initialValues, decay, adaptiveRate }) => ({
+  return (family.own ?? []).map(({ name, shape, initialValues, decay, adaptiveRate, fixed = false }) => ({
     name: `${prefix}.${name}`,
-    tensor: Tensor.persistent(shape(geometry), initialValues(geometry, random), true),
+    tensor: Tensor.persistent(shape(geometry), initialValues(geometry, random), !fixed),
     decay,
     ...(adaptiveRate !== undefined && { adaptiveRate }),
+    ...(fixed && { fixed }),
   }));
 }
 

@@ -3,6 +3,9 @@
  */
 import { OptionError } from '../base/errors.js';
 import { add } from './add/family.js';
+import { attentionCompat } from './attention/compat.js';
+import { attention } from './attention/family.js';
+import { attentionLinear } from './attention/linear.js';
 import { binary } from './binary/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
@@ -16,6 +19,7 @@ import { shiftAdd } from './shiftadd/family.js';
 const families: readonly OperatorFamily[] = [
   ...[conv, potQ, potPs, potDense, potDense2, potDense4, potS3],
   ...[add, shiftAdd, shiftAddFixed, binary],
+  ...[attention, attentionLinear, attentionCompat],
 ];
 
 /** The families of a search space that names none: those of ShiftAddNAS (ICML 2022). */

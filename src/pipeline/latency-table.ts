@@ -57,7 +57,7 @@ export function loadLatencies(path: string, use: TableUse = {}): MachineLatencie
     of,
     networkMs: (architecture) =>
       operationsOf(architecture, familyNamed).reduce(
-        (sum, { operation }) => sum + of(operation).latencyMs,
+        (sum, { operation, times }) => sum + times * of(operation).latencyMs,
         0,
       ),
   };

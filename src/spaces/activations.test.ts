@@ -108,7 +108,7 @@ describe('the graph of activations', () => {
 
   it('has a step for each layer, each join and the pooling, and keeps a block’s input until its join', () => {
     const architecture = resnet('conv');
-    const graph = activationGraph(architecture, () => 8);
+    const graph = activationGraph(architecture, () => 8, familyNamed);
     const layers = planLayers(architecture).map(({ name }) => name);
     expect(graph.steps.map(({ name }) => name).filter((name) => layers.includes(name))).toEqual(layers);
     expect(graph.steps).toHaveLength(layers.length + architecture.blocks.length + 1);
@@ -127,7 +127,7 @@ describe('the graph of activations', () => {
   it('holds the tensors that the network really makes', () => {
     const architecture = space.architecture(space.sample(Random.stream('real')));
     const network = new Network(architecture, Random.stream(1));
-    const graph = activationGraph(architecture, () => 32);
+    const graph = activationGraph(architecture, () => 32, familyNamed);
     const sizes = new Map(graph.steps.map(({ name, output }) => [name, output.bytes / 4]));
     for (const layer of planLayers(architecture))
       expect(sizes.get(layer.name)).toBe(layer.outHeight * layer.outWidth * layer.outChannels);
@@ -156,7 +156,7 @@ describe('the graph of activations', () => {
   it('gives a tensor the widest width of the layers that read it, and a join’s parts that of the join', () => {
     const architecture = resnet('conv');
     const wide = new Map([['stage0.block1.conv1', 16]]);
-    const graph = activationGraph(architecture, (name) => wide.get(name) ?? 8);
+    const graph = activationGraph(architecture, (name) => wide.get(name) ?? 8, familyNamed);
     const bytes = new Map(graph.steps.map(({ name, output }) => [name, output.bytes / (32 * 32 * 16)]));
     expect(bytes.get('stage0.block0.join')).toBe(2);
     expect(bytes.get('stage0.block0.conv2')).toBe(2);

@@ -16,9 +16,10 @@ import {
 import type { PlanOptions } from '../hardware/memory/arena.js';
 import type { ActivationGraph, ActivationTensor, GraphStep } from '../hardware/memory/graph.js';
 import type { AcceleratorProfile } from '../hardware/profile-schema.js';
+import { layerInput } from '../operators/contract.js';
 import type { Architecture } from './architecture.js';
 import { nodesOf } from './expand.js';
-import { layersOf, planLayers, precedingName, productNames, type FamilyCost } from './layers.js';
+import { partsOf, planLayers, pricedParts, productNames, type FamilyCost } from './layers.js';
 import { inputName, NodeKind, type Node } from './nodes.js';
 
 /** A step before the widths of its tensors are known. */
@@ -34,13 +35,13 @@ interface Draft {
 
 /**
  * The activations of one inference (batch 1). A tensor is as wide as the layers that read it have their inputs
- * (`bitsOf`, by name of the layer; `familyCost` says which of them are two layers of arithmetic); where no layer does, as
+ * (`bitsOf`, by name of the layer; `familyCost` says which of them are several layers of arithmetic); where no layer does, as
  * what is made of it; the logits as the input of the last layer.
  */
 export function activationGraph(
   architecture: Architecture,
   bitsOf: (layer: string) => number,
-  familyCost: (family: string) => Pick<FamilyCost, 'preceding'> = () => ({}),
+  familyCost: (family: string) => FamilyCost,
 ): ActivationGraph {
   const { input } = architecture;
   const { drafts, output } = draftsOf(nodesOf(architecture), familyCost);
@@ -71,7 +72,7 @@ export function activationGraph(
 
 function draftsOf(
   nodes: readonly Node[],
-  familyCost: (family: string) => Pick<FamilyCost, 'preceding'>,
+  familyCost: (family: string) => FamilyCost,
 ): { readonly drafts: readonly Draft[]; readonly output: string } {
   const drafts: Draft[] = [];
   /** The tensor that holds a node's value. */
@@ -92,12 +93,13 @@ function draftsOf(
     const inputs = node.inputs.map((input) => held.get(input)!);
     switch (node.kind) {
       case NodeKind.Layer: {
-        const { preceding } = familyCost(node.family);
-        if (preceding === undefined) step(name, inputs, node, name);
-        else {
-          const inner = precedingName(name, preceding);
-          step(inner, inputs, node, inner);
-          step(name, [inner], node, name);
+        for (const { layer, reads } of partsOf(node, familyCost)) {
+          const from = reads.flatMap((read) => (read === layerInput ? inputs : read));
+          drafts.push({
+            ...{ name: layer.name, inputs: from, elements: outputElements(layer) },
+            ...{ reader: layer.name, elementwise: false },
+          });
+          held.set(layer.name, layer.name);
         }
         break;
       }
@@ -125,6 +127,11 @@ function draftsOf(
   return { drafts, output: held.get(nodes.at(-1)!.name)! };
 }
 
+/** Values that a layer of arithmetic leaves behind. */
+function outputElements({ batch, outHeight, outWidth, outChannels, copies = 1 }: LayerDescription): number {
+  return copies * batch * outHeight * outWidth * outChannels;
+}
+
 /** How many nodes read each value. */
 function readersOf(nodes: readonly Node[]): ReadonlyMap<string, number> {
   const readers = new Map<string, number>();
@@ -139,8 +146,8 @@ export function architectureMemory(
   profile: AcceleratorProfile,
   options: PlanOptions = {},
 ): MemoryFootprint {
-  const all = layersOf(architecture, familyCost);
-  const byName = new Map(all.map((layer): [string, LayerDescription] => [layer.name, layer]));
+  const parts = pricedParts(architecture, familyCost);
+  const byName = new Map(parts.map(({ layer }): [string, LayerDescription] => [layer.name, layer]));
   const stored = new Map(
     planLayers(architecture).map(({ name, family }) => [name, familyCost(family).storedActivationBits]),
   );
@@ -149,8 +156,7 @@ export function architectureMemory(
     const activation = stored.get(name) ?? layer.operandBits.activation;
     return storedBits({ ...layer, operandBits: { ...layer.operandBits, activation } }, profile).activation;
   };
-  // The products of an attention have two operands that are activations, and so nothing in flash.
-  const layers = all.filter(({ copies }) => copies === undefined);
   const graph = activationGraph(architecture, bitsOf, familyCost);
-  return memoryFootprint(graph, layers, profile, options);
+  const stores = parts.filter(({ hasWeights }) => hasWeights).map(({ layer }) => layer);
+  return memoryFootprint(graph, stores, profile, options);
 }

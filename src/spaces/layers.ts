@@ -5,7 +5,7 @@
  * are those of {@link planLayers}.
  */
 import { operationCount, Primitive, type LayerDescription } from '../hardware/layer.js';
-import type { OperatorFamily } from '../operators/contract.js';
+import { layerInput, type LayerPart, type OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
 import { type Architecture, BlockKind } from './architecture.js';
 import { fixedFamily } from './blocks/ends.js';
@@ -18,45 +18,23 @@ export function planLayers(architecture: Architecture): readonly LayerNode[] {
 }
 
 /** What a cost model needs to know of a family. */
-export type FamilyCost = Pick<
-  OperatorFamily,
-  'primitive' | 'operandBits' | 'preceding' | 'storedActivationBits'
->;
-
-/** Name of the layer of arithmetic in front of `layer`, for families of two. */
-export function precedingName(layer: string, preceding: { readonly name: string }): string {
-  return `${layer}.${preceding.name}`;
-}
-
-/**
- * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family of two
- * layers of arithmetic is two here: `NAME.PRECEDING` and `NAME`. An attention is two products, `NAME.scores` and
- * `NAME.values`, each with one copy for each head.
- */
-export function layersOf(architecture: Architecture, familyCost: FamilyCostOf): readonly LayerDescription[] {
-  const known = described.get(architecture);
-  if (known?.familyCost === familyCost) return known.layers;
-  const layers: LayerDescription[] = [];
-  for (const node of nodesOf(architecture))
-    if (node.kind === NodeKind.Layer) pushLayer(layers, node, familyCost(node.family));
-    else if (node.kind === NodeKind.Attention) pushProducts(layers, node, familyCost(fixedFamily));
-  described.set(architecture, { familyCost, layers });
-  return layers;
-}
+export type FamilyCost = Pick<OperatorFamily, 'primitive' | 'operandBits' | 'parts' | 'storedActivationBits'>;
 
 type FamilyCostOf = (family: string) => FamilyCost;
 
-/** What {@link layersOf} made last of an architecture: every quantity of a budget asks for it. */
-const described = new WeakMap<
-  Architecture,
-  { readonly familyCost: FamilyCostOf; readonly layers: readonly LayerDescription[] }
->();
+/** A layer of arithmetic with its place in the network. */
+export interface PricedPart {
+  readonly layer: LayerDescription;
+  /** Names of the layers of arithmetic that it reads; {@link layerInput} for what the planned layer reads. */
+  readonly reads: readonly string[];
+  /** Whether it has weights of its own to be stored. */
+  readonly hasWeights: boolean;
+}
 
-function pushLayer(layers: LayerDescription[], node: LayerNode, family: FamilyCost): void {
-  const { primitive, operandBits, preceding } = family;
+/** The layers of arithmetic of a layer, in order of execution: itself, or the parts that its family has. */
+export function partsOf(node: LayerNode, familyCost: FamilyCostOf): readonly PricedPart[] {
+  const { primitive, operandBits, parts } = familyCost(node.family);
   const whole = {
-    name: node.name,
-    primitive,
     fullyConnected: node.fullyConnected,
     batch: 1,
     inHeight: node.inHeight,
@@ -68,43 +46,71 @@ function pushLayer(layers: LayerDescription[], node: LayerNode, family: FamilyCo
     outChannels: node.outChannels,
     stride: node.stride,
     groups: node.groups,
-    operandBits,
   };
-  if (preceding === undefined) {
-    layers.push(whole);
-    return;
-  }
-  const { outHeight, outWidth, outChannels } = node;
-  layers.push(
-    {
-      ...whole,
-      name: precedingName(node.name, preceding),
-      primitive: preceding.primitive,
-      operandBits: preceding.operandBits,
-    },
-    { ...whole, inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 },
-  );
+  const all: readonly LayerPart[] = parts?.(whole) ?? [
+    { ...whole, primitive, operandBits, reads: [layerInput] },
+  ];
+  const named = (part: string | undefined): string =>
+    part === undefined ? node.name : `${node.name}.${part}`;
+  return all.map(({ name, reads, weightless = false, ...rest }) => ({
+    layer: { name: named(name), ...rest },
+    reads: reads.map((read) => (read === layerInput ? read : named(read))),
+    hasWeights: !weightless,
+  }));
 }
 
-/** Names of the two products of an attention. */
+/** Names of the two products of an attention between layers. */
 export function productNames(attention: string): { readonly scores: string; readonly values: string } {
   return { scores: `${attention}.scores`, values: `${attention}.values` };
 }
 
-function pushProducts(layers: LayerDescription[], node: AttentionNode, { operandBits }: FamilyCost): void {
+/** An attention between layers is two products with one copy for each head, of activations alone. */
+function productsOf(node: AttentionNode, { operandBits }: FamilyCost): readonly PricedPart[] {
   const tokens = node.outHeight * node.outWidth;
   const width = node.outChannels / node.heads;
   const { scores, values } = productNames(node.name);
-  const product = (name: string, inChannels: number, outChannels: number): LayerDescription => ({
-    ...{ name, primitive: Primitive.Multiply, fullyConnected: true, batch: tokens },
-    ...{ inHeight: 1, inWidth: 1, inChannels, kernel: 1, outHeight: 1, outWidth: 1, outChannels },
-    ...{ stride: 1, groups: 1, copies: node.heads, operandBits },
+  const product = (name: string, inChannels: number, outChannels: number): PricedPart => ({
+    layer: {
+      ...{ name, primitive: Primitive.Multiply, fullyConnected: true, batch: tokens },
+      ...{ inHeight: 1, inWidth: 1, inChannels, kernel: 1, outHeight: 1, outWidth: 1, outChannels },
+      ...{ stride: 1, groups: 1, copies: node.heads, operandBits },
+    },
+    reads: [layerInput],
+    hasWeights: false,
   });
-  layers.push(product(scores, width, tokens), product(values, tokens, width));
+  return [product(scores, width, tokens), product(values, tokens, width)];
+}
+
+/** Every layer of arithmetic of one inference (batch 1), in order of execution. */
+export function pricedParts(architecture: Architecture, familyCost: FamilyCostOf): readonly PricedPart[] {
+  const parts: PricedPart[] = [];
+  for (const node of nodesOf(architecture))
+    if (node.kind === NodeKind.Layer) parts.push(...partsOf(node, familyCost));
+    else if (node.kind === NodeKind.Attention) parts.push(...productsOf(node, familyCost(fixedFamily)));
+  return parts;
+}
+
+/** What {@link layersOf} made last of an architecture: every quantity of a budget asks for it. */
+const described = new WeakMap<
+  Architecture,
+  { readonly familyCost: FamilyCostOf; readonly layers: readonly LayerDescription[] }
+>();
+
+/**
+ * The layers as a cost model prices them: one inference (batch 1), in order of execution. A layer of a family that is
+ * several layers of arithmetic is as many here, called `NAME.PART`, the last of them `NAME`. An attention is two
+ * products, `NAME.scores` and `NAME.values`, each with one copy for each head.
+ */
+export function layersOf(architecture: Architecture, familyCost: FamilyCostOf): readonly LayerDescription[] {
+  const known = described.get(architecture);
+  if (known?.familyCost === familyCost) return known.layers;
+  const layers = pricedParts(architecture, familyCost).map(({ layer }) => layer);
+  described.set(architecture, { familyCost, layers });
+  return layers;
 }
 
 /**
- * Family of the layer called `layerName`, or of which it is the layer in front; that of fixed layers for the products of
+ * Family of the layer called `layerName`, or of which it is a part; that of fixed layers for the products of
  * an attention. Throws when the architecture has no such layer.
  */
 export function familyOfLayer(architecture: Architecture, layerName: string): string {

@@ -17,6 +17,8 @@ import { NodeKind } from './nodes.js';
 export interface NamedOperation {
   readonly name: string;
   readonly operation: Operation;
+  /** How often it runs: the copies of a layer. */
+  readonly times: number;
 }
 
 /** The operations of one inference at batch 1: the layers, then the joins, then the pooling. */
@@ -39,10 +41,15 @@ export function operationsOf(
     if (node.kind !== NodeKind.Join && node.kind !== NodeKind.GlobalPool) continue;
     const isJoin = node.kind === NodeKind.Join;
     const kind = isJoin ? OperationKind.Join : OperationKind.Pool;
-    (isJoin ? joins : pools).push({ name: node.name, operation: { kind, ...sizeOf(node.inputs[0]!) } });
+    const operation: MapOperation = { kind, ...sizeOf(node.inputs[0]!) };
+    (isJoin ? joins : pools).push({ name: node.name, operation, times: 1 });
   }
   return [
-    ...layers.map((layer) => ({ name: layer.name, operation: operationOf(layer) })),
+    ...layers.map((layer) => ({
+      name: layer.name,
+      operation: operationOf(layer),
+      times: layer.copies ?? 1,
+    })),
     ...joins,
     ...pools,
   ];

@@ -57,15 +57,32 @@ const named =
   ({ name }: Parameter): boolean =>
     name.startsWith(prefix);
 
+interface Gathers {
+  /** Gathers over maps in each layer. */
+  readonly parts?: number;
+  /** Input gradients inside a layer whose input learns nothing: for shifts in front of an addition, for thresholds. */
+  readonly within?: number;
+  /** Matrix products in each layer. */
+  readonly products?: number;
+}
+const gathers: Readonly<Record<string, Gathers>> = {
+  shiftadd: { parts: 2, within: 1 },
+  'shiftadd.fixed': { parts: 2 },
+  binary: { within: 1 },
+  // Queries, keys and values; softmax attention is a kernel of its own.
+  attention: { parts: 3 },
+  'attention.compat': { parts: 3, products: 2 },
+  'attention.linear': { parts: 4, within: 1, products: 2 },
+};
+
 describe.each(families)('frozen parts of a network of %s', (family) => {
   const build = (): Network =>
     new Network(space.architecture(uniformGenome(space, family)), Random.stream('frozen', family));
-  const { preceding, fixedWeights } = familyNamed(family);
-  /** Layers of arithmetic in each layer, and how many of them learn. */
-  const parts = preceding === undefined ? 1 : 2;
+  const { fixedWeights } = familyNamed(family);
+  const { parts = 1, within = 0, products = 0 } = gathers[family] ?? {};
   const learning = fixedWeights ? parts - 1 : parts;
-  /** Input gradients inside a layer whose input learns nothing: for shifts in front of an addition, for thresholds. */
-  const within = ['shiftadd', 'binary'].includes(family) ? 1 : 0;
+  /** With `through` layers of the blocks that gradient passes: two gradients for each product there. */
+  const productsWith = (through: number): number => products * (blockLayers + 2 * through);
 
   it('skip their gradients, and those of everything below them', () => {
     const network = build();
@@ -74,7 +91,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     expect(whole).toMatchObject({
       weightGradients: learning * blockLayers + 1,
       inputGradients: parts * blockLayers,
-      products: 3,
+      products: 3 + productsWith(blockLayers),
       norms: [blockLayers + 1, 0],
       joins: 4,
       pools: 1,
@@ -88,7 +105,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     expect(top).toMatchObject({
       weightGradients: learning * 2,
       inputGradients: parts + within,
-      products: 3,
+      products: 3 + productsWith(2),
       norms: [2, 0],
       joins: 1,
       pools: 1,
@@ -99,7 +116,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     expect(run(network)).toMatchObject({
       weightGradients: 0,
       inputGradients: 0,
-      products: 2,
+      products: 2 + productsWith(0),
       norms: [0, 0],
       joins: 0,
       pools: 0,
@@ -110,7 +127,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     expect(run(network)).toMatchObject({
       weightGradients: 0,
       inputGradients: parts * blockLayers,
-      products: 3,
+      products: 3 + productsWith(blockLayers),
       norms: [blockLayers, 1],
       joins: 4,
     });
@@ -119,7 +136,7 @@ describe.each(families)('frozen parts of a network of %s', (family) => {
     expect(run(network)).toMatchObject({
       weightGradients: 0,
       inputGradients: 0,
-      products: 1,
+      products: 1 + productsWith(0),
       norms: [0, 0],
       joins: 0,
       pools: 0,

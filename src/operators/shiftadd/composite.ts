@@ -10,7 +10,7 @@ import { OnnxGraph } from '../../nn/onnx/graph.js';
 import { tidy } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { add } from '../add/family.js';
-import type { LayerGeometry, OperatorFamily, OwnTensor } from '../contract.js';
+import { layerInput, type LayerGeometry, type OperatorFamily, type OwnTensor } from '../contract.js';
 import { weightShape } from '../layer.js';
 
 /** The add layer behind a shift layer of this geometry. @throws ShapeError for an even kernel, which moves the map */
@@ -33,10 +33,7 @@ const addWeight: OwnTensor = {
 /** What a shift layer needs to be the first half. */
 export type ShiftHalf = Pick<OperatorFamily, 'forward' | 'lower' | 'primitive' | 'operandBits'>;
 
-type Composite = Pick<
-  OperatorFamily,
-  'own' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'preceding'
->;
+type Composite = Pick<OperatorFamily, 'own' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'parts'>;
 
 /** The layer made of `shift` and an add layer behind it. Exported as two nodes, `NAME.shift` and `NAME`. */
 export function addBehind(shift: ShiftHalf): Composite {
@@ -49,7 +46,14 @@ export function addBehind(shift: ShiftHalf): Composite {
       ),
     primitive: add.primitive,
     operandBits: add.operandBits,
-    preceding: { name: 'shift', primitive, operandBits },
+    parts: (layer) => {
+      const { outHeight, outWidth, outChannels } = layer;
+      const behind = { inHeight: outHeight, inWidth: outWidth, inChannels: outChannels, stride: 1 };
+      return [
+        { ...layer, name: 'shift', primitive, operandBits, reads: [layerInput] },
+        { ...layer, ...behind, primitive: add.primitive, operandBits: add.operandBits, reads: ['shift'] },
+      ];
+    },
     lower(graph: OnnxGraph, name, input, weights, geometry, own) {
       const shifted = shift.lower(graph, `${name}.shift`, input, weights, geometry);
       return add.lower(graph, name, shifted, first(own, 'lower'), addGeometry(geometry));

@@ -15,6 +15,7 @@ import { conv2d, l1Conv2d } from './convolution.js';
 import { add, div, maximum, minimum, mul, sub } from './binary.js';
 import { addBias, relu } from './elementwise.js';
 import { embedding } from './embedding.js';
+import { joinHeads, reshape, splitHeads } from './heads.js';
 import { countCorrect, softmaxCrossEntropy, softTargetCrossEntropy } from './loss.js';
 import { linear, matmul } from './matmul.js';
 import { batchNorm, batchNormInference, layerNorm } from './normalisation.js';
@@ -215,6 +216,25 @@ const cases: Readonly<Record<string, Cases>> = {
       [() => matmul(of(2, 3, 4), of(3, 4, 5)), '[2, 3, 4]', '[3, 4, 5]'],
     ],
     empty: [[() => matmul(of(0, 3), of(3, 5)), '[0, 3]', '[3, 5]']],
+  },
+  reshape: {
+    wrong: [[() => reshape(of(2, 3), [3, 3]), '[2, 3]', '[3, 3]']],
+    empty: [[() => reshape(of(0, 3), [3, 0]), '[0, 3]']],
+  },
+  splitHeads: {
+    wrong: [
+      [() => splitHeads(of(2, 3, 5), 2), '[2, 3, 5]', '2 heads'],
+      [() => splitHeads(of(2, 3, 5), 0), '[2, 3, 5]', '0 heads'],
+      [() => splitHeads(of(2, 4), 2), '[2, 4]'],
+    ],
+    empty: [[() => splitHeads(of(0, 3, 4), 2), '[0, 3, 4]']],
+  },
+  joinHeads: {
+    wrong: [
+      [() => joinHeads(of(3, 3, 5), 2), '[3, 3, 5]', '2 heads'],
+      [() => joinHeads(of(4, 4), 2), '[4, 4]'],
+    ],
+    empty: [[() => joinHeads(of(0, 3, 4), 2), '[0, 3, 4]']],
   },
   sliceWeights: {
     wrong: [
