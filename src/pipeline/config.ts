@@ -196,9 +196,9 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     const key = [...path, issue.keys[0]].join('.');
-    const optimiser = scheduleKeys.get(issue.keys[0] as string);
-    if (optimiser !== undefined && path.length === 1)
-      return `'${key}' goes with 'optimiser: ${optimiser}' alone; leave it out or change the optimiser`;
+    const optimisers = scheduleKeys.get(issue.keys[0] as string);
+    if (optimisers !== undefined && path.length === 1)
+      return `'${key}' goes with 'optimiser: ${optimisers.join("' or '")}' alone; leave it out or change the optimiser`;
     return `unknown key '${key}'; examples/cifar10.yaml lists every key`;
   }
   const key = path.join('.');

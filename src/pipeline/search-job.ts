@@ -403,9 +403,9 @@ function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
 
 function prefixed(prefix: string, settings: Schedule): Record<string, number | string> {
   return Object.fromEntries(
-    Object.entries(settings).map(([key, value]: [string, number | string | boolean]) => [
+    Object.entries(settings).map(([key, value]: [string, unknown]) => [
       `${prefix}.${key}`,
-      typeof value === 'boolean' ? String(value) : value,
+      typeof value === 'number' ? value : String(value),
     ]),
   );
 }

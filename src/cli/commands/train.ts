@@ -56,7 +56,7 @@ export function addTrainCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
     .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
-    .option('--learning-rate <number>', 'peak learning rate (default 0.1; adamw 0.001)', positiveNumber)
+    .option('--learning-rate <number>', 'peak learning rate (default 0.1; adamw and radam 0.001)', positiveNumber)
     .option('--out <folder>', 'folder for the model (default: below runs, by data set and time)')
     .option('--resume <folder>', 'go on with a training that was stopped or killed')
     .option('--json', 'print the result as one JSON object, and nothing else, on stdout')
