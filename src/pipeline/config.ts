@@ -9,6 +9,7 @@ import { FileError, OptionError, isSystemError, messageOf } from '../base/errors
 import { PredictorKind } from '../hardware/measured/predictor.js';
 import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
+import { techniquesSchema } from './technique-settings.js';
 
 const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -81,6 +82,8 @@ export const runConfigSchema = z.strictObject({
   supernet: scheduleSchema,
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
+  /** Of stand-alone training, retraining included. */
+  techniques: techniquesSchema.optional(),
   /** Trains every block without keeping what it computes and computes it again for the gradients. */
   recomputeBlocks: z.boolean().default(false),
   /** At most this much work is lost when the process is killed. */
