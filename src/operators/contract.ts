@@ -40,7 +40,7 @@ export interface SharingMap {
   invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
 }
 
-/** A trained tensor that layers of a family have beside their weights; other families know nothing of it. */
+/** A tensor that layers of a family have beside their weights; other families know nothing of it. */
 export interface OwnTensor {
   /** Last part of the parameter's name: `threshold`. */
   readonly name: string;
@@ -54,12 +54,29 @@ export interface OwnTensor {
   readonly decay: boolean;
   /** As {@link OperatorFamily.adaptiveRate}, for this tensor. */
   readonly adaptiveRate?: number;
+  /** Never trained; a technique may set its values. */
+  readonly fixed?: boolean;
 }
 
 /** What one layer of arithmetic is made of, as pure data. */
 export interface LayerCost {
   readonly primitive: Primitive;
   readonly operandBits: OperandBits;
+}
+
+/** How a family leaves terms out of its sums: `mask` has a 1 for each weight whose term stays, and a 0 for the others. */
+export interface Masking {
+  /** What it is told by which weights matter least: 0 or more for each. */
+  importance(weights: Float32Array, geometry: LayerGeometry): Float32Array;
+  forward(x: Tensor, weights: Tensor, mask: Tensor, geometry: LayerGeometry): Tensor;
+  lower(
+    graph: OnnxGraph,
+    name: string,
+    input: string,
+    weights: Float32Array,
+    mask: Float32Array,
+    geometry: LayerGeometry,
+  ): string;
 }
 
 export interface OperatorFamily {
@@ -110,6 +127,12 @@ export interface OperatorFamily {
   readonly adaptiveRate?: number;
 
   readonly sharing: SharingMap;
+
+  // --- what techniques of training ask for
+  /** The layer with binary activations and real weights, which the first of two stages of binarisation trains. */
+  readonly firstStage?: Pick<OperatorFamily, 'forward'>;
+  /** The layer without the terms of masked weights; absent: a term cannot be left out of its sums. */
+  readonly masking?: Masking;
 
   // --- cost, as pure data
   readonly primitive: Primitive;

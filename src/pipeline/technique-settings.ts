@@ -51,6 +51,18 @@ export const techniquesSchema = z.strictObject({
   mixup: mix(0.2),
   cutmix: mix(1),
   distill: distill.optional(),
+  /** Exponents of add layers that have one, down to 1. */
+  lpAnneal: z
+    .strictObject({ start: z.number().min(1).max(2).default(2), until: fraction.default(0.75) })
+    .optional(),
+  /** Binary layers begin with real weights. */
+  twoStepBinary: z
+    .strictObject({
+      /** Part of the training. */
+      realWeights: fraction.default(0.5),
+      weightDecay: z.number().min(0).default(1e-5),
+    })
+    .optional(),
 });
 
 export type TechniqueSettings = z.output<typeof techniquesSchema>;

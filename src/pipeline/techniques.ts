@@ -5,11 +5,17 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError, OptionError } from '../base/errors.js';
+import type { OperatorFamily } from '../operators/contract.js';
+import { listFamilies } from '../operators/registry.js';
+import type { Architecture } from '../spaces/architecture.js';
+import { planLayers } from '../spaces/layers.js';
 import type { Network } from '../spaces/network.js';
 import type { Schedule } from '../training/schedule.js';
 import type { Technique } from '../training/technique.js';
 import { averagedWeights } from '../training/techniques/averaged-weights.js';
 import { distillation, type Teacher } from '../training/techniques/distillation.js';
+import { lpAnnealing } from '../training/techniques/lp-annealing.js';
+import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
 import { mixedImages } from '../training/techniques/mixed-images.js';
 import { loadModel } from './model-files.js';
 import { networkTeacher } from './network-teacher.js';
@@ -33,7 +39,7 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary } = settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -46,6 +52,9 @@ export function openTechniques(
       distillation(teacherOf(distill, data, schedule.batchSize), { target, temperature, weight }),
     );
   }
+  const { parameters, operatorLayers } = network;
+  if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
+  if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
 }
@@ -100,12 +109,39 @@ function teacherOf(
   }
 }
 
-/** Makes sure before long work that the techniques can be used on these data. @throws as {@link openTechniques} */
+/** Techniques that act on layers of certain families: which these are. */
+const layerTechniques = {
+  lpAnneal: ({ own = [] }) => own.some(({ name, fixed }) => name === 'exponent' && fixed === true),
+  twoStepBinary: ({ firstStage }) => firstStage !== undefined,
+} satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
+
+/**
+ * Makes sure before long work that the techniques can be used on these data and, where one is given, on this
+ * architecture; of the networks of a search, those without layers for a technique are trained without it.
+ * @throws as {@link openTechniques}
+ */
 export function requireTechniques(
   settings: TechniqueSettings | undefined,
   data: TechniqueSubject['data'],
   schedule: Schedule,
+  architecture?: Architecture,
 ): void {
+  if (architecture !== undefined) {
+    const present = new Set(planLayers(architecture).map(({ family }) => family));
+    for (const [key, acts] of Object.entries(layerTechniques)) {
+      const families = listFamilies()
+        .filter(acts)
+        .map(({ name }) => name);
+      if (
+        settings?.[key as keyof TechniqueSettings] !== undefined &&
+        !families.some((name) => present.has(name))
+      )
+        throw new OptionError(
+          `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
+            `none (only ${[...present].join(', ')}); leave it out or choose another family`,
+        );
+    }
+  }
   if (settings?.distill !== undefined) teacherOf(settings.distill, data, schedule.batchSize).dispose();
 }
 

@@ -74,7 +74,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
-  requireTechniques(config.techniques, data.learning, config.retrain);
+  requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 
   if (!resume) folder.create();
   folder.lock();

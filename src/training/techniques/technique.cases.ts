@@ -5,21 +5,27 @@
 import { describe, expect, it } from 'vitest';
 import { loadNativeKernels, nativeInfo, setThreads } from '../../tensor/native/device.js';
 import { poolUsage } from '../../tensor/pool.js';
-import type { NamedTensors } from '../../nn/module.js';
+import { stateOf, type NamedTensors } from '../../nn/module.js';
 import type { Network } from '../../spaces/network.js';
 import { Interrupted } from '../interrupted.js';
 import type { Schedule } from '../schedule.js';
 import type { Technique } from '../technique.js';
-import { copyOf, stateNow, toyNetwork, toyOptions, toySchedule, traineeOf } from '../toy.cases.js';
+import { copyOf, snapshot, toyNetwork, toyOptions, toySchedule, traineeOf } from '../toy.cases.js';
 import { train, type TrainingCheckpoint } from '../train.js';
+
+/** What is trained: a network, or a few layers. */
+export type ToyModel = Pick<
+  Network,
+  'parameters' | 'buffers' | 'forward' | 'project' | 'operatorLayers' | 'dispose'
+>;
 
 export interface TechniqueCase {
   readonly name: string;
-  readonly on: (network: Network) => Technique;
+  readonly on: (network: ToyModel) => Technique;
   /** The technique with settings under which it does nothing; absent where it has none such. */
-  readonly off?: (network: Network) => Technique;
+  readonly off?: (network: ToyModel) => Technique;
   /** What it acts on; the network of the toy problem when left out. */
-  readonly network?: (seed?: number) => Network;
+  readonly network?: (seed?: number) => ToyModel;
   readonly schedule?: Schedule;
 }
 
@@ -35,7 +41,7 @@ export function describeTechniques(cases: readonly TechniqueCase[]): void {
 
     /** Trains to the end, or until `stopAfter` steps of this session. */
     function trained(
-      technique: ((network: Network) => Technique) | undefined,
+      technique: ((network: ToyModel) => Technique) | undefined,
       session: {
         readonly seed?: number;
         readonly resumeFrom?: TrainingCheckpoint;
@@ -60,7 +66,7 @@ export function describeTechniques(cases: readonly TechniqueCase[]): void {
         );
       if (session.stopAfter === undefined) run();
       else expect(run).toThrow(Interrupted);
-      const state = stateNow(network);
+      const state = snapshot(stateOf(network));
       used?.dispose?.();
       network.dispose();
       expect(poolUsage().usedBytes, 'buffers given back').toBe(before);
