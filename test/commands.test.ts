@@ -6,8 +6,10 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
 import { packageRoot } from '../src/base/modules.js';
 import { checkConfig, runConfigSchema } from '../src/pipeline/config.js';
+import { techniquesSchema } from '../src/pipeline/technique-settings.js';
 import { scheduleKeys } from '../src/pipeline/schedule-settings.js';
 import type { TrainResult } from '../src/pipeline/train-job.js';
 import {
@@ -239,5 +241,19 @@ describe('examples', () => {
       for (const key of Object.keys(resolved[section]))
         expect(text, `${section}.${key}`).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
     for (const key of scheduleKeys.keys()) expect(text, key).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
+  });
+
+  it('names every technique with every key, in a section that fits when it is taken out of its comment', () => {
+    const text = readFileSync(join(packageRoot, 'examples', 'cifar10.yaml'), 'utf8');
+    const commented = text.split('\n').slice(text.split('\n').indexOf('# techniques:'));
+    const section = commented.slice(0, commented.indexOf('')).map((line) => line.replace(/^# /, ''));
+    const values = parseYaml(section.join('\n')) as { techniques: Record<string, object> };
+    const schema = z.strictObject({ techniques: techniquesSchema });
+    expect(() => checkConfig(schema, values, 'cifar10.yaml')).not.toThrow();
+    expect(Object.keys(values.techniques)).toEqual(Object.keys(techniquesSchema.shape));
+    for (const [name, given] of Object.entries(values.techniques)) {
+      const inner = techniquesSchema.shape[name as keyof typeof techniquesSchema.shape].unwrap();
+      expect(Object.keys(given), name).toEqual(Object.keys(inner.shape));
+    }
   });
 });

@@ -82,6 +82,21 @@ export interface LayerPart extends LayerOnMap, LayerCost {
   readonly weightless?: boolean;
 }
 
+/** How a family leaves terms out of its sums: `mask` has a 1 for each weight whose term stays, and a 0 for the others. */
+export interface Masking {
+  /** What it is told by which weights matter least: 0 or more for each. */
+  importance(weights: Float32Array, geometry: LayerGeometry): Float32Array;
+  forward(x: Tensor, weights: Tensor, mask: Tensor, geometry: LayerGeometry): Tensor;
+  lower(
+    graph: OnnxGraph,
+    name: string,
+    input: string,
+    weights: Float32Array,
+    mask: Float32Array,
+    geometry: LayerGeometry,
+  ): string;
+}
+
 export interface OperatorFamily {
   /** Registry name: `conv`, `pot.q`, `add`. */
   readonly name: string;
@@ -130,6 +145,12 @@ export interface OperatorFamily {
   readonly adaptiveRate?: number;
 
   readonly sharing: SharingMap;
+
+  // --- what techniques of training ask for
+  /** The layer with binary activations and real weights, which the first of two stages of binarisation trains. */
+  readonly firstStage?: Pick<OperatorFamily, 'forward'>;
+  /** The layer without the terms of masked weights; absent: a term cannot be left out of its sums. */
+  readonly masking?: Masking;
 
   // --- cost, as pure data
   readonly primitive: Primitive;

@@ -42,6 +42,10 @@ export function ownParameters(
 export class OperatorLayer implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
+  /** What the layer computes instead of its family's `forward`, as long as a technique of training says so. */
+  variant: Pick<OperatorFamily, 'forward'> | undefined;
+  /** Is shown every output when it has been recorded. */
+  tap: ((output: Tensor) => void) | undefined;
   readonly #weight: Tensor;
   readonly #own: readonly Tensor[];
 
@@ -75,8 +79,16 @@ export class OperatorLayer implements Module {
     ];
   }
 
+  /** What is trained of each weight, and stored. */
+  get weight(): Tensor {
+    return this.#weight;
+  }
+
   forward(x: Tensor): Tensor {
-    return at(this.name, () => this.family.forward(x, this.#weight, this.geometry, this.#own));
+    const { forward } = this.variant ?? this.family;
+    const output = at(this.name, () => forward(x, this.#weight, this.geometry, this.#own));
+    this.tap?.(output);
+    return output;
   }
 
   /** Called by the trainer after each optimiser step; frozen weights stay as they are. */

@@ -80,7 +80,11 @@ describe('checkConfig', () => {
     ['a name that is a path', { name: '../x' }, "'name': may hold letters"],
     ['a learning rate of zero', { retrain: { peakLearningRate: 0 } }, "'retrain.peakLearningRate': "],
     ['not a number', { seed: NaN }, "'seed': "],
-    ['an unknown optimiser', { retrain: { optimiser: 'adam' } }, "'retrain.optimiser': must be sgd or adamw"],
+    [
+      'an unknown optimiser',
+      { retrain: { optimiser: 'adam' } },
+      "'retrain.optimiser': must be sgd, adamw or radam",
+    ],
     ['a clipping of nothing', { retrain: { clipNorm: 0 } }, "'retrain.clipNorm': "],
     [
       'an unknown key beside an optimiser',
@@ -95,9 +99,25 @@ describe('checkConfig', () => {
     [
       'a key of an optimiser that was not asked for',
       { supernet: { beta1: 0.8 } },
-      "'supernet.beta1' goes with 'optimiser: adamw' alone",
+      "'supernet.beta1' goes with 'optimiser: adamw' or 'radam' alone",
     ],
     ['a running mean that never moves', { retrain: { optimiser: 'adamw', beta2: 1 } }, "'retrain.beta2': "],
+    [
+      'a key of a schedule that was not asked for',
+      { retrain: { milestones: [0.5] } },
+      "'retrain.milestones': goes with 'schedule: step' alone",
+    ],
+    [
+      'a key of the cycle beside a step schedule',
+      { supernet: { schedule: 'step', endDivisor: 10 } },
+      "'supernet.endDivisor': goes with 'schedule: onecycle' alone",
+    ],
+    ['an unknown schedule', { retrain: { schedule: 'poly' } }, "'retrain.schedule': "],
+    [
+      'a factor that raises the rate',
+      { retrain: { schedule: 'step', stepFactor: 2 } },
+      "'retrain.stepFactor': ",
+    ],
     ['parts of one image', { retrain: { accumulate: 5 } }, "'retrain.accumulate': must leave every part"],
     ['a switch that is none', { recomputeBlocks: 'yes' }, "'recomputeBlocks': "],
   ])('names the key: %s', (_, changes, expected) => {

@@ -9,6 +9,7 @@ import { FileError, OptionError, isSystemError, messageOf } from '../base/errors
 import { PredictorKind } from '../hardware/measured/predictor.js';
 import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
+import { techniquesSchema } from './technique-settings.js';
 
 const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -81,6 +82,8 @@ export const runConfigSchema = z.strictObject({
   supernet: scheduleSchema,
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
+  /** Of stand-alone training, retraining included. */
+  techniques: techniquesSchema.optional(),
   /** Trains every block without keeping what it computes and computes it again for the gradients. */
   recomputeBlocks: z.boolean().default(false),
   /** At most this much work is lost when the process is killed. */
@@ -196,9 +199,9 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     const key = [...path, issue.keys[0]].join('.');
-    const optimiser = scheduleKeys.get(issue.keys[0] as string);
-    if (optimiser !== undefined && path.length === 1)
-      return `'${key}' goes with 'optimiser: ${optimiser}' alone; leave it out or change the optimiser`;
+    const optimisers = scheduleKeys.get(issue.keys[0] as string);
+    if (optimisers !== undefined && path.length === 1)
+      return `'${key}' goes with 'optimiser: ${optimisers.join("' or '")}' alone; leave it out or change the optimiser`;
     return `unknown key '${key}'; examples/cifar10.yaml lists every key`;
   }
   const key = path.join('.');

@@ -23,6 +23,8 @@ export interface InputForm {
 
 /** All that training and search are given. Nothing in it leads to a test image. */
 export interface LearningData extends InputForm {
+  /** Their names, in the order of the labels. */
+  readonly classes: readonly string[];
   readonly train: ImageSubset;
   readonly searchValidation: ImageSubset;
 }
@@ -52,7 +54,13 @@ export async function prepareData(
   const shape = { height, width, channels };
   const statistics = channelStatistics(splits.train.images, splits.train.indices, shape);
   const { train, searchValidation } = splits.forSearch();
-  return { dataset, shape, splits, statistics, learning: { shape, statistics, train, searchValidation } };
+  return {
+    dataset,
+    shape,
+    splits,
+    statistics,
+    learning: { shape, statistics, classes: dataset.classes, train, searchValidation },
+  };
 }
 
 /** Opens the augmented, shuffled batches of a training, at any epoch and step. `label` names the random stream. */

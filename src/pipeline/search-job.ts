@@ -43,6 +43,7 @@ import {
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
+import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from './train-network.js';
 import { weightHistograms } from './weight-histograms.js';
 
@@ -99,6 +100,8 @@ export async function runSearchJob(
   const start = strategy.start();
   requireBatches(data.learning, 'supernet', config.supernet);
   requireBatches(data.learning, 'retrain', config.retrain);
+  const inputs = techniqueInputs(config.techniques);
+  requireTechniques(config.techniques, data.learning, config.retrain);
   if (!options.resume) folder.create();
   folder.lock();
   try {
@@ -109,6 +112,7 @@ export async function runSearchJob(
       space.identity,
       [...profiles],
       ...(latencies === undefined ? [] : [latencies.table]),
+      ...inputs,
     );
     const job: Job = {
       config,
@@ -295,6 +299,7 @@ function retrain(
       data: data.learning,
       schedule: config.retrain,
       augmentation: config.augmentation,
+      techniques: config.techniques,
       seed: config.seed,
       recomputeBlocks: config.recomputeBlocks,
       checkpoints: checkpointsOf(job, phase, clock),
@@ -403,9 +408,9 @@ function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
 
 function prefixed(prefix: string, settings: Schedule): Record<string, number | string> {
   return Object.fromEntries(
-    Object.entries(settings).map(([key, value]: [string, number | string | boolean]) => [
+    Object.entries(settings).map(([key, value]: [string, unknown]) => [
       `${prefix}.${key}`,
-      typeof value === 'boolean' ? String(value) : value,
+      typeof value === 'number' ? value : String(value),
     ]),
   );
 }

@@ -21,6 +21,7 @@ import { onnxModel, saveModel } from './model-files.js';
 import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { RunFolder } from './run-folder.js';
+import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
 import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
 
@@ -43,6 +44,7 @@ export interface TrainResult {
   };
   readonly schedule: TrainConfig['retrain'];
   readonly augmentation: TrainConfig['augmentation'];
+  readonly techniques?: TrainConfig['techniques'];
   /** 0 to 1, the test part read once. */
   readonly testAccuracy: number;
   readonly searchValidationAccuracy: number;
@@ -71,13 +73,15 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const architecture = architectureOf(request, data);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
+  const inputs = techniqueInputs(config.techniques);
+  requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 
   if (!resume) folder.create();
   folder.lock();
   try {
     const kept = { format: 'shiftaddnas-train-config', config, architecture };
     if (!resume) writeFileAtomic(folder.file(requestFile), `${JSON.stringify(kept, undefined, 1)}\n`);
-    const identity = jobIdentity(config, data.dataset.fingerprint, architecture);
+    const identity = jobIdentity(config, data.dataset.fingerprint, architecture, ...inputs);
     const resumeFrom = folder.readCheckpoint(phase, identity);
     host.send({ type: 'phase', phase, state: resumeFrom === undefined ? 'started' : 'resumed' });
     const started = performance.now();
@@ -88,6 +92,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
         data: data.learning,
         schedule: config.retrain,
         augmentation: config.augmentation,
+        techniques: config.techniques,
         seed: config.seed,
         recomputeBlocks: config.recomputeBlocks,
         checkpoints: {
@@ -118,6 +123,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       },
       schedule: config.retrain,
       augmentation: config.augmentation,
+      ...(config.techniques && { techniques: config.techniques }),
       testAccuracy: networkAccuracy(network, data, splits.openTest(`final accuracy of ${path}`)),
       searchValidationAccuracy: networkAccuracy(network, data, splits.searchValidation),
       energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),

@@ -19,6 +19,9 @@ import {
   type LearningData,
 } from './prepared-data.js';
 import type { ImageSubset } from '../data/split.js';
+import type { Technique } from '../training/technique.js';
+import type { TechniqueSettings } from './technique-settings.js';
+import { openTechniques } from './techniques.js';
 
 export const evaluationBatchSize = 256;
 
@@ -30,6 +33,8 @@ export interface TrainingJob {
   readonly schedule: Schedule;
   readonly augmentation: RunConfig['augmentation'];
   readonly seed: number;
+  /** None when left out. */
+  readonly techniques?: TechniqueSettings | undefined;
   /** Saves memory at the price of time; the result is the same. */
   readonly recomputeBlocks?: boolean;
   readonly checkpoints?: CheckpointHooks;
@@ -45,7 +50,7 @@ export interface CheckpointHooks {
 /**
  * Trains to the end and returns the network, ready for evaluation. Initial weights and batches follow from the seed
  * alone: whoever trains the same architecture with the same seed and schedule gets the same network.
- * @throws DivergenceError, Interrupted
+ * @throws DivergenceError, Interrupted; what a technique cannot use (a teacher of other classes)
  */
 export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Network {
   const { data, schedule, seed, architecture, recomputeBlocks = false } = job;
@@ -58,7 +63,13 @@ export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Netw
       network.forward(images, Mode.Training, { recomputeBlocks, chance: { seed, step } }),
     afterStep: () => network.project(),
   };
-  trainOn(trainee, job, { seed, label: 'retrain', data, schedule }, host);
+  let techniques: readonly Technique[] = [];
+  try {
+    techniques = openTechniques(job.techniques, { network, data, schedule, seed });
+    trainOn(trainee, job, { seed, label: 'retrain', data, schedule, techniques }, host);
+  } finally {
+    for (const technique of techniques) technique.dispose?.();
+  }
   return network;
 }
 
@@ -71,12 +82,14 @@ export function trainOn(
     readonly label: string;
     readonly data: LearningData;
     readonly schedule: Schedule;
+    readonly techniques?: readonly Technique[];
   },
   host: JobHost,
 ): void {
-  const { data, schedule, seed, label } = on;
+  const { data, schedule, seed, label, techniques = [] } = on;
   train(trainee, {
     schedule,
+    techniques,
     stepsPerEpoch: stepsPerEpoch(data.train.indices.length, schedule.batchSize, true),
     imageShape: data.shape,
     openBatches: (start) =>

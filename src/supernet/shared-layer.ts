@@ -12,7 +12,7 @@ import type { Parameter, StateBuffer } from '../nn/module.js';
 import type { LayerGeometry, OperatorFamily, OwnTensor } from '../operators/contract.js';
 import { kaimingNormal } from '../operators/initialisation.js';
 import { deviationOf } from '../operators/statistics.js';
-import { adaptiveScale } from '../training/optimiser.js';
+import { adaptiveScale } from '../training/optimiser-state.js';
 import { ownParameters, weightShape } from '../operators/layer.js';
 import { kernels } from '../tensor/device.js';
 import { sliceWeights } from '../tensor/ops/slice.js';

@@ -6,8 +6,9 @@ import { softmaxCrossEntropy } from '../tensor/ops/loss.js';
 import { l1Conv2d } from '../tensor/ops/convolution.js';
 import { Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { AdamW, adaptiveScale, clipGradients, createOptimiser, isOptimiserState, Sgd } from './optimiser.js';
-import { learningRate, type Schedule } from './schedule.js';
+import { AdamW, clipGradients, createOptimiser, isOptimiserState, Sgd } from './optimiser.js';
+import { adaptiveScale } from './optimiser-state.js';
+import { learningRate, RateRule, type Schedule } from './schedule.js';
 import { toySchedule } from './toy.cases.js';
 
 const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
@@ -80,7 +81,7 @@ it('an optimiser of another name, and shares that are none, are refused', () => 
   const sgd = { momentum: 0.9, weightDecay: 0 };
   const adamw = { optimiser: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
   expect(() => createOptimiser([], { ...sgd, optimiser: 'adam' as 'sgd' })).toThrow(
-    "optimiser 'adam' is not known; use sgd or adamw",
+    "optimiser 'adam' is not known; use sgd, adamw or radam",
   );
   for (const momentum of [Number.NaN, 1, -0.1])
     expect(() => createOptimiser([], { ...sgd, momentum })).toThrow(`momentum ${momentum} is not`);
@@ -359,6 +360,53 @@ describe('learningRate', () => {
       ),
     );
     expect(learningRate({ ...toySchedule, peakLearningRate: 0.2 }, 999, 1000)).toBeLessThan(1e-5);
+  });
+});
+
+describe('the rules behind the warm-up', () => {
+  const rates = (changes: Partial<Schedule>, steps = 100): number[] => {
+    const schedule = { ...toySchedule, epochs: 10, peakLearningRate: 2, warmupFraction: 0.2, ...changes };
+    return Array.from({ length: steps }, (_, step) => learningRate(schedule as Schedule, step, steps));
+  };
+
+  it.each([RateRule.Linear, RateRule.Constant, RateRule.Step])(
+    '%s warms up on a straight line',
+    (schedule) => {
+      expect(rates({ schedule }).slice(0, 20)).toEqual(
+        Array.from({ length: 20 }, (_, i) => (2 * (i + 1)) / 20),
+      );
+    },
+  );
+
+  it('linear falls to zero one step behind the last, constant stays', () => {
+    rates({ schedule: RateRule.Linear })
+      .slice(20)
+      .forEach((rate, i) => expect(rate).toBeCloseTo(2 * (1 - i / 80), 12));
+    expect(new Set(rates({ schedule: RateRule.Constant }).slice(19))).toEqual(new Set([2]));
+  });
+
+  it('step counts milestones in parts of the training and in epochs alike, in any order', () => {
+    const byParts = rates({ schedule: RateRule.Step, milestones: [0.8, 0.5], stepFactor: 0.2 });
+    expect(byParts).toEqual(rates({ schedule: RateRule.Step, milestones: [5, 8], stepFactor: 0.2 }));
+    expect(byParts.slice(49, 51)).toEqual([2, 2 * 0.2]);
+    expect(byParts.slice(79, 81)).toEqual([2 * 0.2, 2 * 0.2 ** 2]);
+    expect(rates({ schedule: RateRule.Step })[75]).toBeCloseTo(0.02, 12);
+  });
+
+  it('one-cycle rises from peak / start to the peak and falls to that / end at the last step', () => {
+    const cycle = rates({ schedule: RateRule.OneCycle, startDivisor: 10, endDivisor: 100 });
+    const [first, last] = [0.2, 0.002];
+    cycle.forEach((rate, step) => {
+      const expected =
+        step < 20
+          ? first + (2 - first) * Math.sin(((Math.PI / 2) * step) / 20) ** 2
+          : last + (2 - last) * Math.cos(((Math.PI / 2) * (step - 20)) / 79) ** 2;
+      expect(rate).toBeCloseTo(expected, 12);
+    });
+    expect([cycle[0], cycle[20], cycle[99]].map((rate) => rate!.toFixed(9))).toEqual(
+      [first, 2, last].map((rate) => rate.toFixed(9)),
+    );
+    expect(rates({ schedule: RateRule.OneCycle })[0]).toBeCloseTo(2 / 25, 12);
   });
 });
 

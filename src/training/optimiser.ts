@@ -1,12 +1,14 @@
 /**
- * @file The optimisers, behind one contract: stochastic gradient descent with momentum, AdamW; the adaptive learning
- * rate of add layers; clipping by the global norm.
+ * @file The optimisers, behind one contract: stochastic gradient descent with momentum, AdamW, RAdam; clipping by the
+ * global norm. What they share, the adaptive learning rate of add layers included, is in `optimiser-state.ts`.
  */
 import { OptionError } from '../base/errors.js';
 import { kernels } from '../tensor/device.js';
 import type { NamedTensors, Parameter } from '../nn/module.js';
 import type { AdamWOptions } from '../tensor/kernels.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { AdamMemory, commonItem, dataOf, hasGradient, named, zerosLike } from './optimiser-state.js';
+import { RAdam, type RAdamSettings } from './radam.js';
 
 export interface Optimiser {
   /**
@@ -23,7 +25,7 @@ export interface Optimiser {
 }
 
 /** What an optimiser is told; of a training's schedule, or alone. */
-export type OptimiserSettings = SgdSettings | AdamWSettings;
+export type OptimiserSettings = SgdSettings | AdamWSettings | RAdamSettings;
 
 export interface SgdSettings {
   /** The one used when left out. */
@@ -44,37 +46,31 @@ export interface AdamWSettings extends AdamWOptions {
 /** The optimiser that the settings name. @throws OptionError for another name, or a momentum or beta outside [0, 1) */
 export function createOptimiser(parameters: readonly Parameter[], settings: OptimiserSettings): Optimiser {
   const shares =
-    settings.optimiser === 'adamw'
-      ? { beta1: settings.beta1, beta2: settings.beta2 }
-      : { momentum: settings.momentum };
+    'beta1' in settings ? { beta1: settings.beta1, beta2: settings.beta2 } : { momentum: settings.momentum };
   for (const [name, value] of Object.entries(shares))
     if (!(value >= 0 && value < 1))
       throw new OptionError(`${name} ${value} is not a number from 0 to below 1`);
-  if (settings.optimiser === 'adamw') return new AdamW(parameters, settings);
-  if (settings.optimiser === undefined || settings.optimiser === 'sgd') return new Sgd(parameters, settings);
-  throw new OptionError(
-    `optimiser '${String(settings.optimiser satisfies never)}' is not known; use sgd or adamw`,
-  );
+  switch (settings.optimiser) {
+    case 'adamw':
+      return new AdamW(parameters, settings);
+    case 'radam':
+      return new RAdam(parameters, settings);
+    case undefined:
+    case 'sgd':
+      return new Sgd(parameters, settings);
+    default:
+      throw new OptionError(
+        `optimiser '${String((settings as { optimiser: unknown }).optimiser)}' is not known; use sgd, adamw or radam`,
+      );
+  }
 }
 
 const momentum = 'momentum:';
-const adamMean = 'adamw.mean:';
-const adamSquare = 'adamw.square:';
-const adamSteps = 'adamw.steps:';
+const adamState = /^(adamw|radam)\.(mean|square|steps):/;
 
 /** Whether a tensor of a checkpoint is the memory of an optimiser. */
 export function isOptimiserState(name: string): boolean {
-  return [momentum, adamMean, adamSquare, adamSteps].some((prefix) => name.startsWith(prefix));
-}
-
-/**
- * Factor by which the optimiser rescales the accumulated gradient of an adaptive parameter: eta sqrt(k) / ||g||, so
- * that every step has a root mean square of eta before the learning rate (AdderNet, CVPR'20, equation 13). A zero
- * gradient stays zero.
- */
-export function adaptiveScale(eta: number, gradient: Float32Array): number {
-  const norm = Math.sqrt(kernels().sumOfSquares(gradient));
-  return (eta * Math.sqrt(gradient.length)) / Math.max(norm, 1e-12);
+  return name.startsWith(momentum) || adamState.test(name);
 }
 
 /**
@@ -123,88 +119,25 @@ export class Sgd implements Optimiser {
 /** Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019); the bias correction counts each parameter's own steps. */
 export class AdamW implements Optimiser {
   readonly state: NamedTensors;
-  readonly #means: ReadonlyMap<Parameter, Tensor>;
-  readonly #squares: ReadonlyMap<Parameter, Tensor>;
-  readonly #steps: ReadonlyMap<Parameter, Tensor>;
+  readonly #memory: AdamMemory;
 
   constructor(
     private readonly parameters: readonly Parameter[],
     private readonly settings: Omit<AdamWSettings, 'optimiser'>,
   ) {
-    this.#means = zerosLike(parameters);
-    this.#squares = zerosLike(parameters);
-    this.#steps = new Map(parameters.map((parameter) => [parameter, Tensor.persistent([1], [0])]));
-    this.state = named([adamMean, this.#means], [adamSquare, this.#squares], [adamSteps, this.#steps]);
+    this.#memory = new AdamMemory(parameters, 'adamw');
+    this.state = this.#memory.state;
   }
 
   step(rate: number, gradientScale: (parameter: Parameter) => number = () => 1): void {
     const moving = this.parameters.filter(hasGradient);
-    const items = moving.map((parameter) => {
-      const steps = dataOf(this.#steps, parameter);
-      steps[0] = (steps[0] as number) + 1;
-      return {
-        ...commonItem(parameter, this.settings.weightDecay, gradientScale),
-        mean: dataOf(this.#means, parameter),
-        square: dataOf(this.#squares, parameter),
-        step: steps[0],
-      };
-    });
+    const { weightDecay } = this.settings;
+    const items = moving.map((parameter) => this.#memory.nextItem(parameter, weightDecay, gradientScale));
     kernels().adamWSteps(rate, this.settings, items);
     for (const { tensor } of moving) tensor.dropGradient();
   }
 
   dispose(): void {
-    for (const memory of [this.#means, this.#squares, this.#steps])
-      for (const tensor of memory.values()) tensor.dispose();
+    this.#memory.dispose();
   }
-}
-
-function hasGradient({ tensor }: Parameter): boolean {
-  return tensor.gradient !== undefined;
-}
-
-/**
- * What every optimiser does with a parameter: adds its penalty to the gradient; where it is, whether it decays, by how
- * much its gradient is scaled.
- */
-function commonItem(
-  parameter: Parameter,
-  weightDecay: number,
-  gradientScale: (parameter: Parameter) => number,
-): {
-  readonly weight: Float32Array;
-  readonly gradient: Float32Array;
-  readonly weightDecay: number;
-  readonly gradientScale: number;
-} {
-  const { tensor, decay, adaptiveRate } = parameter;
-  const gradient = tensor.gradient as Float32Array;
-  parameter.penalty?.(weightDecay, gradient);
-  const adaptive = adaptiveRate === undefined ? 1 : adaptiveScale(adaptiveRate, gradient);
-  return {
-    weight: tensor.data,
-    gradient,
-    weightDecay: decay ? weightDecay : 0,
-    gradientScale: gradientScale(parameter) * adaptive,
-  };
-}
-
-function zerosLike(parameters: readonly Parameter[]): ReadonlyMap<Parameter, Tensor> {
-  return new Map(
-    parameters.map((parameter) => {
-      const { shape, size } = parameter.tensor;
-      return [parameter, Tensor.persistent(shape, new Float32Array(size))];
-    }),
-  );
-}
-
-function dataOf(memory: ReadonlyMap<Parameter, Tensor>, parameter: Parameter): Float32Array {
-  return (memory.get(parameter) as Tensor).data;
-}
-
-function named(...kinds: readonly (readonly [string, ReadonlyMap<Parameter, Tensor>])[]): NamedTensors {
-  const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [prefix, memory] of kinds)
-    for (const [{ name }, { shape, data }] of memory) state.set(prefix + name, { shape, data });
-  return state;
 }

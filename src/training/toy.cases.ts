@@ -69,7 +69,7 @@ export function toyNetwork(seed = 1, genome = mixedGenome): Network {
   return new Network(toySpace.architecture(genome), Random.stream('toy weights', seed));
 }
 
-export function traineeOf(network: Network): Trainee {
+export function traineeOf(network: Pick<Network, 'parameters' | 'buffers' | 'forward' | 'project'>): Trainee {
   return {
     name: 'toy',
     parameters: network.parameters,

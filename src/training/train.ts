@@ -9,12 +9,13 @@ import { DivergenceError, FileError } from '../base/errors.js';
 import { stateOf, type NamedTensors, type Parameter, type StateBuffer } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
 import { kernels } from '../tensor/device.js';
-import { countCorrect, softmaxCrossEntropy } from '../tensor/ops/loss.js';
+import { countCorrect } from '../tensor/ops/loss.js';
 import { at, firstNonFinite, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Interrupted } from './interrupted.js';
 import { clipGradients, createOptimiser, isOptimiserState, type Optimiser } from './optimiser.js';
 import { learningRate, type Schedule } from './schedule.js';
+import { crossEntropy, type LabelledImages, type Loss, type StepPlace, type Technique } from './technique.js';
 
 /** What can be trained: parameters, state, and a recorded forward pass that may depend on the step. */
 export interface Trainee {
@@ -24,16 +25,15 @@ export interface Trainee {
   readonly buffers: readonly StateBuffer[];
   /** Images [N, H, W, C] -> logits [N, 1, 1, classes], in training mode. */
   forward(images: Tensor, step: number): Tensor;
+  /** What is to be small; the default is the cross-entropy with the schedule's label smoothing. */
+  readonly loss?: Loss;
   /** Extra factor on a parameter's gradient in this step. */
   gradientScale?(parameter: Parameter): number;
   /** Runs after each optimiser step. */
   afterStep?(): void;
 }
 
-export interface TrainingBatch {
-  /** NHWC, normalised and augmented. */
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
+export interface TrainingBatch extends LabelledImages {
   release(): void;
 }
 
@@ -46,7 +46,7 @@ export interface BatchSource {
 export interface TrainingCheckpoint {
   /** Steps done. */
   readonly step: number;
-  /** Parameters, state and the optimiser's memory. Of a checkpoint that is handed out: only lent, the next step overwrites them. */
+  /** Parameters, state, what techniques remember and the optimiser's memory. Of a checkpoint that is handed out: only lent, the next step overwrites them. */
   readonly tensors: NamedTensors;
 }
 
@@ -69,6 +69,8 @@ export interface TrainingOptions {
   readonly imageShape: { readonly height: number; readonly width: number; readonly channels: number };
   /** Opens the stream of batches at this epoch and step within it. */
   readonly openBatches: (start: { readonly epoch: number; readonly step: number }) => BatchSource;
+  /** In this order; none when left out. Who made them disposes of them. */
+  readonly techniques?: readonly Technique[];
   readonly resumeFrom?: TrainingCheckpoint;
   readonly onProgress: (progress: TrainingProgress) => void;
   /** Called at least every `checkpointSeconds`, and once when the run is interrupted. */
@@ -87,9 +89,10 @@ const progressReports = 200;
  * @throws Interrupted after a last checkpoint, when asked to stop
  */
 export function train(trainee: Trainee, options: TrainingOptions): void {
-  const { schedule, stepsPerEpoch } = options;
+  const { schedule, stepsPerEpoch, techniques = [] } = options;
   const steps = schedule.epochs * stepsPerEpoch;
-  const optimiser = createOptimiser(trainee.parameters, schedule);
+  const learner = learnerOf(trainee, options);
+  const optimiser = createOptimiser(learner.parameters, schedule);
   let step = 0;
   let source: BatchSource | undefined;
   const reportEvery = Math.ceil(steps / progressReports);
@@ -97,23 +100,24 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   let savedAt = performance.now();
   let savedStep = options.resumeFrom?.step;
   const saveFinite = (): void => {
-    const checkpoint = checkpointOf(trainee, optimiser, step);
+    const checkpoint = checkpointOf(learner, optimiser, step);
     if (!allFinite(checkpoint.tensors)) return;
     options.onCheckpoint(checkpoint);
     savedStep = step;
   };
   try {
-    if (options.resumeFrom !== undefined) step = restore(trainee, optimiser, options.resumeFrom);
+    if (options.resumeFrom !== undefined) step = restore(learner, optimiser, options.resumeFrom);
     source = options.openBatches({ epoch: Math.floor(step / stepsPerEpoch), step: step % stepsPerEpoch });
     while (step < steps) {
       if (options.interrupted()) {
         saveFinite();
-        if (savedStep !== step) throw diverged(trainee, step - 1, brokenParameter(trainee), savedStep);
+        if (savedStep !== step) throw diverged(trainee, step - 1, brokenParameter(learner), savedStep);
         throw new Interrupted(trainee.name);
       }
       const rate = learningRate(schedule, step, steps);
       const batch = source.nextSync();
-      const { loss, correct, divergedIn } = trainStep(trainee, optimiser, batch, options, step, rate);
+      const place = { step, steps, stepsPerEpoch };
+      const { loss, correct, divergedIn } = trainStep(learner, optimiser, batch, options, place, rate);
       if (divergedIn !== undefined) throw diverged(trainee, step, divergedIn, savedStep);
       window.images += batch.labels.length;
       window.lossSum += loss;
@@ -142,64 +146,96 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
       }
     }
     // The weights after the last step have not been through a loss yet.
-    const broken = brokenParameter(trainee);
+    const broken = brokenParameter(learner);
     if (broken !== undefined) throw diverged(trainee, steps - 1, broken, savedStep);
+    if (techniques.length > 0) {
+      for (const technique of techniques) technique.finish?.();
+      trainee.afterStep?.();
+    }
   } finally {
     source?.close();
     optimiser.dispose();
   }
 }
 
+/** The trainee with its loss, and with all that its techniques train and remember. */
+type Learner = Trainee & { readonly loss: Loss };
+
+function learnerOf(trainee: Trainee, { techniques = [], schedule }: TrainingOptions): Learner {
+  const plain = trainee.loss ?? crossEntropy(schedule.labelSmoothing);
+  return {
+    name: trainee.name,
+    parameters: [...trainee.parameters, ...techniques.flatMap(({ parameters = [] }) => parameters)],
+    buffers: [...trainee.buffers, ...techniques.flatMap(({ buffers = [] }) => buffers)],
+    forward: (images, step) => trainee.forward(images, step),
+    loss: techniques.reduce((inner, technique) => technique.loss?.(inner) ?? inner, plain),
+    ...(trainee.gradientScale && { gradientScale: trainee.gradientScale.bind(trainee) }),
+    afterStep: () => trainee.afterStep?.(),
+  };
+}
+
+interface PassResult {
+  readonly loss: number;
+  readonly correct: number;
+  readonly divergedIn?: string;
+}
+
 function trainStep(
-  trainee: Trainee,
+  learner: Learner,
   optimiser: Optimiser,
-  batch: TrainingBatch,
+  given: LabelledImages,
   options: TrainingOptions,
-  step: number,
+  place: StepPlace,
   rate: number,
-): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
+): PassResult {
+  const { techniques = [], schedule } = options;
+  for (const technique of techniques) technique.beforeStep?.(place);
+  const batch = techniques.reduce((held, technique) => technique.batch?.(held, place) ?? held, given);
   let [loss, correct] = [0, 0];
-  for (const part of partsOf(batch, options.schedule.accumulate ?? 1)) {
+  for (const part of partsOf(batch, schedule.accumulate ?? 1)) {
     const weight = part.labels.length / batch.labels.length;
-    const result = accumulateGradients(trainee, part, options, step, weight);
+    const result = accumulateGradients(learner, part, options, place.step, weight);
     loss += weight * result.loss;
     correct += result.correct;
     if (result.divergedIn !== undefined) return { loss, correct, divergedIn: result.divergedIn };
   }
-  const { clipNorm } = options.schedule;
-  if (clipNorm !== undefined) clipGradients(trainee.parameters, clipNorm);
-  optimiser.step(rate, trainee.gradientScale?.bind(trainee));
-  trainee.afterStep?.();
+  for (const technique of techniques) technique.afterGradients?.(place);
+  const { clipNorm } = schedule;
+  if (clipNorm !== undefined) clipGradients(learner.parameters, clipNorm);
+  optimiser.step(rate, learner.gradientScale);
+  learner.afterStep?.();
+  for (const technique of techniques) technique.afterStep?.(place);
   return { loss, correct };
 }
 
-type Images = Pick<TrainingBatch, 'images' | 'labels'>;
-
 /** The batch cut into `count` runs of images whose lengths differ by one at most, none of them empty. */
-function partsOf(batch: Images, count: number): readonly Images[] {
-  const { images, labels } = batch;
-  const floats = images.length / labels.length;
+function partsOf(batch: LabelledImages, count: number): readonly LabelledImages[] {
+  const { images, labels, targets } = batch;
   const start = (part: number): number => Math.floor((part * labels.length) / count);
+  const cut = (values: Float32Array, part: number): Float32Array => {
+    const each = values.length / labels.length;
+    return values.subarray(start(part) * each, start(part + 1) * each);
+  };
   return Array.from({ length: count }, (_, part) => ({
-    images: images.subarray(start(part) * floats, start(part + 1) * floats),
+    images: cut(images, part),
     labels: labels.subarray(start(part), start(part + 1)),
+    targets: targets && cut(targets, part),
   })).filter((part) => part.labels.length > 0);
 }
 
 /** Adds `weight` times the gradients of the mean loss over these images to those of the parameters. */
 function accumulateGradients(
-  trainee: Trainee,
-  { images, labels }: Images,
+  learner: Learner,
+  { images, labels, targets }: LabelledImages,
   options: TrainingOptions,
   step: number,
   weight: number,
-): { readonly loss: number; readonly correct: number; readonly divergedIn?: string } {
+): PassResult {
   const { height, width, channels } = options.imageShape;
   const input = Tensor.view([labels.length, height, width, channels], images);
   const pass = (): { readonly logits: Tensor; readonly loss: Tensor } => {
-    const logits = trainee.forward(input, step);
-    const { labelSmoothing } = options.schedule;
-    return { logits, loss: at('loss', () => softmaxCrossEntropy(logits, labels, labelSmoothing)) };
+    const logits = learner.forward(input, step);
+    return { logits, loss: at('loss', () => learner.loss(logits, { input, labels, targets }, step)) };
   };
   const { value, tape } = Tape.record(pass);
   const loss = value.loss.data[0] as number;
@@ -233,7 +269,7 @@ function diverged(
  * The parameter whose update began it, when weights are not finite. What goes wrong in a backward pass spreads from
  * there towards the input, so it is the last such parameter in order of execution.
  */
-function brokenParameter({ parameters }: Trainee): string | undefined {
+function brokenParameter({ parameters }: Learner): string | undefined {
   const broken = parameters.findLast(({ tensor }) => !isFinite(tensor.data));
   return broken && `${broken.name} (in the update before)`;
 }
@@ -246,14 +282,14 @@ function allFinite(tensors: NamedTensors): boolean {
   return [...tensors.values()].every(({ data }) => isFinite(data));
 }
 
-function checkpointOf(trainee: Trainee, optimiser: Optimiser, step: number): TrainingCheckpoint {
-  return { step, tensors: new Map([...stateOf(trainee), ...optimiser.state]) };
+function checkpointOf(learner: Learner, optimiser: Optimiser, step: number): TrainingCheckpoint {
+  return { step, tensors: new Map([...stateOf(learner), ...optimiser.state]) };
 }
 
-function restore(trainee: Trainee, optimiser: Optimiser, checkpoint: TrainingCheckpoint): number {
+function restore(learner: Learner, optimiser: Optimiser, checkpoint: TrainingCheckpoint): number {
   const { tensors } = checkpoint;
-  const where = `checkpoint of ${trainee.name}`;
-  loadState(trainee, new Map([...tensors].filter(([name]) => !isOptimiserState(name))), where);
+  const where = `checkpoint of ${learner.name}`;
+  loadState(learner, new Map([...tensors].filter(([name]) => !isOptimiserState(name))), where);
   for (const [name, { data }] of optimiser.state) {
     const saved = tensors.get(name);
     if (saved?.data.length !== data.length)

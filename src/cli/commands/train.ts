@@ -38,6 +38,12 @@ interface TrainFlags extends ConfigFlags {
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
+  readonly optimiser?: string;
+  readonly schedule?: string;
+  readonly distill?: string;
+  readonly ema?: number;
+  readonly mixup?: number;
+  readonly cutmix?: number;
   readonly out?: string;
   readonly resume?: string;
   readonly json?: boolean;
@@ -56,16 +62,31 @@ export function addTrainCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
     .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
-    .option('--learning-rate <number>', 'peak learning rate (default 0.1; adamw 0.001)', positiveNumber)
+    .option(
+      '--learning-rate <number>',
+      'peak learning rate (default 0.1; adamw and radam 0.001)',
+      positiveNumber,
+    )
+    .option('--optimiser <name>', 'sgd (default), adamw or radam')
+    .option('--schedule <name>', 'of the learning rate: cosine (default), step, onecycle, linear or constant')
+    .option('--distill <model>', 'learn from this teacher too: the folder of a model, or an ONNX file')
+    .option(
+      '--ema <decay>',
+      'average the weights over the steps by this decay, 0.999 for example',
+      positiveNumber,
+    )
+    .option('--mixup <alpha>', 'blend images, in proportions drawn from Beta(alpha, alpha)', positiveNumber)
+    .option('--cutmix <alpha>', 'paste boxes of other images, sized by Beta(alpha, alpha)', positiveNumber)
     .option('--out <folder>', 'folder for the model (default: below runs, by data set and time)')
     .option('--resume <folder>', 'go on with a training that was stopped or killed')
     .option('--json', 'print the result as one JSON object, and nothing else, on stdout')
     .option('--quiet', 'no progress')
     .addHelpText(
       'after',
-      `\nThe configuration file is that of a search; its section 'retrain' is the schedule.\n${examples(
+      `\nThe configuration file is that of a search; its section 'retrain' is the schedule,\n'techniques' what training does beside it (examples/cifar10.yaml lists every key).\n${examples(
         'shiftaddnas train --family add --data mnist --epochs 5 --out models/all-add',
         'shiftaddnas train --architecture runs/NAME/architecture.json --data mnist --seed 7',
+        'shiftaddnas train --family add --data mnist --distill models/all-conv --ema 0.999',
         'shiftaddnas train --resume models/all-add',
       )}`,
     )
@@ -89,15 +110,21 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
     throw new OptionError(
       'train needs either --architecture FILE (an architecture.json) or --family NAME, for example --family conv',
     );
-  const { epochs, batchSize, learningRate: peakLearningRate } = flags;
-  const given = gatherConfig(flags);
+  const { epochs, batchSize, learningRate: peakLearningRate, optimiser, schedule } = flags;
+  const given = gatherConfig(flags, techniquesOf(flags));
   if (given['data'] === undefined)
     throw new OptionError(
       'train needs data: give --data SPEC, for example --data mnist, or a file by --config',
     );
   const values = {
     ...given,
-    retrain: merged(defaultSchedule, given['retrain'], { epochs, batchSize, peakLearningRate }),
+    retrain: merged(defaultSchedule, given['retrain'], {
+      epochs,
+      batchSize,
+      peakLearningRate,
+      optimiser,
+      schedule,
+    }),
   };
   const config = checkConfig(trainConfigSchema, values, sourceOf(flags));
   if (architecture !== undefined)
@@ -106,6 +133,17 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
       subject: { architecture: parseArchitecture(readJson(architecture), architecture), where: architecture },
     };
   return { config, subject: { family: familyNamed(family as string).name } };
+}
+
+/** The section `techniques` as far as flags give it. */
+function techniquesOf({ distill: teacher, ema: decay, mixup, cutmix }: TrainFlags): object {
+  const sections = {
+    ...(teacher !== undefined && { distill: { teacher } }),
+    ...(decay !== undefined && { ema: { decay } }),
+    ...(mixup !== undefined && { mixup: { alpha: mixup } }),
+    ...(cutmix !== undefined && { cutmix: { alpha: cutmix } }),
+  };
+  return Object.keys(sections).length === 0 ? {} : { techniques: sections };
 }
 
 /** Later values win; a section that is no section is left for the schema to complain about. */

@@ -7,12 +7,14 @@
  *
  * Weights start at a tenth of those of a convolution, on both sides of zero: the smaller, the sooner they change sign
  * (three epochs of MNIST by SGD, preset mnist-quick, seed 1: 94.2 % from the whole, 96.7 % from a tenth). The released
- * start, U(0, 1) / 1000, has all signs alike and is overwritten by the weights of a first stage of training.
+ * start, U(0, 1) / 1000, has all signs alike and is overwritten by the weights of a first stage of training, whose layers
+ * have binary activations and real weights.
  *
  * Price: a multiplication with operands of 1 bit, which a profile may price apart (an XNOR and a count). What is moved
  * are the signs; like batch norms and joins everywhere, the real-valued stream of the shortcuts is not charged.
  */
 import { Primitive } from '../../hardware/layer.js';
+import { conv2d } from '../../tensor/ops/convolution.js';
 import { sub } from '../../tensor/ops/binary.js';
 import { tidy } from '../../tensor/tape.js';
 import type { OperatorFamily } from '../contract.js';
@@ -48,6 +50,10 @@ export const binary: OperatorFamily = {
     return signs;
   },
   sharing: identitySharing,
+  firstStage: {
+    forward: (x, weights, geometry, own) =>
+      tidy(() => conv2d(approxSign(sub(x, thresholdOf(own))), weights, geometry)),
+  },
   primitive: Primitive.Multiply,
   operandBits: { weight: 1, activation: 1, partialSum: 16 },
   // Shortcuts, batch norms and thresholds take real values.

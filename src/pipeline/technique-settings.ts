@@ -1,0 +1,68 @@
+/**
+ * @file The section `techniques` of a configuration: what stand-alone training does beside following its schedule. A
+ * section that is left out is a technique that is not used.
+ */
+import { z } from 'zod';
+import { DistillationTarget } from '../training/techniques/distillation.js';
+
+const fraction = z.number().min(0).max(1);
+
+const mix = (
+  alpha: number,
+): z.ZodOptional<
+  z.ZodObject<{ alpha: z.ZodDefault<z.ZodNumber>; probability: z.ZodDefault<z.ZodNumber> }, z.core.$strict>
+> =>
+  z
+    .strictObject({
+      /** Of the beta distribution that proportions are drawn from. */
+      alpha: z.number().positive().default(alpha),
+      /** Part of the steps. */
+      probability: fraction.default(1),
+    })
+    .optional();
+
+const distill = z
+  .strictObject({
+    /** Folder of a model of ours, or an ONNX file. */
+    teacher: z.string().min(1),
+    target: z.enum(DistillationTarget).default(DistillationTarget.Soft),
+    temperature: z.number().positive().optional(),
+    weight: fraction.optional(),
+    /** False: nothing but the teacher is learned from. */
+    labels: z.boolean().default(true),
+    /** Of an ONNX teacher that does not take pixels in 0..1: the normalisation it takes, per channel. */
+    mean: z.array(z.number()).readonly().optional(),
+    std: z.array(z.number().positive()).readonly().optional(),
+  })
+  .superRefine(({ target, temperature, weight, labels, mean, std }, context) => {
+    const problem = (key: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [key], message });
+    if (!labels && weight !== undefined && weight !== 1)
+      problem('weight', "is 1 with 'labels: false'; leave it out, or learn from the labels too");
+    if (target === DistillationTarget.Hard && temperature !== undefined)
+      problem('temperature', "goes with 'target: soft' alone; leave it out");
+    if ((mean === undefined) !== (std === undefined))
+      problem(mean === undefined ? 'mean' : 'std', 'is missing; mean and std go together');
+  });
+
+export const techniquesSchema = z.strictObject({
+  /** Exponential moving average of the weights; the average is judged and handed over. */
+  ema: z.strictObject({ decay: z.number().min(0).lt(1).default(0.999) }).optional(),
+  mixup: mix(0.2),
+  cutmix: mix(1),
+  distill: distill.optional(),
+  /** Exponents of add layers that have one, down to 1. */
+  lpAnneal: z
+    .strictObject({ start: z.number().min(1).max(2).default(2), until: fraction.default(0.75) })
+    .optional(),
+  /** Binary layers begin with real weights. */
+  twoStepBinary: z
+    .strictObject({
+      /** Part of the training. */
+      realWeights: fraction.default(0.5),
+      weightDecay: z.number().min(0).default(1e-5),
+    })
+    .optional(),
+});
+
+export type TechniqueSettings = z.output<typeof techniquesSchema>;

@@ -1,0 +1,128 @@
+import { Random } from '../../base/random.js';
+import { BatchNorm } from '../../nn/batch-norm.js';
+import { Linear } from '../../nn/linear.js';
+import { add } from '../../operators/add/family.js';
+import type { OperatorFamily } from '../../operators/contract.js';
+import { OperatorLayer } from '../../operators/layer.js';
+import { createMiniSpace, uniformGenome } from '../../spaces/mini/space.js';
+import { Network } from '../../spaces/network.js';
+import { mul } from '../../tensor/ops/binary.js';
+import { globalAveragePool } from '../../tensor/ops/pooling.js';
+import { chain, tidy } from '../../tensor/tape.js';
+import { lpAnnealing } from './lp-annealing.js';
+import { twoStepBinarisation } from './two-step-binarisation.js';
+import { freeze, Mode } from '../../nn/module.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { forEachBatch } from '../evaluate.js';
+import type { Technique } from '../technique.js';
+import { distillation, DistillationTarget } from './distillation.js';
+import { averagedWeights } from './averaged-weights.js';
+import { mixedImages } from './mixed-images.js';
+import { describeTechniques, type ToyModel } from './technique.cases.js';
+import { toyNetwork, toyShape } from '../toy.cases.js';
+
+/** Another network of the toy problem says what it thinks. */
+function taught(weight: number, target = DistillationTarget.Soft): Technique {
+  const network = toyNetwork(7);
+  freeze(network);
+  return distillation(
+    {
+      classes: 4,
+      logits: (images, count) => {
+        let said = new Float32Array(0);
+        const batch = { images, labels: new Int32Array(count) };
+        const keep = (logits: Tensor): void => void (said = logits.data.slice());
+        forEachBatch([batch], toyShape, (x) => network.forward(x, Mode.Evaluation), keep);
+        return said;
+      },
+      dispose: () => network.dispose(),
+    },
+    { target, temperature: 2, weight },
+  );
+}
+
+const binaryNetwork = (seed?: number): Network => {
+  const space = createMiniSpace({
+    ...{ input: toyShape, classes: 4, stemChannels: 8, stageChannels: [8, 16], blocksPerStage: [1, 1] },
+    families: ['binary'],
+  });
+  return new Network(space.architecture(uniformGenome(space, 'binary')), Random.stream('binary', seed ?? 1));
+};
+
+/** Layers of `family`, one behind the other with a ReLU, and a classifier. */
+function stack(family: OperatorFamily, seed = 1): ToyModel {
+  const random = Random.stream('stack', seed);
+  const geometry = { kernel: 3, stride: 2, padding: 1, groups: 1, outChannels: 8 };
+  const layers = [1, 8].map(
+    (inChannels, i) => new OperatorLayer(`layer${i}`, family, { ...geometry, inChannels }, random),
+  );
+  const norms = layers.map(({ name }) => new BatchNorm(`${name}.norm`, 8, true));
+  const classifier = new Linear('classifier', 8, 4, random);
+  const modules = [...layers, ...norms, classifier];
+  const parameters = modules.flatMap((module) => module.parameters);
+  return {
+    parameters,
+    buffers: norms.flatMap(({ buffers }) => buffers),
+    operatorLayers: layers,
+    forward: (images, mode) =>
+      chain(images, [
+        ...layers.map((layer, i) => (x: Tensor) => tidy(() => norms[i]!.forward(layer.forward(x), mode))),
+        (x) => tidy(() => classifier.forward(globalAveragePool(x))),
+      ]),
+    project: () => {
+      for (const layer of layers) layer.project();
+    },
+    dispose: () => {
+      for (const { tensor } of parameters) tensor.dispose();
+    },
+  };
+}
+
+/** An add layer whose output is scaled by a tensor that is never trained: an exponent as annealing sees it. */
+const withExponent: OperatorFamily = {
+  ...add,
+  own: [
+    {
+      name: 'exponent',
+      shape: () => [1, 1, 1, 1],
+      initialValues: () => Float32Array.of(1),
+      decay: false,
+      fixed: true,
+    },
+  ],
+  forward: (x, weights, geometry, own) => tidy(() => mul(add.forward(x, weights, geometry), own![0]!)),
+};
+
+const mixing = { seed: 1, classes: 4, shape: toyShape };
+
+describeTechniques([
+  {
+    name: 'ema',
+    on: (network) => averagedWeights(network, 0.9),
+    off: (network) => averagedWeights(network, 0),
+  },
+  {
+    name: 'mixup',
+    on: () => mixedImages({ ...mixing, mixup: { alpha: 0.4, probability: 0.8 } }),
+    off: () => mixedImages({ ...mixing, mixup: { alpha: 0.4, probability: 0 } }),
+  },
+  {
+    name: 'cutmix',
+    on: () => mixedImages({ ...mixing, cutmix: { alpha: 1, probability: 0.8 } }),
+    off: () => mixedImages(mixing),
+  },
+  {
+    name: 'lp annealing',
+    network: (seed) => stack(withExponent, seed),
+    on: ({ parameters }) => lpAnnealing(parameters, { start: 2, until: 0.75 }),
+    off: ({ parameters }) => lpAnnealing(parameters, { start: 1, until: 0.75 }),
+  },
+  {
+    name: 'two-step binarisation',
+    network: binaryNetwork,
+    on: ({ operatorLayers }) => twoStepBinarisation(operatorLayers, { realWeights: 0.5, weightDecay: 1e-2 }),
+    off: ({ operatorLayers }) => twoStepBinarisation(operatorLayers, { realWeights: 0, weightDecay: 1e-2 }),
+  },
+  { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
+  { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
+]);
