@@ -35,7 +35,7 @@ export type ShiftHalf = Pick<OperatorFamily, 'forward' | 'lower' | 'primitive' |
 
 type Composite = Pick<
   OperatorFamily,
-  'own' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'preceding'
+  'own' | 'needsNorm' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'preceding'
 >;
 
 /** The layer made of `shift` and an add layer behind it. Exported as two nodes, `NAME.shift` and `NAME`. */
@@ -43,6 +43,7 @@ export function addBehind(shift: ShiftHalf): Composite {
   const { primitive, operandBits } = shift;
   return {
     own: [addWeight],
+    needsNorm: true,
     forward: (x, weights, geometry, own) =>
       tidy(() =>
         add.forward(shift.forward(x, weights, geometry), first(own, 'forward'), addGeometry(geometry)),
