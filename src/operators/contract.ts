@@ -144,6 +144,12 @@ export interface OperatorFamily {
    */
   readonly adaptiveRate?: number;
 
+  /**
+   * The outputs have no scale of their own (they are never positive, or sums of signs or of whole powers of two), so that
+   * a batch norm must follow every layer, the classifier included.
+   */
+  readonly needsNorm?: boolean;
+
   readonly sharing: SharingMap;
 
   // --- what techniques of training ask for

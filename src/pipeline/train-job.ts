@@ -13,6 +13,8 @@ import { familyNamed } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { operationTotal, parameterCount } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
+import { architectureOfModel } from '../spaces/models/contract.js';
+import { modelNamed } from '../spaces/models/registry.js';
 import { parseArchitecture } from '../spaces/parse.js';
 import { jobIdentity } from './config.js';
 import type { JobHost } from './host.js';
@@ -151,6 +153,14 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
 }
 
 function architectureOf({ config, subject }: TrainRequest, { dataset, shape }: PreparedData): Architecture {
+  if ('model' in subject) {
+    const { model, ...options } = subject;
+    const built = architectureOfModel(modelNamed(model), {
+      ...{ ...options, input: shape, classes: dataset.classes.length },
+    });
+    // As it will be read back from the folder, key order included: a resumed training must know itself again.
+    return parseArchitecture(built, model);
+  }
   if ('family' in subject) {
     const { name } = familyNamed(subject.family);
     const families = config.space.families.includes(name) ? config.space.families : [name];

@@ -15,9 +15,19 @@ import { checkConfig, runConfigSchema } from './config.js';
 export const trainConfigSchema = runConfigSchema.partial({ budget: true, supernet: true });
 export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
 
-/** What is trained: a given architecture, or the macro-architecture of the space in one family. */
+/** A published model in operator families: one for all stages, or one for each. */
+export interface ModelSubject {
+  readonly model: string;
+  readonly families: readonly string[];
+  /** First layer and classifier in the family of their stage too; absent: as published. */
+  readonly convertAll?: boolean;
+}
+
+/** What is trained: a given architecture, a published model, or the macro-architecture of the space in one family. */
 export type TrainSubject =
-  { readonly architecture: Architecture; readonly where: string } | { readonly family: string };
+  | { readonly architecture: Architecture; readonly where: string }
+  | ModelSubject
+  | { readonly family: string };
 
 export type TrainRequest = {
   readonly config: TrainConfig;

@@ -12,6 +12,10 @@ export enum BlockKind {
   Residual = 'residual',
   /** The identity: the block is left out. */
   Skip = 'skip',
+  /** One layer over the map, and a pooling. */
+  Convolution = 'convolution',
+  /** One fully connected layer. */
+  Dense = 'dense',
 }
 
 /** What blocks of every kind have; those of a kind may have more ({@link BlockKind}, `blocks/`). */

@@ -1,7 +1,7 @@
 /**
  * @file `shiftaddnas train`: one architecture from scratch.
  */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
@@ -11,9 +11,12 @@ import type { TrainResult } from '../../pipeline/train-job.js';
 import {
   readTrainRequest,
   trainConfigSchema,
+  type ModelSubject,
   type TrainConfig,
   type TrainSubject,
 } from '../../pipeline/train-request.js';
+import { familiesOf } from '../../spaces/models/contract.js';
+import { listModels, modelNamed } from '../../spaces/models/registry.js';
 import { parseArchitecture } from '../../spaces/parse.js';
 import { duration, percent } from '../format.js';
 import { superviseJob } from '../job.js';
@@ -35,6 +38,9 @@ import { architecturePicture, costLines } from '../tables.js';
 interface TrainFlags extends ConfigFlags {
   readonly architecture?: string;
   readonly family?: string;
+  readonly model?: string;
+  readonly op?: string;
+  readonly ends?: string;
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
@@ -58,7 +64,18 @@ export function addTrainCommand(program: Command): void {
     .command('train')
     .description('Train one architecture from scratch and write the model.')
     .option('--architecture <file>', 'architecture.json of a run or of your own')
-    .option('--family <name>', 'instead: the macro-architecture of the space in one operator family');
+    .option('--family <name>', 'instead: the macro-architecture of the space in one operator family')
+    .option('--model <name>', 'instead: a published model, see below')
+    .option(
+      '--op <families>',
+      'operator family of the model, or one for each stage: conv,pot.q,add (default conv)',
+    )
+    .addOption(
+      new Option('--ends <what>', 'first layer and classifier of the model (default: as published)').choices([
+        'conv',
+        'op',
+      ]),
+    );
   addConfigOptions(command, datasetUsages)
     .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
     .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
@@ -83,8 +100,10 @@ export function addTrainCommand(program: Command): void {
     .option('--quiet', 'no progress')
     .addHelpText(
       'after',
-      `\nThe configuration file is that of a search; its section 'retrain' is the schedule,\n'techniques' what training does beside it (examples/cifar10.yaml lists every key).\n${examples(
+      `\nThe configuration file is that of a search; its section 'retrain' is the schedule,\n'techniques' what training does beside it (examples/cifar10.yaml lists every key).\n\n${modelLines()}\n${examples(
         'shiftaddnas train --family add --data mnist --epochs 5 --out models/all-add',
+        'shiftaddnas train --model resnet20 --op add --data cifar10',
+        'shiftaddnas train --model lenet5-bn --op conv,add,add,pot.q --data mnist --epochs 5',
         'shiftaddnas train --architecture runs/NAME/architecture.json --data mnist --seed 7',
         'shiftaddnas train --family add --data mnist --distill models/all-conv --ema 0.999',
         'shiftaddnas train --resume models/all-add',
@@ -105,11 +124,15 @@ async function train(flags: TrainFlags): Promise<void> {
 }
 
 function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly subject: TrainSubject } {
-  const { architecture, family } = flags;
-  if ((architecture === undefined) === (family === undefined))
+  const { architecture, family, model } = flags;
+  if ([architecture, family, model].filter((given) => given !== undefined).length !== 1)
     throw new OptionError(
-      'train needs either --architecture FILE (an architecture.json) or --family NAME, for example --family conv',
+      'train needs one of --architecture FILE (an architecture.json), --family NAME (for example --family conv) ' +
+        'and --model NAME (for example --model resnet20)',
     );
+  for (const option of ['op', 'ends'] as const)
+    if (model === undefined && flags[option] !== undefined)
+      throw new OptionError(`--${option} goes with --model; for example --model resnet20 --op add`);
   const { epochs, batchSize, learningRate: peakLearningRate, optimiser, schedule } = flags;
   const given = gatherConfig(flags, techniquesOf(flags));
   if (given['data'] === undefined)
@@ -132,6 +155,7 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
       config,
       subject: { architecture: parseArchitecture(readJson(architecture), architecture), where: architecture },
     };
+  if (model !== undefined) return { config, subject: modelSubject(model, flags) };
   return { config, subject: { family: familyNamed(family as string).name } };
 }
 
@@ -144,6 +168,26 @@ function techniquesOf({ distill: teacher, ema: decay, mixup, cutmix }: TrainFlag
     ...(cutmix !== undefined && { cutmix: { alpha: cutmix } }),
   };
   return Object.keys(sections).length === 0 ? {} : { techniques: sections };
+}
+
+/** A model by its flags; names and the number of families are checked before anything is loaded. */
+function modelSubject(name: string, { op = 'conv', ends }: TrainFlags): ModelSubject {
+  const model = modelNamed(name);
+  const families = familiesOf(
+    model,
+    op.split(',').map((family) => family.trim()),
+  );
+  return { model: model.name, families, ...(ends !== undefined && { convertAll: ends === 'op' }) };
+}
+
+/** `NAME  TITLE, STAGES stages` for each model. */
+function modelLines(): string {
+  const longest = Math.max(...listModels().map(({ name }) => name.length));
+  return [
+    'Models:',
+    ...listModels().map(({ name, title, stages }) => `  ${name.padEnd(longest)}  ${title}, ${stages} stages`),
+    '',
+  ].join('\n');
 }
 
 /** Later values win; a section that is no section is left for the schema to complain about. */

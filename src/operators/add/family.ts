@@ -20,6 +20,7 @@ export const add: OperatorFamily = {
   forward: l1Conv2d,
   effectiveWeights: (weights) => weights,
   adaptiveRate: 0.2,
+  needsNorm: true,
   sharing: transportSharing,
   primitive: Primitive.Add,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },

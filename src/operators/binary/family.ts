@@ -34,6 +34,7 @@ export const binary: OperatorFamily = {
   initialWeights: (geometry, random) => kaimingNormal(geometry, random).map((weight) => startScale * weight),
   // The second of the paper's two stages, whose layers these are, trains without decay.
   decay: false,
+  needsNorm: true,
   own: [
     {
       name: 'threshold',

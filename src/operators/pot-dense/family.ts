@@ -54,6 +54,7 @@ function denseShift(
     title: `Shift (DenseShift, ${bits} bit)`,
     ...computed,
     initialWeights: lowVarianceNormal(planes.planes),
+    needsNorm: true,
     sharing: thresholdSharing({
       // The largest level is at two standard deviations; borders lie between levels on the logarithmic scale.
       unit: 2 ** (1 - largest),

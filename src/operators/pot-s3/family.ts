@@ -48,6 +48,7 @@ export const potS3: OperatorFamily = {
     kernels().axpy(-sparsityPenalty, below, planeOf(gradient, 1, count));
     release(below);
   },
+  needsNorm: true,
   sharing: thresholdSharing({
     // The largest level is at two standard deviations; zero ends half way to the first.
     unit: 0.5,

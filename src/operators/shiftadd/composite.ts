@@ -33,13 +33,17 @@ const addWeight: OwnTensor = {
 /** What a shift layer needs to be the first half. */
 export type ShiftHalf = Pick<OperatorFamily, 'forward' | 'lower' | 'primitive' | 'operandBits'>;
 
-type Composite = Pick<OperatorFamily, 'own' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'parts'>;
+type Composite = Pick<
+  OperatorFamily,
+  'own' | 'needsNorm' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'parts'
+>;
 
 /** The layer made of `shift` and an add layer behind it. Exported as two nodes, `NAME.shift` and `NAME`. */
 export function addBehind(shift: ShiftHalf): Composite {
   const { primitive, operandBits } = shift;
   return {
     own: [addWeight],
+    needsNorm: true,
     forward: (x, weights, geometry, own) =>
       tidy(() =>
         add.forward(shift.forward(x, weights, geometry), first(own, 'forward'), addGeometry(geometry)),

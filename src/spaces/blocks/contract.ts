@@ -21,6 +21,11 @@ export interface BlockRule<Block extends BlockDescription = BlockDescription> {
   readonly lines: (block: Block) => readonly string[];
 }
 
+/** A rule of one kind as a rule of any: it is only asked about blocks of its kind, whose fields its schema has seen. */
+export function ruleFor<Block extends BlockDescription>(rule: BlockRule<Block>): BlockRule {
+  return rule as unknown as BlockRule;
+}
+
 const count = z.int().min(1);
 
 /** The schema of a kind: the fields that blocks of every kind have, and `fields` of its own. */
@@ -53,6 +58,12 @@ export function mapLine(
 ): string {
   const before = `${inHeight}×${inWidth}`;
   return inHeight === outHeight && inWidth === outWidth ? before : `${before} → ${outHeight}×${outWidth}`;
+}
+
+/** What is wrong with a block that must have a family and has none. */
+export function problemOfFamily({ kind, family }: BlockDescription): string | null {
+  const article = /^[aeiou]/.test(kind) ? 'an' : 'a';
+  return family === undefined ? `${article} ${kind} block needs a family` : null;
 }
 
 /** The family of a block that must have one. */

@@ -2,11 +2,15 @@
  * @file The kinds of block.
  */
 import { BlockKind, type BlockDescription } from '../architecture.js';
-import type { BlockRule } from './contract.js';
+import { ruleFor, type BlockRule } from './contract.js';
+import { convolution } from './convolution.js';
+import { dense } from './dense.js';
 import { residual } from './residual.js';
 import { skip } from './skip.js';
 
 const rules: Readonly<Record<BlockKind, BlockRule>> = {
+  [BlockKind.Convolution]: ruleFor(convolution),
+  [BlockKind.Dense]: ruleFor(dense),
   [BlockKind.Residual]: residual,
   [BlockKind.Skip]: skip,
 };

@@ -7,7 +7,14 @@
  * of the family with its own norm, where map or channels change.
  */
 import { BlockKind, type BlockDescription } from '../architecture.js';
-import { blockSchema, familyOfBlock, mapLine, strideLabel, type BlockRule } from './contract.js';
+import {
+  blockSchema,
+  familyOfBlock,
+  mapLine,
+  problemOfFamily,
+  strideLabel,
+  type BlockRule,
+} from './contract.js';
 
 /** True when a residual block needs a 1x1 layer on its shortcut, because map or channels change. */
 export function hasShortcutLayer(block: BlockDescription): boolean {
@@ -17,7 +24,7 @@ export function hasShortcutLayer(block: BlockDescription): boolean {
 export const residual: BlockRule = {
   kind: BlockKind.Residual,
   schema: blockSchema(BlockKind.Residual),
-  problem: ({ family }) => (family === undefined ? 'a residual block needs a family' : null),
+  problem: problemOfFamily,
   expand(block, nodes, input) {
     const { name, stride, midChannels, outChannels } = block;
     const family = familyOfBlock(block);

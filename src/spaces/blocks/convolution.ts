@@ -1,0 +1,57 @@
+/**
+ * @file One layer over a map, without a shortcut: layer - batch norm - ReLU, and a largest-value pooling where there is
+ * one (VGG, LeNet).
+ */
+import { z } from 'zod';
+import { BlockKind, type BlockDescription } from '../architecture.js';
+import { NodeKind } from '../nodes.js';
+import {
+  blockSchema,
+  familyOfBlock,
+  mapLine,
+  problemOfFamily,
+  strideLabel,
+  type BlockRule,
+} from './contract.js';
+
+export interface ConvolutionBlock extends BlockDescription {
+  readonly kind: BlockKind.Convolution;
+  /** Side of the kernel. */
+  readonly kernel: number;
+  /** Zeros on each side. */
+  readonly padding: number;
+  /** Side of the windows that are pooled behind the layer; 1 for none. */
+  readonly pool: number;
+}
+
+const count = z.int().min(1).max(15);
+
+export const convolution: BlockRule<ConvolutionBlock> = {
+  kind: BlockKind.Convolution,
+  schema: blockSchema(BlockKind.Convolution, { kernel: count, padding: z.int().min(0).max(7), pool: count }),
+  problem: (block) =>
+    problemOfFamily(block) ??
+    (block.midChannels === block.outChannels
+      ? null
+      : 'midChannels of a convolution block must equal outChannels'),
+  expand(block, nodes, input) {
+    const { name, outChannels, kernel, stride, padding, pool } = block;
+    const layer = nodes.layer(`${name}.conv`, input, {
+      ...{ family: familyOfBlock(block), outChannels, kernel, stride, padding },
+    });
+    const active = nodes.batchNorm(layer, true);
+    return pool === 1 ? active : nodes.pool(NodeKind.MaxPool, `${name}.pool`, active, { kernel: pool });
+  },
+  label: (block) =>
+    `${block.outChannels}${strideLabel(block)}${block.pool === 1 ? '' : ` pool ${block.pool}`}`,
+  lines(block) {
+    const { inHeight, inWidth, inChannels, outChannels, kernel, stride, padding, pool } = block;
+    const out = (side: number): number =>
+      Math.floor((Math.floor((side + 2 * padding - kernel) / stride) + 1) / pool);
+    return [
+      `${inChannels} → ${outChannels} ch, ${kernel}×${kernel}`,
+      mapLine(block, out(inHeight), out(inWidth)),
+      ...(pool === 1 ? [] : [`largest of ${pool}×${pool}`]),
+    ];
+  },
+};
