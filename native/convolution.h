@@ -15,6 +15,7 @@ typedef struct {
   long channels;   /* of the destination */
   const float *weights, *aux;
   float *destination;
+  float exponent, offset; /* of powers */
 
   float *packed;
   long packed_width; /* packed floats per source float of the reduction of a group */
@@ -150,6 +151,8 @@ static void run_phase(const gather *c, long i, long j, long part, long pixels, b
       .segments = list_segments(&c->bands, down, across, whole_rows, m),
       .length = (whole_rows ? across->taps : 1) * c->length, /* not used lane by lane */
       .packed = c->packed + packed_before(c, i, j),
+      .exponent = c->exponent,
+      .offset = c->offset,
   };
   const long reduction = down->taps * across->taps * c->length;
   long block = 0;
@@ -160,7 +163,7 @@ static void run_phase(const gather *c, long i, long j, long part, long pixels, b
       job.channel = group * c->columns + column;
       job.lanes = min_long(kernel->channels, c->columns - column);
       for (long p = 0; p < pixels && block % c->parts == part; p += kernel->tile) {
-        look_ahead(&job, c->step == STEP_CLAMP, kernel->tile, p, m);
+        look_ahead(&job, reads_aux(c->step), kernel->tile, p, m);
         kernel->run(&job, p);
       }
       job.packed += reduction * kernel->channels;
@@ -213,7 +216,7 @@ static float gather_exactly(const gather *c, long image, long h, long w, long ch
       if (c->backward && (y % stride || x % stride)) continue;
       if (c->backward) y /= stride, x /= stride;
       const int inside = y >= 0 && y < down->sources && x >= 0 && x < across->sources;
-      if (!inside && c->step != STEP_DISTANCE) continue;
+      if (!inside && c->step != STEP_DISTANCE && c->step != STEP_POWER) continue;
       const float *source = c->bands.source;
       if (inside) source += ((image * down->sources + y) * across->sources + x) * c->bands.source_channels + group * length;
       for (long k = 0; k < length; k++) {
@@ -224,6 +227,10 @@ static float gather_exactly(const gather *c, long image, long h, long w, long ch
           sum += value * weight;
         } else if (c->step == STEP_DISTANCE) {
           sum -= __builtin_fabsf(value - weight);
+        } else if (c->step == STEP_POWER) {
+          sum -= distance_power(value - weight, c->exponent);
+        } else if (c->step == STEP_SLOPE) {
+          sum += value * slope_power(weight - c->aux[at], c->exponent, c->offset);
         } else {
           const float d = weight - c->aux[at];
           sum += value * (d > 1 ? 1 : d < -1 ? -1 : d);
@@ -275,14 +282,15 @@ static long count_blocks(const gather *c, long *packed_width) {
 
 /*
  * Convolution-like gather from `source` to `destination`. Forward: source is x, destination y. Backward (input
- * gradients): source is dy, destination dx. `aux` is x for STEP_CLAMP, shaped like the destination.
+ * gradients): source is dy, destination dx. `aux` is x for STEP_CLAMP and STEP_SLOPE, shaped like the destination;
+ * `exponent` and `offset` are those of powers.
  */
-static int convolve(int step, int backward, const sa_geometry *g, const float *source, const float *weights,
-                    const float *aux, float *destination) {
+static int convolve_power(int step, int backward, const sa_geometry *g, const float *source, const float *weights,
+                          const float *aux, float exponent, float offset, float *destination) {
   const long taps = (long)g->kernel_height * g->kernel_width;
   const long rows = (long)g->batch * (backward ? g->in_height : g->out_height);
   gather c = {.step = step, .backward = backward, .bands = {.source = source}, .weights = weights, .aux = aux,
-              .destination = destination};
+              .destination = destination, .exponent = exponent, .offset = offset};
   c.channels = backward ? g->in_channels : g->out_channels;
   const long results = rows * (backward ? g->in_width : g->out_width) * c.channels;
   if (results == 0) return SA_OK;
@@ -291,7 +299,12 @@ static int convolve(int step, int backward, const sa_geometry *g, const float *s
     return SA_OK;
   }
   if (!set_axes(&c.bands, g, backward)) return SA_NO_MEMORY;
-  if (!all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels)) {
+  int exactly = !all_finite(weights, taps * (g->in_channels / g->groups) * g->out_channels);
+  if (is_power(step)) { /* bits of an infinity or a NaN in x would come out as numbers */
+    const float *x = step == STEP_POWER ? source : aux;
+    exactly |= !all_finite(x, (long)g->batch * g->in_height * g->in_width * g->in_channels);
+  }
+  if (exactly) {
     sa_parallel(gather_rows_exactly, &c, rows);
     return SA_OK;
   }
@@ -313,4 +326,9 @@ static int convolve(int step, int backward, const sa_geometry *g, const float *s
   sa_parallel(pack_weights, &c, taps_down * c.groups);
   sa_parallel(gather_bands, &c, bands * c.parts);
   return c.failed ? SA_NO_MEMORY : SA_OK;
+}
+
+static int convolve(int step, int backward, const sa_geometry *g, const float *source, const float *weights,
+                    const float *aux, float *destination) {
+  return convolve_power(step, backward, g, source, weights, aux, 1, 0, destination);
 }

@@ -52,6 +52,23 @@ static int l1_weight_gradient(const sa_geometry *g, const float *x, const float 
   return weight_gradient(g, x, w, dy, dw);
 }
 
+static int lp_forward(const sa_geometry *g, float exponent, const float *x, const float *w, float *y) {
+  return convolve_power(STEP_POWER, 0, g, x, w, 0, exponent, 0, y);
+}
+
+/* log2 of an exponent, for the factor p of a slope. */
+static float log2_of(float p) { return (v_log(v_set(p)) * 1.44269504f)[0]; }
+
+static int lp_input_gradient(const sa_geometry *g, float exponent, const float *x, const float *w, const float *dy,
+                             float *dx) {
+  return convolve_power(STEP_SLOPE, 1, g, dy, w, x, exponent - 2, log2_of(exponent), dx);
+}
+
+static int lp_weight_gradient(const sa_geometry *g, float exponent, const float *x, const float *w, const float *dy,
+                              float *dw) {
+  return power_weight_gradient(g, x, w, dy, exponent - 2, log2_of(exponent), dw);
+}
+
 const sa_kernels ISA_TABLE = {
     .name = ISA_NAME,
     .conv2d_forward = conv2d_forward,
@@ -60,6 +77,9 @@ const sa_kernels ISA_TABLE = {
     .l1_forward = l1_forward,
     .l1_input_gradient = l1_input_gradient,
     .l1_weight_gradient = l1_weight_gradient,
+    .lp_forward = lp_forward,
+    .lp_input_gradient = lp_input_gradient,
+    .lp_weight_gradient = lp_weight_gradient,
     .matmul = matmul,
     .softmax = softmax,
     .softmax_gradient = softmax_gradient,

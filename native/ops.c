@@ -43,6 +43,18 @@ static int op_l1_weight_gradient(sa_call *c) {
   const sa_geometry g = geometry_of(c);
   return c->kernels->l1_weight_gradient(&g, F(0), F(1), F(2), F(3));
 }
+static int op_lp_forward(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->lp_forward(&g, (float)c->number[13], F(0), F(1), F(2));
+}
+static int op_lp_input_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->lp_input_gradient(&g, (float)c->number[13], F(0), F(1), F(2), F(3));
+}
+static int op_lp_weight_gradient(sa_call *c) {
+  const sa_geometry g = geometry_of(c);
+  return c->kernels->lp_weight_gradient(&g, (float)c->number[13], F(0), F(1), F(2), F(3));
+}
 static int op_matmul(sa_call *c) {
   const sa_matmul g = {
       .batch = (int32_t)c->number[0], .rows = (int32_t)c->number[1], .columns = (int32_t)c->number[2],
@@ -233,6 +245,9 @@ const sa_op sa_ops[] = {
     {"l1Forward", op_l1_forward, "x w y", GEOMETRY, NULL},
     {"l1InputGradient", op_l1_input_gradient, "x w y x", GEOMETRY, NULL},
     {"l1WeightGradient", op_l1_weight_gradient, "x w y w", GEOMETRY, NULL},
+    {"lpForward", op_lp_forward, "x w y", GEOMETRY "f", NULL},
+    {"lpInputGradient", op_lp_input_gradient, "x w y x", GEOMETRY "f", NULL},
+    {"lpWeightGradient", op_lp_weight_gradient, "x w y w", GEOMETRY "f", NULL},
     {"matmul", op_matmul, "013 423 012", "ccccciii", NULL},
     {"softmax", op_softmax, "01 01", "nni", NULL},
     {"softmaxGradient", op_softmax_gradient, "01 01 01", "nni", NULL},

@@ -16,13 +16,14 @@ static volatile V probe_value = {0.25f, 0.25f, 0.25f, 0.25f};
 INLINE double probe_body(const int step, long rounds) {
   V acc[PROBE_CHAINS];
   V a = v_opaque(v_set(0.25f)), one = v_opaque(v_set(1.0f)), b = v_opaque(v_set(0.5f));
+  const step_constants with = {one, v_zero()};
   UNROLL
   for (int i = 0; i < PROBE_CHAINS; i++) acc[i] = v_zero();
   for (long r = 0; r < rounds; r++) {
     UNROLL
     for (int i = 0; i < PROBE_CHAINS; i++) {
       RENEW(b);
-      acc[i] = inner_step(step, acc[i], a, b, one, one);
+      acc[i] = inner_step(step, acc[i], a, b, one, with);
     }
   }
   V sum = acc[0];

@@ -79,6 +79,11 @@ typedef struct {
   int (*l1_forward)(const sa_geometry *g, const float *x, const float *w, float *y);
   int (*l1_input_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dx);
   int (*l1_weight_gradient)(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw);
+  int (*lp_forward)(const sa_geometry *g, float exponent, const float *x, const float *w, float *y);
+  int (*lp_input_gradient)(const sa_geometry *g, float exponent, const float *x, const float *w, const float *dy,
+                           float *dx);
+  int (*lp_weight_gradient)(const sa_geometry *g, float exponent, const float *x, const float *w, const float *dy,
+                            float *dw);
 
   int (*matmul)(const sa_matmul *g, const float *a, const float *b, float *c);
 

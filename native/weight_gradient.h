@@ -7,7 +7,8 @@
  * in the result. Within a chunk a few images at a time pass under all taps, so that they are read from the cache.
  *
  * The adder layer's rule sum dy * (x - w) is this gradient minus w * sum dy, exactly (padded positions too, where
- * x = 0), so it costs one extra pass over dy.
+ * x = 0), so it costs one extra pass over dy. That of the power of another norm has no such form: a tile then holds its
+ * weights too, and the padded positions are added at the end, slope(-w) times the sum of dy over them.
  */
 
 /* Chunks have CHUNK_PIXELS pixels at least, so that adding them up costs little; CACHED_FLOATS of x and dy pass under all
@@ -24,11 +25,19 @@ typedef struct {
   long to_stride;
   long lanes;
   fetch *ahead; /* of x and dy, or NULL */
+  const float *weights; /* as `to`, for powers; or NULL */
+  float exponent, offset;
 } gradient_job;
 
-INLINE void gradient_body(const int CB, const int NV, const int part, const gradient_job *job) {
-  V acc[32];
+INLINE void gradient_body(const int CB, const int NV, const int part, const int power, const gradient_job *job) {
+  V acc[32], weight[8];
   const long lanes = job->lanes;
+  const V exponent = v_set(job->exponent), offset = v_set(job->offset);
+  if (power) {
+    UNROLL
+    for (int i = 0; i < CB; i++)
+      weight[i] = part ? v_load_part(job->weights + i * job->to_stride, lanes) : v_load(job->weights + i * job->to_stride);
+  }
   UNROLL
   for (int i = 0; i < CB; i++) {
     UNROLL
@@ -49,7 +58,9 @@ INLINE void gradient_body(const int CB, const int NV, const int part, const grad
         for (int i = 0; i < CB; i++) {
           const V value = v_set(x[i]);
           UNROLL
-          for (int v = 0; v < NV; v++) acc[i * NV + v] = v_fma(value, gradient[v], acc[i * NV + v]);
+          for (int v = 0; v < NV; v++)
+            acc[i * NV + v] = v_fma(power ? v_slope_power(value - weight[i], exponent, offset) : value, gradient[v],
+                                    acc[i * NV + v]);
         }
       }
     }
@@ -67,7 +78,7 @@ INLINE void gradient_body(const int CB, const int NV, const int part, const grad
 }
 
 #define GRADIENT_KERNEL(CB, NV, PART) \
-  NOINLINE void gradient_##CB##_##NV##_##PART(const gradient_job *job) { gradient_body(CB, NV, PART, job); }
+  NOINLINE void gradient_##CB##_##NV##_##PART(const gradient_job *job) { gradient_body(CB, NV, PART, 0, job); }
 #if WIDTH == 16
 GRADIENT_KERNEL(8, 2, 0)
 GRADIENT_KERNEL(16, 1, 0)
@@ -96,10 +107,19 @@ GRADIENT_KERNEL(4, 1, 1)
 GRADIENT_KERNEL(2, 1, 1)
 GRADIENT_KERNEL(1, 1, 1)
 
+#define POWER_GRADIENT_KERNEL(CB, PART) \
+  NOINLINE void power_gradient_##CB##_##PART(const gradient_job *job) { gradient_body(CB, 1, PART, 1, job); }
+POWER_GRADIENT_KERNEL(4, 0)
+POWER_GRADIENT_KERNEL(4, 1)
+POWER_GRADIENT_KERNEL(1, 0)
+POWER_GRADIENT_KERNEL(1, 1)
+
 typedef struct {
   int rows;
   void (*run)(const gradient_job *);
 } gradient_kernel;
+static const gradient_kernel power_gradient_single[] = {{4, power_gradient_4_0}, {1, power_gradient_1_0}};
+static const gradient_kernel power_gradient_part[] = {{4, power_gradient_4_1}, {1, power_gradient_1_1}};
 #if WIDTH == 16
 static const gradient_kernel gradient_pair[] = {
     {8, gradient_8_2_0}, {4, gradient_4_2_0}, {3, gradient_3_2_0}, {2, gradient_2_2_0}, {1, gradient_1_2_0}};
@@ -123,15 +143,18 @@ static const gradient_kernel gradient_part[] = {
 static void gradient_tap(gradient_job job, long rows, long columns) {
   const float *x = job.x, *dy = job.dy;
   float *to = job.to;
+  const float *weights = job.weights;
   for (long o = 0; o < columns;) {
     const long left = columns - o;
-    const long taken = left >= 2 * WIDTH ? 2 * WIDTH : min_long(left, WIDTH);
+    const long taken = left >= 2 * WIDTH && !weights ? 2 * WIDTH : min_long(left, WIDTH);
     const gradient_kernel *kernel = taken > WIDTH ? gradient_pair : taken == WIDTH ? gradient_single : gradient_part;
+    if (weights) kernel = taken == WIDTH ? power_gradient_single : power_gradient_part;
     for (long c = 0; c < rows;) {
       while (kernel->rows > rows - c) kernel++;
       job.x = x + c;
       job.dy = dy + o;
       job.to = to + c * job.to_stride + o;
+      if (weights) job.weights = weights + c * job.to_stride + o;
       job.lanes = left;
       kernel->run(&job);
       c += kernel->rows;
@@ -153,6 +176,8 @@ typedef struct {
   int wide; /* take the taps of a kernel row together */
   const float *w; /* L1: subtract w * sums[o] */
   const float *sums;
+  const float *power; /* weights of the power of a distance, or NULL */
+  float exponent, offset;
 } gradient_plan;
 
 /* Pixels of dy: some images, or some rows of one. */
@@ -198,6 +223,8 @@ static void gradient_of_taps(const gradient_plan *c, gradient_band *band, long u
       .dy_row = (long)g->out_width * g->out_channels,
       .dy_column = g->out_channels,
       .to_stride = g->out_channels,
+      .exponent = c->exponent,
+      .offset = c->offset,
   };
   const float *x = c->x + band->image * job.x_image +
                    ((h0 * g->stride - g->pad_top + u) * g->in_width + w0 * g->stride - g->pad_left + v0) *
@@ -215,7 +242,9 @@ static void gradient_of_taps(const gradient_plan *c, gradient_band *band, long u
   for (long group = 0; group < g->groups; group++) {
     job.x = x + group * in_group;
     job.dy = dy + group * out_group;
-    job.to = to + (u * g->kernel_width + v0) * in_group * g->out_channels + group * out_group;
+    const long first = (u * g->kernel_width + v0) * in_group * g->out_channels + group * out_group;
+    job.to = to + first;
+    job.weights = c->power ? c->power + first : NULL;
     gradient_tap(job, (v1 - v0) * in_group, out_group);
   }
 }
@@ -353,13 +382,74 @@ static sa_geometry reshaped(const sa_geometry *g, int32_t pixels) {
   return flat;
 }
 
-/* dw of a convolution, or with `w` that of an L1 layer. */
-static int weight_gradient(const sa_geometry *geometry, const float *x, const float *w, const float *dy, float *dw) {
+/* Adds what the padding contributes to the gradient of a power: slope(0 - w) times the sum of dy over the pixels whose tap
+ * lies outside. Tasks are taps. */
+static void padding_of_power(void *context, long first, long last) {
+  const gradient_plan *c = context;
+  const sa_geometry *g = c->g;
+  const long channels = g->out_channels, rows = g->in_channels / g->groups;
+  for (long tap = first; tap < last; tap++) {
+    long h0, h1, w0, w1;
+    valid_range(tap / g->kernel_width, g->stride, g->pad_top, g->in_height, g->out_height, &h0, &h1);
+    valid_range(tap % g->kernel_width, g->stride, g->pad_left, g->in_width, g->out_width, &w0, &w1);
+    if (h0 == 0 && h1 == g->out_height && w0 == 0 && w1 == g->out_width) continue;
+    for (long o = 0; o < channels; o += WIDTH) {
+      const long lanes = channels - o;
+      V sum = v_zero();
+      for (long n = 0; n < g->batch; n++)
+        for (long h = 0; h < g->out_height; h++) {
+          const float *dy = c->dy + (n * g->out_height + h) * g->out_width * channels + o;
+          const int inside = h >= h0 && h < h1;
+          for (long w = 0; w < (inside ? w0 : g->out_width); w++) sum += v_load_up_to(dy + w * channels, lanes);
+          if (inside)
+            for (long w = w1; w < g->out_width; w++) sum += v_load_up_to(dy + w * channels, lanes);
+        }
+      for (long i = 0; i < rows; i++) {
+        const long at = (tap * rows + i) * channels + o;
+        const V slope = v_slope_power(-v_load_up_to(c->power + at, lanes), v_set(c->exponent), v_set(c->offset));
+        v_store_up_to(c->dw + at, v_fma(slope, sum, v_load_up_to(c->dw + at, lanes)), lanes);
+      }
+    }
+  }
+}
+
+/* dw of a layer of powers by its definition, for numbers that are not all finite; tasks are weights. */
+static void power_gradient_exactly(void *context, long first, long last) {
+  const gradient_plan *c = context;
+  const sa_geometry *g = c->g;
+  const long rows = g->in_channels / g->groups, out_group = g->out_channels / g->groups;
+  for (long at = first; at < last; at++) {
+    const long o = at % g->out_channels, i = at / g->out_channels % rows, tap = at / g->out_channels / rows;
+    const long u = tap / g->kernel_width, v = tap % g->kernel_width;
+    float sum = 0;
+    for (long n = 0; n < g->batch; n++)
+      for (long h = 0; h < g->out_height; h++)
+        for (long w = 0; w < g->out_width; w++) {
+          const long y = h * g->stride - g->pad_top + u, column = w * g->stride - g->pad_left + v;
+          const int inside = y >= 0 && y < g->in_height && column >= 0 && column < g->in_width;
+          const long from = ((n * g->in_height + y) * g->in_width + column) * g->in_channels + o / out_group * rows + i;
+          const float d = (inside ? c->x[from] : 0) - c->power[at];
+          sum += c->dy[((n * g->out_height + h) * g->out_width + w) * g->out_channels + o] *
+                 slope_power(d, c->exponent, c->offset);
+        }
+    c->dw[at] = sum;
+  }
+}
+
+/* dw of a convolution, or with `w` that of an L1 layer, or with `power` that of the power of a distance. */
+static int weight_gradient_of(gradient_plan c, const sa_geometry *geometry) {
   const sa_geometry flat = reshaped(geometry, RUN_PIXELS), *g = &flat;
   const long taps = (long)g->kernel_height * g->kernel_width;
-  gradient_plan c = {.g = g, .dw = dw, .w = w, .dy = dy, .x = x, .lane_group = lane_group(g)};
+  const float *w = c.w;
+  c.g = g;
+  c.lane_group = c.power ? 0 : lane_group(g);
   c.weights = taps * (g->in_channels / g->groups) * g->out_channels;
   if (c.weights == 0) return SA_OK;
+  if (c.power && !(all_finite(c.power, c.weights) &&
+                   all_finite(c.x, (long)g->batch * g->in_height * g->in_width * g->in_channels))) {
+    sa_parallel(power_gradient_exactly, &c, c.weights);
+    return SA_OK;
+  }
   const long pixels = (long)g->batch * g->out_height * g->out_width;
   c.chunks = min_long(min_long(g->batch, MAX_CHUNKS), min_long(MAX_PARTIAL / c.weights, pixels / CHUNK_PIXELS));
   c.chunks = max_long(1, c.chunks);
@@ -368,15 +458,15 @@ static int weight_gradient(const sa_geometry *geometry, const float *x, const fl
   c.band_images = max_long(1, CACHED_FLOATS / max_long(1, row_floats * g->out_height));
   c.wide = !c.lane_group && g->groups == 1 && g->in_channels < 16 && g->kernel_width > 1;
   c.by_tap = !c.lane_group && !c.wide && c.chunks < MAX_CHUNKS / 2;
-  c.swapped = !c.lane_group && g->groups == 1 && !c.wide && lane_use(g->in_channels) > lane_use(g->out_channels);
+  c.swapped = !c.lane_group && !c.power && g->groups == 1 && !c.wide && lane_use(g->in_channels) > lane_use(g->out_channels);
   c.fetches = kernel_calls(&c) * c.band_rows * c.band_images;
   /* a single chunk goes straight to its place */
-  c.partial = c.chunks == 1 && !c.swapped ? dw
+  c.partial = c.chunks == 1 && !c.swapped ? c.dw
                                           : sa_scratch(SA_SLOT_PARTIAL, (size_t)(c.chunks * c.weights) * sizeof(float));
   if (!c.partial) return SA_NO_MEMORY;
   if (w) {
     float *sums = sa_scratch(SA_SLOT_CHANNELS, (size_t)g->out_channels * sizeof(float));
-    if (!sums || column_sums(pixels, g->out_channels, dy, sums)) return SA_NO_MEMORY;
+    if (!sums || column_sums(pixels, g->out_channels, c.dy, sums)) return SA_NO_MEMORY;
     c.sums = sums;
   }
   if (c.lane_group) {
@@ -387,5 +477,16 @@ static int weight_gradient(const sa_geometry *geometry, const float *x, const fl
   }
   if (c.chunks > 1 || (w && !c.swapped)) sa_parallel(combine_chunks, &c, ceil_div(c.weights, GRADIENT_PIECE));
   if (c.swapped) sa_parallel(swap_back, &c, taps);
+  if (c.power) sa_parallel(padding_of_power, &c, taps);
   return SA_OK;
+}
+
+static int weight_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float *dw) {
+  return weight_gradient_of((gradient_plan){.x = x, .w = w, .dy = dy, .dw = dw}, g);
+}
+
+static int power_weight_gradient(const sa_geometry *g, const float *x, const float *w, const float *dy, float exponent,
+                                 float offset, float *dw) {
+  const gradient_plan c = {.x = x, .power = w, .dy = dy, .dw = dw, .exponent = exponent, .offset = offset};
+  return weight_gradient_of(c, g);
 }

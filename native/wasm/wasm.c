@@ -48,12 +48,17 @@ static int is_countable(const double *n) {
          taps * out * (in + block) < most;
 }
 
+static int begins_with(const char *text, const char *start) {
+  while (*start && *text == *start) text++, start++;
+  return !*start;
+}
+
 /* Checks the prepared call of an op on `items` items and runs it. */
 EXPORT(sa_invoke) int sa_invoke(int op, int items) {
   sa_call c = {.kernels = &sa_kernels_simd128, .data = data, .length = length, .number = number, .items = items};
   const int checked = sa_check(&sa_ops[op], &c, message, sizeof message);
   if (checked <= 0) return checked < 0 ? BAD_INDEX : BAD_CALL;
-  if (!strcmp(sa_ops[op].numbers, GEOMETRY) && !is_countable(number)) return NO_MEMORY;
+  if (begins_with(sa_ops[op].numbers, GEOMETRY) && !is_countable(number)) return NO_MEMORY;
   const int status = sa_ops[op].run(&c);
   result = c.result;
   if (sa_thread_failed()) return THREAD_FAILED;

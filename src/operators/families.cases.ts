@@ -178,10 +178,11 @@ function inputsOf(family: OperatorFamily, [geometry, size]: Case, label: string,
     geometry,
   );
   const dy = normals(outputs.data.length, label, 'dy');
-  const own = (family.own ?? []).map(({ name, shape: shapeOf, initialValues }) => {
+  const own = (family.own ?? []).map(({ name, shape: shapeOf, initialValues, fixed = false }) => {
     const values = initialValues(geometry, Random.stream(label, name));
     const moved = normals(values.length, label, name);
-    return { shape: shapeOf(geometry), data: values.map((value, i) => value + 0.1 * moved[i]!) };
+    const data = fixed ? values : values.map((value, i) => value + 0.1 * moved[i]!);
+    return { shape: shapeOf(geometry), data, fixed };
   });
   return { shape, x, w, own, dy, outputShape: outputs.shape };
 }
@@ -190,7 +191,7 @@ function passOf(family: OperatorFamily, at: Case, label: string, deviation?: num
   const { shape, x, w, own: ownValues, dy } = inputsOf(family, at, label, deviation);
   const input = Tensor.persistent(shape, x, true);
   const weights = Tensor.persistent(storedShape(family, at[0]), w, !family.fixedWeights);
-  const own = ownValues.map((values) => Tensor.persistent(values.shape, values.data, true));
+  const own = ownValues.map((values) => Tensor.persistent(values.shape, values.data, !values.fixed));
   const { value, tape } = Tape.record(() => {
     const output = family.forward(input, weights, at[0], own);
     return { shape: output.shape, y: output.data.slice(), loss: weightedSum(output, dy) };
@@ -200,7 +201,7 @@ function passOf(family: OperatorFamily, at: Case, label: string, deviation?: num
     ...value,
     dx: input.gradient!.slice(),
     dw: weights.gradient?.slice() ?? new Float32Array(w.length),
-    own: own.map(({ gradient }) => gradient!.slice()),
+    own: own.map(({ gradient, size }) => gradient?.slice() ?? new Float32Array(size)),
   };
   for (const tensor of [input, weights, ...own]) tensor.dispose();
   return pass;
@@ -429,7 +430,8 @@ function describeCost(family: OperatorFamily): void {
 function describeExport(family: OperatorFamily): void {
   it.each(Object.entries(cases))('%s: computes the same in ONNX Runtime', async (label, [geometry, size]) => {
     const operator = new OperatorLayer('layer', family, geometry, Random.stream(label, 'export'));
-    for (const { tensor } of operator.parameters.slice(1)) {
+    for (const { tensor, fixed } of operator.parameters.slice(1)) {
+      if (fixed) continue;
       const moved = normals(tensor.size, label, 'moved');
       tensor.data.forEach((value, i) => (tensor.data[i] = value + 0.1 * moved[i]!));
     }

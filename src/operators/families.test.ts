@@ -57,6 +57,22 @@ const l1: TermRules = {
   weightRule: (x, w) => x - w,
 };
 
+/** Signs, smoothed at zero. */
+const smoothSign = (d: number): number => d / (Math.abs(d) + 1e-8);
+const signRules = {
+  inputRule: (x: number, w: number): number => smoothSign(w - x),
+  weightRule: (x: number, w: number): number => smoothSign(x - w),
+};
+/** -|x - w|^p and its derivative. */
+const distanceTo = (p: number): TermRules => {
+  const slope = (d: number): number => p * Math.sign(d) * Math.abs(d) ** (p - 1);
+  return {
+    term: (x, w) => -(Math.abs(x - w) ** p),
+    inputRule: (x, w) => slope(w - x),
+    weightRule: (x, w) => slope(x - w),
+  };
+};
+
 const powerOfTwo = (w: number): number =>
   w === 0 ? w : Math.sign(w) * 2 ** Math.min(0, Math.max(-15, Math.round(Math.log2(Math.abs(w)))));
 
@@ -139,6 +155,14 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
     isDerivative: false,
   },
   add: { ...l1, effective: (w) => w, isDerivative: false },
+  'add.sign': { ...l1, ...signRules, effective: (w) => w!, isDerivative: false },
+  'add.lp': {
+    effective: (w) => w!,
+    pass(x, w, [exponent], dy, geometry) {
+      const pass = termPass(distanceTo(exponent!.data[0]!), x, w, dy, geometry);
+      return { ...pass, own: [new Float64Array(1)] };
+    },
+  },
   shiftadd: shiftThenAdd(powerOfTwo, true),
   'shiftadd.fixed': shiftThenAdd((w) => w, false),
   attention: attentionBy('softmax'),

@@ -3,6 +3,8 @@
  */
 import { OptionError } from '../base/errors.js';
 import { add } from './add/family.js';
+import { addLp } from './add/lp.js';
+import { addSign } from './add/sign.js';
 import { attentionCompat } from './attention/compat.js';
 import { attention } from './attention/family.js';
 import { attentionLinear } from './attention/linear.js';
@@ -18,7 +20,7 @@ import { shiftAdd } from './shiftadd/family.js';
 
 const families: readonly OperatorFamily[] = [
   ...[conv, potQ, potPs, potDense, potDense2, potDense4, potS3],
-  ...[add, shiftAdd, shiftAddFixed, binary],
+  ...[add, addSign, addLp, shiftAdd, shiftAddFixed, binary],
   ...[attention, attentionLinear, attentionCompat],
 ];
 

@@ -188,6 +188,29 @@ export interface Kernels {
     dw: Float32Array,
   ): void;
 
+  // --- adder layers of another norm (arXiv 2105.14202): y = -sum |x - w|^p, 1 <= p <= 2; padded positions take part.
+  // The gradients are the derivative, with |d|^(p - 1) sgn d smoothed to d (|d| + 1e-8)^(p - 2). Compiled devices are
+  // within 3e-6 of the terms (native/power.h).
+  lpForward(g: ConvGeometry, exponent: number, x: Float32Array, w: Float32Array, y: Float32Array): void;
+  /** dx = sum dy p |w - x|^(p - 1) sgn(w - x). */
+  lpInputGradient(
+    g: ConvGeometry,
+    exponent: number,
+    x: Float32Array,
+    w: Float32Array,
+    dy: Float32Array,
+    dx: Float32Array,
+  ): void;
+  /** dw = sum dy p |x - w|^(p - 1) sgn(x - w), padded positions counting as x = 0. */
+  lpWeightGradient(
+    g: ConvGeometry,
+    exponent: number,
+    x: Float32Array,
+    w: Float32Array,
+    dy: Float32Array,
+    dw: Float32Array,
+  ): void;
+
   // --- matrix products: c[i,r,j] = sum a[i,r,k] * b[i,k,j] (+ c[i,r,j])
   matmul(g: MatmulGeometry, a: Float32Array, b: Float32Array, c: Float32Array): void;
 

@@ -139,7 +139,7 @@ function kindOf(
   { opType }: ReadNode,
   weights: ReadTensor | undefined,
 ): { readonly primitive: Primitive; readonly weightBits?: number; readonly operandBits?: OperandBits } {
-  if (opType === 'L1Conv') return { primitive: Primitive.Add };
+  if (opType === 'L1Conv' || opType === 'LpConv') return { primitive: Primitive.Add };
   if (opType === 'BinaryConv') return { primitive: Primitive.Multiply, operandBits: signBits };
   const bits = powerOfTwoBits(weights?.values() ?? []);
   if (bits === undefined) return { primitive: Primitive.Multiply };

@@ -129,6 +129,7 @@ const freeRules: Readonly<Record<string, ShapeRule>> = {
 const pricedRules: Readonly<Record<string, ShapeRule>> = {
   Conv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   L1Conv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
+  LpConv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   BinaryConv: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   ConvInteger: ({ node, inputs: [x, w] }) => convolvedShape(node, x, w),
   QLinearConv: ({ node, inputs }) => convolvedShape(node, inputs[0], inputs[3]),
@@ -150,7 +151,7 @@ export function shapeRuleOf(node: ReadNode): ShapeRule | undefined {
 }
 
 /** Functions of our own, for layers that ONNX has no operator for: additions, and signs. */
-const ownLayers: ReadonlySet<string> = new Set(['L1Conv', 'BinaryConv']);
+const ownLayers: ReadonlySet<string> = new Set(['L1Conv', 'LpConv', 'BinaryConv']);
 
 /** Whether a node is a layer that a cost model prices. */
 export function isLayer({ domain, opType }: ReadNode): boolean {

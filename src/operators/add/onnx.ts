@@ -41,19 +41,50 @@ export function lowerL1(
   });
 }
 
+/**
+ * As {@link lowerL1} for y = -sum |x - w|^exponent: a node of the function `LpConv`, whose third input is the exponent.
+ * @throws ShapeError when the weights do not fit the geometry
+ */
+export function lowerLp(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  weights: Float32Array,
+  geometry: LayerGeometry,
+  exponent: number,
+): string {
+  if (exponent === 1) return lowerL1(graph, name, input, weights, geometry);
+  const filter = filterInitializer(graph, name, weights, geometry);
+  const power = graph.initializer(`${name}.exponent`, [1], Float32Array.of(exponent));
+  graph.useFunction(lpConv);
+  return graph.node(lpConv.name, [input, filter, power], filterAttributes(geometry), {
+    name,
+    domain: functionDomain,
+  });
+}
+
 /** Everything but the attributes is read from the shapes when the model is loaded, so one function serves all layers. */
 const l1Conv: OnnxFunction = {
   name: 'L1Conv',
   description:
     'y = -sum |x - w| over the patch under the kernel (adder layer, arXiv 1912.13200); attributes as those of Conv; padded positions take part as zeros',
   attributes: ['kernel_shape', 'strides', 'pads', 'group'],
-  body: l1Body(),
+  body: distanceBody('L1Conv', false),
 };
 
-function l1Body(): OnnxGraph {
-  const body = new OnnxGraph('L1Conv');
+const lpConv: OnnxFunction = {
+  name: 'LpConv',
+  description:
+    'y = -sum |x - w|^p over the patch under the kernel (arXiv 2105.14202); inputs x, w, p; attributes as those of Conv; padded positions take part as zeros',
+  attributes: ['kernel_shape', 'strides', 'pads', 'group'],
+  body: distanceBody('LpConv', true),
+};
+
+function distanceBody(name: string, withExponent: boolean): OnnxGraph {
+  const body = new OnnxGraph(name);
   const x = body.input('x');
   const w = body.input('w');
+  const exponent = withExponent ? body.input('exponent') : undefined;
   const constant = (name: string, value: number) =>
     body.node('Constant', [], { value: int64(value) }, { name });
   const dims = (name: string, of: string, start: number, end?: number) =>
@@ -108,20 +139,21 @@ function l1Body(): OnnxGraph {
   const total = body.node(
     'Scan',
     [zeros, patchTaps, weightTaps],
-    { body: { graph: tapBody() }, num_scan_inputs: { int: 2 } },
+    { body: { graph: tapBody(body, exponent) }, num_scan_inputs: { int: 2 } },
     { name: 'total' },
   );
   body.output(reshape('y', total, batch, outChannels, dims('out_size', patches, 2)));
   return body;
 }
 
-/** One tap: total [batch, groups, out / groups, positions] minus |x - w|. */
-function tapBody(): OnnxGraph {
-  const tap = new OnnxGraph('tap');
+/** One tap: total [batch, groups, out / groups, positions] minus |x - w|, or its power. */
+function tapBody(outer: OnnxGraph, exponent: string | undefined): OnnxGraph {
+  const tap = new OnnxGraph('tap', outer);
   const total = tap.input('total_before');
   const difference = tap.node('Sub', [tap.input('x_tap'), tap.input('w_tap')]);
   const distance = tap.node('Abs', [difference]);
-  tap.output(tap.node('Sub', [total, distance], {}, { name: 'total_after' }));
+  const term = exponent === undefined ? distance : tap.node('Pow', [distance, exponent]);
+  tap.output(tap.node('Sub', [total, term], {}, { name: 'total_after' }));
   return tap;
 }
 

@@ -23,6 +23,9 @@ export interface CompiledOps {
   readonly l1Forward: CompiledOp;
   readonly l1InputGradient: CompiledOp;
   readonly l1WeightGradient: CompiledOp;
+  readonly lpForward: CompiledOp;
+  readonly lpInputGradient: CompiledOp;
+  readonly lpWeightGradient: CompiledOp;
   readonly matmul: CompiledOp;
   readonly softmax: CompiledOp;
   readonly softmaxGradient: CompiledOp;
@@ -82,6 +85,10 @@ export function compiledKernels(
     l1Forward: (g, x, w, y) => withGeometry(ops.l1Forward, g, x, w, y),
     l1InputGradient: (g, x, w, dy, dx) => withGeometry(ops.l1InputGradient, g, x, w, dy, dx),
     l1WeightGradient: (g, x, w, dy, dw) => withGeometry(ops.l1WeightGradient, g, x, w, dy, dw),
+    lpForward: (g, exponent, x, w, y) => withNorm(ops.lpForward, g, exponent, x, w, y),
+    lpInputGradient: (g, exponent, x, w, dy, dx) => withNorm(ops.lpInputGradient, g, exponent, x, w, dy, dx),
+    lpWeightGradient: (g, exponent, x, w, dy, dw) =>
+      withNorm(ops.lpWeightGradient, g, exponent, x, w, dy, dw),
     matmul(g, a, b, c) {
       const flags = [g.transposeA, g.transposeB, g.accumulate].map(Number);
       ops.matmul(a, b, c, g.batch, g.rows, g.columns, g.depth, g.sharedB ? 1 : g.batch, ...flags);
@@ -237,8 +244,21 @@ function withForm(op: CompiledOp, form: NormalisationForm, buffers: readonly Flo
 }
 
 function withGeometry(op: CompiledOp, g: ConvGeometry, ...buffers: readonly Float32Array[]): void {
-  op(
-    ...buffers,
+  op(...buffers, ...numbersOf(g));
+}
+
+function withNorm(
+  op: CompiledOp,
+  g: ConvGeometry,
+  exponent: number,
+  ...buffers: readonly Float32Array[]
+): void {
+  op(...buffers, ...numbersOf(g), exponent);
+}
+
+/** The numbers of a convolution-like op, in the order of native/ops.h. */
+function numbersOf(g: ConvGeometry): readonly number[] {
+  return [
     g.batch,
     g.inHeight,
     g.inWidth,
@@ -252,7 +272,7 @@ function withGeometry(op: CompiledOp, g: ConvGeometry, ...buffers: readonly Floa
     g.padTop,
     g.padLeft,
     g.groups,
-  );
+  ];
 }
 
 function withAttention(op: CompiledOp, g: AttentionGeometry, ...buffers: readonly Float32Array[]): void {

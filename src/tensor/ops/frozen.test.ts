@@ -8,7 +8,7 @@ import { normals } from '../float64.cases.js';
 import { poolUsage } from '../pool.js';
 import { Tape } from '../tape.js';
 import { Tensor } from '../tensor.js';
-import { conv2d, l1Conv2d } from './convolution.js';
+import { conv2d, l1Conv2d, l1SignConv2d, lpConv2d } from './convolution.js';
 import { add, div, maximum, mul, sub } from './binary.js';
 import { addBias, relu } from './elementwise.js';
 import { embedding } from './embedding.js';
@@ -63,6 +63,12 @@ const cases: Readonly<Record<string, Case>> = {
   max: each((x) => max(x, { axes: [1] }), ['reduceMaximumGradient']),
   conv2d: convolution(conv2d, 'conv2dInputGradient', 'conv2dWeightGradient'),
   l1Conv2d: convolution(l1Conv2d, 'l1InputGradient', 'l1WeightGradient'),
+  l1SignConv2d: convolution(l1SignConv2d, 'lpInputGradient', 'lpWeightGradient'),
+  lpConv2d: convolution(
+    (x, w, options) => lpConv2d(x, w, 1.5, options),
+    'lpInputGradient',
+    'lpWeightGradient',
+  ),
   batchNorm: normalisation(batchNorm as typeof layerNorm, false),
   'batchNorm with ReLU': normalisation(batchNorm as typeof layerNorm, true),
   layerNorm: normalisation(layerNorm, false),

@@ -11,7 +11,7 @@ import { sizeOf } from '../shape.js';
 import { tidy } from '../tape.js';
 import { Tensor } from '../tensor.js';
 import { attention, logSoftmax, softmax } from './attention.js';
-import { conv2d, l1Conv2d } from './convolution.js';
+import { conv2d, l1Conv2d, l1SignConv2d, lpConv2d } from './convolution.js';
 import { add, div, maximum, minimum, mul, sub } from './binary.js';
 import { addBias, relu } from './elementwise.js';
 import { embedding } from './embedding.js';
@@ -99,6 +99,8 @@ const each = (op: (x: Tensor) => Tensor): Cases => ({
 const cases: Readonly<Record<string, Cases>> = {
   conv2d: convolution(conv2d),
   l1Conv2d: convolution(l1Conv2d),
+  l1SignConv2d: convolution(l1SignConv2d),
+  lpConv2d: convolution((x, w, options) => lpConv2d(x, w, 1.5, options)),
   linear: {
     wrong: [
       [() => linear(of(2, 3), of(4, 5)), '[2, 3]', '[4, 5]', 'w takes 4 channels, x has 3'],

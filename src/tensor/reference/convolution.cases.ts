@@ -25,6 +25,7 @@ import {
   forwardSums,
   inputGradientSums,
   type Operator,
+  powerDistance,
   weightGradientSums,
 } from './definitions.cases.js';
 import { inputLength, outputLength, weightLength } from './taps.js';
@@ -84,6 +85,37 @@ export const adderCalls: OperatorCalls = {
     }),
 };
 
+/** The adder layer of another norm. */
+export const normCalls = (exponent: number): OperatorCalls => ({
+  name: `adder layer of the norm ${exponent}`,
+  operator: powerDistance(exponent),
+  forward: (device, g, x, w) =>
+    withBuffers(device, (buffers) => {
+      const y = buffers.output(outputLength(g));
+      device.kernels.lpForward(g, exponent, buffers.input(x), buffers.input(w), y);
+      return y;
+    }),
+  byInput: (device, g, x, w, dy) =>
+    withBuffers(device, (buffers) => {
+      const dx = buffers.output(inputLength(g));
+      device.kernels.lpInputGradient(g, exponent, buffers.input(x), buffers.input(w), buffers.input(dy), dx);
+      return dx;
+    }),
+  byWeight: (device, g, x, w, dy) =>
+    withBuffers(device, (buffers) => {
+      const dw = buffers.output(weightLength(g));
+      device.kernels.lpWeightGradient(g, exponent, buffers.input(x), buffers.input(w), buffers.input(dy), dw);
+      return dw;
+    }),
+});
+
+/** Every operator; of the norms, one between and the two ends. */
+export const allCalls: readonly OperatorCalls[] = [
+  convolutionCalls,
+  adderCalls,
+  ...[1.3, 1, 2].map(normCalls),
+];
+
 /** Normal x, w and dy for a geometry. */
 export function layerData(
   g: ConvGeometry,
@@ -99,7 +131,7 @@ export function layerData(
 const shapes = fc.tuple(geometries(400_000), seeds);
 
 export function describeConvolutions(device: Device): void {
-  for (const calls of [convolutionCalls, adderCalls]) {
+  for (const calls of allCalls) {
     describe(calls.name, () => {
       const forwardHolds = (g: ConvGeometry, seed: number): void => {
         const { x, w } = layerData(g, seed);

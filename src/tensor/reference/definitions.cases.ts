@@ -34,6 +34,23 @@ export const adder: Operator = {
   byWeight: { term: (x, w) => x - w, magnitude: (x, w) => Math.abs(x) + Math.abs(w) },
 };
 
+/**
+ * Another norm, with the derivative smoothed at zero. A device may take powers by polynomials within 3e-6, which the sizes
+ * of the terms allow for.
+ */
+export function powerDistance(exponent: number): Operator {
+  const roomy = (term: (x: number, w: number) => number): Rule => ({
+    term,
+    magnitude: (x, w) => 4 * Math.abs(term(x, w)),
+  });
+  const slope = (d: number): number => exponent * d * (Math.abs(d) + 1e-8) ** (exponent - 2);
+  return {
+    forward: roomy((x, w) => -(Math.abs(x - w) ** exponent)),
+    byInput: roomy((x, w) => slope(w - x)),
+    byWeight: roomy((x, w) => slope(x - w)),
+  };
+}
+
 /** y[n,oh,ow,o] = sum over u, v, c of rule(x, w), x zero in the padding. */
 export function forwardSums(g: ConvGeometry, rule: Rule, x: Numbers, w: Numbers): Sums {
   const perGroup = g.inChannels / g.groups;

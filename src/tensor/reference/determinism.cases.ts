@@ -7,12 +7,12 @@ import { type Device, normals, sameBits, usualLayers, withBuffers } from './supp
 import { attend, attentionOperands, usualAttentions } from './attention.cases.js';
 import { softmaxRowGradients, softmaxRows } from './softmax.cases.js';
 import { multiply, operands, usualProducts } from './matmul.cases.js';
-import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
+import { allCalls, layerData } from './convolution.cases.js';
 
 /** The results of every op on fixed data. */
 export function computeAll(device: Device): ReadonlyMap<string, Float32Array> {
   const results = new Map<string, Float32Array>();
-  for (const calls of [convolutionCalls, adderCalls]) {
+  for (const calls of allCalls) {
     usualLayers.forEach((g, index) => {
       const { x, w, dy } = layerData(g, index);
       results.set(`${calls.name} ${index} y`, calls.forward(device, g, x, w));

@@ -6,7 +6,14 @@
  */
 import type { Kernels } from '../kernels.js';
 import { attentionForward, attentionGradient } from './attention.js';
-import { l1Forward, l1InputGradient, l1WeightGradient } from './adder.js';
+import {
+  l1Forward,
+  l1InputGradient,
+  l1WeightGradient,
+  lpForward,
+  lpInputGradient,
+  lpWeightGradient,
+} from './adder.js';
 import { binary, binaryGradient } from './binary.js';
 import { conv2dForward, conv2dInputGradient, conv2dWeightGradient } from './convolution.js';
 import { add, axpy, relu, reluGradient } from './elementwise.js';
@@ -35,6 +42,9 @@ export const referenceKernels: Kernels = {
   l1Forward,
   l1InputGradient,
   l1WeightGradient,
+  lpForward,
+  lpInputGradient,
+  lpWeightGradient,
   matmul,
   softmax,
   softmaxGradient,

@@ -16,7 +16,7 @@ import {
 import { attend, attentionOperands, attentionSums } from './attention.cases.js';
 import { softmaxRowGradients, softmaxRows } from './softmax.cases.js';
 import { multiply, operands, plainProduct, productSums } from './matmul.cases.js';
-import { adderCalls, convolutionCalls, layerData } from './convolution.cases.js';
+import { allCalls, layerData } from './convolution.cases.js';
 import { forwardSums, inputGradientSums, weightGradientSums } from './definitions.cases.js';
 
 /** The same list with one element replaced. */
@@ -68,7 +68,7 @@ export function describeNonFinite(device: Device): void {
     const depthwise = { ...g, inChannels: 21, outChannels: 21, groups: 21 };
 
     for (const bad of [NaN, Infinity, -Infinity]) {
-      for (const calls of [convolutionCalls, adderCalls]) {
+      for (const calls of allCalls) {
         it(`${bad} in any operand of the ${calls.name} reaches what depends on it, and nothing else`, () => {
           for (const geometry of [g, depthwise]) {
             const clean = layerData(geometry, 5);
