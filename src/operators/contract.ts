@@ -84,8 +84,8 @@ export interface LayerPart extends LayerOnMap, LayerCost {
 
 /** How a family leaves terms out of its sums: `mask` has a 1 for each weight whose term stays, and a 0 for the others. */
 export interface Masking {
-  /** What it is told by which weights matter least: 0 or more for each. */
-  importance(weights: Float32Array, geometry: LayerGeometry): Float32Array;
+  /** How much the term of each weight matters, 0 or more, given stored weights and inputs [N, H, W, in] of the layer. */
+  importance(weights: Float32Array, geometry: LayerGeometry, x: Float32Array): Float32Array;
   forward(x: Tensor, weights: Tensor, mask: Tensor, geometry: LayerGeometry): Tensor;
   lower(
     graph: OnnxGraph,

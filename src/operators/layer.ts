@@ -1,12 +1,13 @@
 /**
  * @file A stand-alone layer of any operator family, with its own weights.
  */
+import { OptionError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import type { Module, Parameter } from '../nn/module.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import { at } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { LayerGeometry, OperatorFamily } from './contract.js';
+import type { LayerGeometry, Masking, OperatorFamily } from './contract.js';
 
 /** Shape [k, k, in / groups, out] of a layer's weights. */
 export function weightShape(geometry: LayerGeometry): readonly [number, number, number, number] {
@@ -46,6 +47,7 @@ export class OperatorLayer implements Module {
   variant: Pick<OperatorFamily, 'forward'> | undefined;
   /** Is shown every output when it has been recorded. */
   tap: ((output: Tensor) => void) | undefined;
+  #mask: Tensor | undefined;
   readonly #weight: Tensor;
   readonly #own: readonly Tensor[];
 
@@ -85,10 +87,33 @@ export class OperatorLayer implements Module {
   }
 
   forward(x: Tensor): Tensor {
-    const { forward } = this.variant ?? this.family;
-    const output = at(this.name, () => forward(x, this.#weight, this.geometry, this.#own));
+    const output = at(this.name, () => this.#compute(x));
     this.tap?.(output);
     return output;
+  }
+
+  #compute(x: Tensor): Tensor {
+    const { family, variant, geometry } = this;
+    if (variant === undefined && this.#mask !== undefined)
+      return (family.masking as Masking).forward(x, this.#weight, this.#mask, geometry);
+    return (variant ?? family).forward(x, this.#weight, geometry, this.#own);
+  }
+
+  /** 1 for each weight whose term is in the sums, 0 for each that was left out; undefined when all are in. */
+  get mask(): Float32Array | undefined {
+    return this.#mask?.data;
+  }
+
+  /**
+   * Leaves out the terms of weights with a 0 from now on, in forward passes and in exports; the layer reads `mask`
+   * whenever it computes. @throws OptionError for a family that cannot, ShapeError for another number of weights
+   */
+  setMask(mask: Float32Array | undefined): void {
+    if (mask !== undefined && this.family.masking === undefined)
+      throw new OptionError(
+        `${this.name}: a term of family '${this.family.name}' cannot be left out: no weight makes it zero; prune other families`,
+      );
+    this.#mask = mask && Tensor.view(weightShape(this.geometry), mask);
   }
 
   /** Called by the trainer after each optimiser step; frozen weights stay as they are. */
@@ -103,6 +128,10 @@ export class OperatorLayer implements Module {
 
   lower(graph: OnnxGraph, input: string): string {
     const own = this.#own.map(({ data }) => data);
+    if (this.mask !== undefined) {
+      const { lower } = this.family.masking as Masking;
+      return lower(graph, this.name, input, this.#weight.data, this.mask, this.geometry);
+    }
     return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry, own);
   }
 }

@@ -12,8 +12,9 @@ import { stateOf } from '../nn/module.js';
 import { encodeOnnx } from '../nn/onnx/encode.js';
 import { OnnxGraph } from '../nn/onnx/graph.js';
 import { lowerNormalise } from '../nn/onnx/layers.js';
-import { decodeSafetensors, encodeSafetensors } from '../nn/safetensors.js';
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from '../nn/safetensors.js';
 import { loadState } from '../nn/state.js';
+import { weightShape, type OperatorLayer } from '../operators/layer.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { planLayers } from '../spaces/layers.js';
@@ -45,7 +46,11 @@ export function saveModel(folder: string, network: Network, info: ModelInfo): vo
     join(folder, 'architecture.json'),
     `${JSON.stringify(network.architecture, undefined, 1)}\n`,
   );
-  writeFileAtomic(join(folder, 'model.safetensors'), encodeSafetensors(stateOf(network), metadata));
+  const masks = network.operatorLayers.flatMap(({ name, mask, geometry }) =>
+    mask === undefined ? [] : [[name + maskSuffix, { shape: weightShape(geometry), data: mask }] as const],
+  );
+  const tensors = new Map([...stateOf(network), ...masks]);
+  writeFileAtomic(join(folder, 'model.safetensors'), encodeSafetensors(tensors, metadata));
 }
 
 /** Reads what {@link saveModel} wrote. @throws FileError */
@@ -71,12 +76,29 @@ export function loadModel(folder: string): { readonly network: Network; readonly
   requireFamilies(architecture, architecturePath);
   const network = new Network(architecture, Random.stream('load'));
   try {
-    loadState(network, tensors, modelPath);
+    const masked = network.operatorLayers.filter(({ name }) => tensors.has(name + maskSuffix));
+    const names = new Set(masked.map(({ name }) => name + maskSuffix));
+    loadState(network, new Map([...tensors].filter(([name]) => !names.has(name))), modelPath);
+    for (const layer of masked) setMask(layer, tensors.get(layer.name + maskSuffix)!, modelPath);
   } catch (error) {
     network.dispose();
     throw error;
   }
   return { network, info };
+}
+
+/** What was pruned of a layer stands beside its weights. */
+const maskSuffix = '.mask';
+
+function setMask(layer: OperatorLayer, { shape, data }: StoredTensor, where: string): void {
+  const wanted = weightShape(layer.geometry);
+  const isMask = shape.join() === wanted.join() && data.every((value) => value === 0 || value === 1);
+  if (!isMask || layer.family.masking === undefined)
+    throw new FileError(
+      `${where}: tensor '${layer.name}${maskSuffix}' [${shape.join(', ')}] is no mask of zeros and ones for weights ` +
+        `[${wanted.join(', ')}] of family '${layer.family.name}'`,
+    );
+  layer.setMask(data);
 }
 
 function requireFit({ classes, statistics }: ModelInfo, architecture: Architecture, where: string): void {

@@ -63,6 +63,19 @@ export const techniquesSchema = z.strictObject({
       weightDecay: z.number().min(0).default(1e-5),
     })
     .optional(),
+  /** Takes terms out of the sums of every layer but the first. */
+  prune: z
+    .strictObject({
+      /** Part of the terms that is gone in the end. */
+      ratio: z.number().min(0).lt(1),
+      /** Parts of the training between which it grows. */
+      from: fraction.default(0.2),
+      until: fraction.default(0.7),
+      /** Steps from one removal to the next. */
+      every: z.int().min(1).default(50),
+    })
+    .refine(({ from, until }) => from <= until, { path: ['until'], message: 'must not be before from' })
+    .optional(),
 });
 
 export type TechniqueSettings = z.output<typeof techniquesSchema>;

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError, OptionError } from '../base/errors.js';
 import type { OperatorFamily } from '../operators/contract.js';
-import { listFamilies } from '../operators/registry.js';
+import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { planLayers } from '../spaces/layers.js';
 import type { Network } from '../spaces/network.js';
@@ -16,6 +16,7 @@ import { averagedWeights } from '../training/techniques/averaged-weights.js';
 import { distillation, type Teacher } from '../training/techniques/distillation.js';
 import { lpAnnealing } from '../training/techniques/lp-annealing.js';
 import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
+import { maskPruning } from '../training/techniques/mask-pruning.js';
 import { mixedImages } from '../training/techniques/mixed-images.js';
 import { loadModel } from './model-files.js';
 import { networkTeacher } from './network-teacher.js';
@@ -39,7 +40,7 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune } = settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -55,6 +56,7 @@ export function openTechniques(
   const { parameters, operatorLayers } = network;
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
+  if (prune !== undefined) techniques.push(maskPruning(operatorLayers, prune));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
 }
@@ -113,6 +115,7 @@ function teacherOf(
 const layerTechniques = {
   lpAnneal: ({ own = [] }) => own.some(({ name, fixed }) => name === 'exponent' && fixed === true),
   twoStepBinary: ({ firstStage }) => firstStage !== undefined,
+  prune: ({ masking }) => masking !== undefined,
 } satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
 
 /**
@@ -141,6 +144,12 @@ export function requireTechniques(
             `none (only ${[...present].join(', ')}); leave it out or choose another family`,
         );
     }
+    const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
+    if (settings?.prune !== undefined && whole.length > 0)
+      throw new OptionError(
+        `'techniques.prune' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
+          'leave it out or choose another family',
+      );
   }
   if (settings?.distill !== undefined) teacherOf(settings.distill, data, schedule.batchSize).dispose();
 }

@@ -22,6 +22,7 @@ import { machineOf, versionsOf, type Machine } from './machine.js';
 import { onnxModel, saveModel } from './model-files.js';
 import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
+import { isPruned, keptOperations } from './pruned-operations.js';
 import { RunFolder } from './run-folder.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
@@ -54,6 +55,8 @@ export interface TrainResult {
   readonly energyMj: Readonly<Record<string, number>>;
   readonly latencyMs: Readonly<Record<string, number>>;
   readonly macs: number;
+  /** Of a pruned network: the operations whose terms are still in the sums. */
+  readonly keptMacs?: number;
   readonly params: number;
   readonly architecture: Architecture;
 }
@@ -131,6 +134,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
       latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
       macs: operationTotal(architecture),
+      ...(isPruned(network) && { keptMacs: keptOperations(network) }),
       params: parameterCount(architecture),
       architecture,
     };

@@ -209,7 +209,7 @@ function resumedRequest(flags: TrainFlags, folder: string): ReturnType<typeof re
 }
 
 function summary(result: TrainResult, path: string): string {
-  const { dataset, seed, seconds, testAccuracy, searchValidationAccuracy } = result;
+  const { dataset, seed, seconds, testAccuracy, searchValidationAccuracy, keptMacs } = result;
   return [
     '',
     architecturePicture(result.architecture),
@@ -217,6 +217,9 @@ function summary(result: TrainResult, path: string): string {
     `${dataset.name}, seed ${seed}, trained in ${duration(seconds)}`,
     `test accuracy ${percent(testAccuracy)}, on search-validation ${percent(searchValidationAccuracy)}`,
     costLines(result),
+    ...(keptMacs === undefined
+      ? []
+      : [`pruned to ${keptMacs} of ${result.macs} operations (${percent(keptMacs / result.macs)})`]),
     '',
     `model  ${path}`,
   ].join('\n');

@@ -8,6 +8,7 @@ import { Primitive } from '../../hardware/layer.js';
 import { l1Conv2d } from '../../tensor/ops/convolution.js';
 import type { OperatorFamily } from '../contract.js';
 import { standardNormal } from '../initialisation.js';
+import { addMasking } from './masking.js';
 import { lowerL1 } from './onnx.js';
 import { transportSharing } from './transport.js';
 
@@ -24,5 +25,6 @@ export const add: OperatorFamily = {
   sharing: transportSharing,
   primitive: Primitive.Add,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },
+  masking: addMasking,
   lower: lowerL1,
 };

@@ -6,7 +6,14 @@ import { lowerConvolution } from '../../nn/onnx/layers.js';
 import { conv2d } from '../../tensor/ops/convolution.js';
 import type { OperatorFamily } from '../contract.js';
 import { kaimingNormal } from '../initialisation.js';
+import { maskedByZero } from '../masking.js';
 import { identitySharing } from '../sharing.js';
+
+const layer = {
+  forward: conv2d,
+  effectiveWeights: (weights: Float32Array): Float32Array => weights,
+  lower: lowerConvolution,
+};
 
 export const conv: OperatorFamily = {
   name: 'conv',
@@ -14,10 +21,9 @@ export const conv: OperatorFamily = {
   title: 'Convolution',
   colour: '#3b6fb6',
   initialWeights: kaimingNormal,
-  forward: conv2d,
-  effectiveWeights: (weights) => weights,
+  ...layer,
   sharing: identitySharing,
+  masking: maskedByZero(layer),
   primitive: Primitive.Multiply,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },
-  lower: lowerConvolution,
 };

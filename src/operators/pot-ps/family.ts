@@ -22,6 +22,7 @@ import {
   reparameterised,
   type Reparameterisation,
 } from '../reparameterised.js';
+import { maskedByZero } from '../masking.js';
 import type { Random } from '../../base/random.js';
 
 const weightBits = 5;
@@ -121,12 +122,16 @@ const logarithmSharing: SharingMap = {
   },
 };
 
+const layer = reparameterised(signAndExponent);
+
 export const potPs: OperatorFamily = {
   name: 'pot.ps',
   shortName: 'shift-ps',
   title: 'Shift (DeepShift-PS, 5 bit)',
   colour: '#b8552b',
-  ...reparameterised(signAndExponent),
+  ...layer,
+  // s = 0 makes a zero.
+  masking: maskedByZero(layer, 1),
   initialWeights,
   /** P back into [-14, 0], as DeepShift does before each forward pass. */
   project(stored) {

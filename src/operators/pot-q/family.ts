@@ -12,6 +12,7 @@ import { passOn, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { OperatorFamily } from '../contract.js';
 import { kaimingUniform } from '../initialisation.js';
+import { maskedByZero } from '../masking.js';
 import { identitySharing } from '../sharing.js';
 
 const weightBits = 5;
@@ -30,18 +31,25 @@ function roundToPowerOfTwo(weights: Tensor): Tensor {
   );
 }
 
-export const potQ: OperatorFamily = {
-  name: 'pot.q',
-  shortName: 'shift',
-  title: 'Shift (DeepShift-Q, 5 bit)',
-  colour: '#d98f1f',
-  initialWeights: kaimingUniform,
+const layer: Pick<OperatorFamily, 'forward' | 'effectiveWeights' | 'lower'> = {
   forward: (x, weights, geometry) => conv2d(x, roundToPowerOfTwo(weights), geometry),
   effectiveWeights(weights) {
     const rounded = new Float32Array(weights.length);
     kernels().powerOfTwo(minExponent, maxExponent, weights, rounded);
     return rounded;
   },
+  lower: (graph, name, input, weights, geometry) =>
+    lowerConvolution(graph, name, input, layer.effectiveWeights(weights), geometry),
+};
+
+export const potQ: OperatorFamily = {
+  name: 'pot.q',
+  shortName: 'shift',
+  title: 'Shift (DeepShift-Q, 5 bit)',
+  colour: '#d98f1f',
+  initialWeights: kaimingUniform,
+  ...layer,
+  masking: maskedByZero(layer),
   /** |W| back into [2^-15, 1], as DeepShift does before each forward pass; exact zeros stay. */
   project(weights) {
     const smallest = 2 ** minExponent;
@@ -55,6 +63,4 @@ export const potQ: OperatorFamily = {
   sharing: identitySharing,
   primitive: Primitive.Shift,
   operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
-  lower: (graph, name, input, weights, geometry) =>
-    lowerConvolution(graph, name, input, potQ.effectiveWeights(weights), geometry),
 };

@@ -11,6 +11,7 @@ import { kernels } from '../../tensor/device.js';
 import { UnaryKind } from '../../tensor/kinds.js';
 import { release, take } from '../../tensor/pool.js';
 import type { OperatorFamily } from '../contract.js';
+import { maskedByZero } from '../masking.js';
 import { lowVarianceNormal, planeOf, reparameterised } from '../reparameterised.js';
 import { fromSignBits } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
@@ -38,6 +39,8 @@ export const potS3: OperatorFamily = {
   title: 'Shift (S3, 3 bit)',
   colour: '#8a7a1e',
   ...computed,
+  // v = 0 makes a zero.
+  masking: maskedByZero(computed, 1),
   initialWeights: lowVarianceNormal(signSparsityShift.planes),
   penalty(stored, _, gradient) {
     const count = stored.length / signSparsityShift.planes;

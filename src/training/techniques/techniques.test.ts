@@ -10,6 +10,7 @@ import { mul } from '../../tensor/ops/binary.js';
 import { globalAveragePool } from '../../tensor/ops/pooling.js';
 import { chain, tidy } from '../../tensor/tape.js';
 import { lpAnnealing } from './lp-annealing.js';
+import { maskPruning } from './mask-pruning.js';
 import { twoStepBinarisation } from './two-step-binarisation.js';
 import { freeze, Mode } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -122,6 +123,11 @@ describeTechniques([
     network: binaryNetwork,
     on: ({ operatorLayers }) => twoStepBinarisation(operatorLayers, { realWeights: 0.5, weightDecay: 1e-2 }),
     off: ({ operatorLayers }) => twoStepBinarisation(operatorLayers, { realWeights: 0, weightDecay: 1e-2 }),
+  },
+  {
+    name: 'mask pruning',
+    on: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0.5, from: 0.2, until: 0.7, every: 2 }),
+    off: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0, from: 0.2, until: 0.7, every: 2 }),
   },
   { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
   { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
