@@ -32,7 +32,7 @@ export function countPairs(first: readonly number[], second: readonly number[]):
 
 /** tau-b of counted pairs; NaN where either ranking tells no pair apart. */
 export function tauOf({ surplus, apartFirst, apartSecond }: PairCounts): number {
-  return surplus / Math.sqrt(apartFirst) / Math.sqrt(apartSecond);
+  return surplus / Math.sqrt(apartFirst * apartSecond);
 }
 
 /** Kendall's tau-b of two rankings of the same items, in [-1, 1]; NaN where either is constant. */
