@@ -29,9 +29,9 @@ const quantityOf: Readonly<Record<Exclude<Objective, Objective.Error>, Quantity>
   [Objective.Flash]: Quantity.Flash,
 };
 
-/** The quantity behind an objective; undefined for the error. */
-export function objectiveQuantity(objective: Objective): Quantity | undefined {
-  return objective === Objective.Error ? undefined : quantityOf[objective];
+/** The cost behind an objective as it stands in a result; undefined for the error and for what is no objective. */
+export function objectiveQuantity(objective: string): Quantity | undefined {
+  return Object.hasOwn(quantityOf, objective) ? quantityOf[objective as keyof typeof quantityOf] : undefined;
 }
 
 export const defaultObjectives: readonly Objective[] = [Objective.Error, Objective.Energy];
