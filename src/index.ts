@@ -20,5 +20,17 @@ export { networkAccuracy, trainNetwork } from './pipeline/train-network.js';
 export { writeReport } from './report/write.js';
 export { describeBudget, parseBudget, resolveBudget } from './search/budget.js';
 export { createEvolution } from './search/evolution.js';
+export { compareFronts, hypervolume, type HypervolumeComparison } from './search/hypervolume.js';
+export { createNsga2 } from './search/nsga2.js';
+export { frontOf, Objective, objectiveValues } from './search/objectives.js';
 export { createRandomSearch } from './search/random-search.js';
+export { kendallTau } from './search/statistics/kendall.js';
+export {
+  kendallTauDifference,
+  rankFidelity,
+  type RankedNetwork,
+  type RankFidelity,
+} from './search/statistics/rank-fidelity.js';
+export { topRegret } from './search/statistics/regret.js';
 export type { SearchProblem, SearchState, SearchStrategy } from './search/strategy.js';
+export { SurrogateKind } from './search/surrogate/screening.js';

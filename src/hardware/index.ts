@@ -121,7 +121,8 @@ export {
   type LatencyPredictor,
   type PredictorFit,
 } from './measured/predictor.js';
-export { predictionErrors, rankCorrelation, type PredictionErrors } from './measured/statistics.js';
+export { rankCorrelation } from '../base/statistics.js';
+export { predictionErrors, type PredictionErrors } from './measured/statistics.js';
 export { anchorGroups, type AnchorGroup } from './anchors/groups.js';
 export { deviationOf, holds, type Anchor } from './anchors/anchor.js';
 // Processing elements as gates: counts made with yosys, and the area of an array of mixed elements.

@@ -9,6 +9,7 @@
  */
 import { z } from 'zod';
 import { FileError, OptionError } from '../base/errors.js';
+import { leastSquares } from '../base/linear-algebra.js';
 import { Random } from '../base/random.js';
 import { fp32OperandBits } from './csv.js';
 import { MappingError, SingleRowError } from './errors.js';
@@ -272,11 +273,15 @@ function dot({ operation, weight, input, output }: ProxyTerms, row: Row): number
  */
 function leastRelativeSquares(rows: readonly Row[], values: readonly number[]): ProxyTerms {
   const relative = rows.map((row, at) => row.map((each) => each / values[at]!));
+  const ones = rows.map(() => 1);
   let best: readonly number[] = [0, 0, 0, 0];
   let bestError = Infinity;
   for (let subset = 1; subset < 16; subset++) {
     const columns = [0, 1, 2, 3].filter((column) => subset & (1 << column));
-    const solved = solveNormal(relative, columns);
+    const solved = leastSquares(
+      relative.map((row) => columns.map((column) => row[column]!)),
+      ones,
+    );
     if (solved === undefined || solved.some((each) => each < 0)) continue;
     const whole = [0, 0, 0, 0];
     columns.forEach((column, at) => (whole[column] = solved[at]!));
@@ -291,31 +296,6 @@ function leastRelativeSquares(rows: readonly Row[], values: readonly number[]): 
   }
   const [operation, weight, input, output] = best as [number, number, number, number];
   return { operation, weight, input, output };
-}
-
-/** Solves min |A x - 1|^2 on some columns by Gauss-Jordan on the scaled normal equations; undefined when singular. */
-function solveNormal(rows: readonly (readonly number[])[], columns: readonly number[]): number[] | undefined {
-  const scale = columns.map((column) => Math.sqrt(rows.reduce((sum, row) => sum + row[column]! ** 2, 0)));
-  const n = columns.length;
-  const matrix = columns.map((a, i) => [
-    ...columns.map((b, j) => rows.reduce((sum, row) => sum + row[a]! * row[b]!, 0) / (scale[i]! * scale[j]!)),
-    rows.reduce((sum, row) => sum + row[a]!, 0) / scale[i]!,
-  ]);
-  for (let pivot = 0; pivot < n; pivot++) {
-    let from = pivot;
-    for (let i = pivot + 1; i < n; i++)
-      if (Math.abs(matrix[i]![pivot]!) > Math.abs(matrix[from]![pivot]!)) from = i;
-    [matrix[pivot], matrix[from]] = [matrix[from]!, matrix[pivot]!];
-    const lead = matrix[pivot]![pivot]!;
-    // Columns that are nearly multiples of each other say nothing apart.
-    if (!(Math.abs(lead) > 1e-10)) return undefined;
-    for (let i = 0; i < n; i++) {
-      if (i === pivot) continue;
-      const factor = matrix[i]![pivot]! / lead;
-      for (let j = pivot; j <= n; j++) matrix[i]![j]! -= factor * matrix[pivot]![j]!;
-    }
-  }
-  return columns.map((_, i) => matrix[i]![n]! / matrix[i]![i]! / scale[i]!);
 }
 
 /**

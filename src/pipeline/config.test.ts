@@ -36,6 +36,8 @@ describe('checkConfig', () => {
     const config = checkConfig(runConfigSchema, minimal, 'run.yaml');
     expect(config.space.families).toEqual(['conv', 'pot.q', 'add']);
     expect(config).toMatchObject({ seed: 1, out: 'runs', profile: 'fair', search: { population: 50 } });
+    expect(config.search).toMatchObject({ strategy: 'evolution', surrogate: 'none', retrainFront: 0 });
+    expect(config.search.objectives).toEqual(['error', 'energy']);
     expect(config.supernet).toMatchObject({ momentum: 0.9, nesterov: false, peakLearningRate: 0.1 });
     expect(config.name).toBeUndefined();
   });
@@ -119,6 +121,25 @@ describe('checkConfig', () => {
       "'retrain.stepFactor': ",
     ],
     ['parts of one image', { retrain: { accumulate: 5 } }, "'retrain.accumulate': must leave every part"],
+    ['an unknown strategy', { search: { strategy: 'annealing' } }, "'search.strategy': "],
+    ['an unknown surrogate', { search: { surrogate: 'forest' } }, "'search.surrogate': "],
+    ['a surrogate without a choice', { search: { oversampling: 1 } }, "'search.oversampling': "],
+    [
+      'an unknown objective',
+      { search: { objectives: ['error', 'speed'] } },
+      "'search.objectives.1': 'speed' is no objective; choose among error, energy",
+    ],
+    [
+      'objectives without the error',
+      { search: { objectives: ['energy', 'params'] } },
+      "'search.objectives': must hold 'error' and at least one cost",
+    ],
+    [
+      'an objective twice',
+      { search: { objectives: ['error', 'energy', 'energy'] } },
+      "'search.objectives': must not name an objective twice",
+    ],
+    ['half a network', { search: { retrainFront: 0.5 } }, "'search.retrainFront': "],
     ['a switch that is none', { recomputeBlocks: 'yes' }, "'recomputeBlocks': "],
   ])('names the key: %s', (_, changes, expected) => {
     const message = problem(changes);

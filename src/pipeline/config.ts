@@ -9,9 +9,9 @@ import { FileError, OptionError, isSystemError, messageOf } from '../base/errors
 import { PredictorKind } from '../hardware/measured/predictor.js';
 import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
+import { searchSettings } from './search-settings.js';
 import { techniquesSchema } from './technique-settings.js';
 
-const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
 
 /** Where the images come from and how they are split and augmented. */
@@ -32,23 +32,6 @@ export const dataSettings = {
     .strictObject({ cropPadding: z.int().min(0).max(16).default(0), flip: z.boolean().default(false) })
     .prefault({}),
 };
-
-const searchSettings = z.strictObject({
-  /** `evolution` as published, or `random` as its control; random search only takes generations and population. */
-  strategy: z.enum(['evolution', 'random']).default('evolution'),
-  generations: count.default(20),
-  population: count.default(50),
-  parents: count.default(10),
-  /** Half the population each when left out. */
-  mutations: z.int().min(0).optional(),
-  crossovers: z.int().min(0).optional(),
-  mutationRate: fraction.default(0.2),
-  resampleRate: fraction.default(0.2),
-  /** Training images that recalibrate the batch norms of a subnet before it is judged. */
-  recalibrationImages: count.default(1000),
-  /** Search-validation images a candidate is judged on; all of them when there are fewer. */
-  evaluationImages: count.default(5000),
-});
 
 export const runConfigSchema = z.strictObject({
   ...dataSettings,

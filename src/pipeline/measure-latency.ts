@@ -7,8 +7,8 @@
  * the machine's slower changes do not fall on single operations either. Medians stand for calls and for passes.
  */
 import { Random } from '../base/random.js';
+import { median, quantile } from '../base/statistics.js';
 import { OperationKind, operationKey, type Operation } from '../hardware/measured/operation.js';
-import { median, quantile } from '../hardware/measured/statistics.js';
 import type { MeasuredMachine, MeasuredRow } from '../hardware/measured/table.js';
 import { BatchNorm } from '../nn/batch-norm.js';
 import { Linear } from '../nn/linear.js';

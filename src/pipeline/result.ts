@@ -28,7 +28,7 @@ export interface WeightHistogram {
 
 /** One retrained network: trained from scratch under the shared schedule, test set read once. */
 export interface NetworkResult {
-  /** `hybrid`, `all-conv`, `all-shift`, `all-add` or `conv-scaled`. */
+  /** `hybrid`, `front-1`, `front-2`, ..., `all-conv`, `all-shift`, `all-add` or `conv-scaled`. */
   readonly name: string;
   /** 0 to 1. */
   readonly testAccuracy: number;
@@ -52,6 +52,21 @@ export interface NetworkResult {
   /** By profile name. */
   readonly layers: Readonly<Record<string, readonly LayerCostRecord[]>>;
   readonly weightHistograms: readonly WeightHistogram[];
+}
+
+/** A judged network that no other one of the search beats in all objectives (weights inherited from the supernet). */
+export interface FrontMember {
+  readonly genome: readonly number[];
+  /** On search-validation, 0 to 1. */
+  readonly accuracy: number;
+  /** Under the budget's profile; the latency by the latency table, where the run has one. */
+  readonly energyMj: number;
+  readonly latencyMs: number;
+  readonly macs: number;
+  readonly params: number;
+  readonly areaMm2: number;
+  readonly sramBytes: number;
+  readonly flashBytes: number;
 }
 
 /** One limit of the budget, all "at most". */
@@ -95,6 +110,15 @@ export interface RunResult {
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
   readonly search: {
+    /** `evolution`, `nsga2` or `random`, and `none`, `ridge` or `gp`; absent in runs of before, as what follows. */
+    readonly strategy?: string | undefined;
+    readonly surrogate?: string | undefined;
+    /** What the front is taken over: `error` and words of the budget. */
+    readonly objectives?: readonly string[] | undefined;
+    /** Of everything judged, the most accurate first. */
+    readonly front?: readonly FrontMember[] | undefined;
+    /** sha256 of all that was judged, in order, with its accuracy and costs: two searches that agree in it were the same. */
+    readonly archiveHash?: string | undefined;
     readonly generations: number;
     readonly evaluated: number;
     readonly bestGenome: readonly number[];

@@ -5,6 +5,7 @@
  * everything in between is a pure function of the configuration, so a run that was killed and resumed ends with the
  * same result as an undisturbed one.
  */
+import { createHash } from 'node:crypto';
 import { OptionError } from '../base/errors.js';
 import { writeFileAtomic } from '../base/files.js';
 import type { AcceleratorProfile } from '../hardware/index.js';
@@ -12,8 +13,9 @@ import { familyNamed } from '../operators/registry.js';
 import { isRelative, parseBudget, resolveBudget } from '../search/budget.js';
 import { limitedQuantities, meets, type Budget } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
+import { frontOf, spreadAlong } from '../search/objectives.js';
 import { keyOf } from '../search/sampling.js';
-import { bestOf, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
+import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
@@ -33,12 +35,12 @@ import {
 } from './network-costs.js';
 import { Phases, type PhaseClock, type RunStateDraft } from './phases.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
-import type { NetworkResult, RunEvent, RunResult } from './result.js';
+import type { FrontMember, NetworkResult, RunEvent, RunResult } from './result.js';
 import { RunFolder, type RunState } from './run-folder.js';
+import { strategyFor } from './search-settings.js';
 import {
   restoreSupernet,
   searchWith,
-  strategyFor,
   subnetJudge,
   supernetWeights,
   trainSupernet,
@@ -189,9 +191,8 @@ async function runPhases(
     return null;
   });
   const searched = await phases.run<SearchState>(searchPhase, (clock) => searchPhaseOf(job, clock));
-  const winner = bestOf(searched) as Candidate;
   const networks: NetworkResult[] = [];
-  for (const { name, architecture } of networksToRetrain(job, winner))
+  for (const { name, architecture } of networksToRetrain(job, searched))
     networks.push(
       await phases.run<NetworkResult>(retrainPhase(name), (clock) => retrain(job, name, architecture, clock)),
     );
@@ -238,13 +239,14 @@ async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<
     if (event.type === 'candidate') remembered.set(keyOf(event.genome), event.accuracy);
   const from =
     clock.saved === undefined ? job.start : strategy.restore(clock.saved, folder.file('state.json'));
+  let ticked = clock.seconds();
   const state = await searchWith(
     strategy,
     from,
     judge,
     remembered,
     {
-      onCandidate: ({ generation }, { genome, origin, accuracy }) =>
+      onCandidate({ generation }, { genome, origin, accuracy }) {
         folder.append({
           type: 'candidate',
           time: new Date().toISOString(),
@@ -253,7 +255,11 @@ async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<
           origin,
           accuracy,
           ...costOf(genome),
-        }),
+        });
+        if (clock.seconds() - ticked < config.checkpointSeconds) return;
+        ticked = clock.seconds();
+        clock.tick();
+      },
       onGeneration: (reached) => clock.save(reached),
     },
     host,
@@ -263,16 +269,23 @@ async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<
 }
 
 /**
- * The winner, the macro-architecture in one family each, and the convolution network scaled to the winner's energy
- * (left out where no width gets that low).
+ * The winner, members of the front where they are asked for, the macro-architecture in one family each, and the
+ * convolution network scaled to the winner's energy (left out where no width gets that low).
  */
 function networksToRetrain(
-  { space, profile }: Job,
-  winner: Candidate,
+  { config, space, profile }: Job,
+  { archive }: SearchState,
 ): readonly { readonly name: string; readonly architecture: Architecture }[] {
+  const winner = ranked(archive)[0] as Candidate;
+  const { objectives, retrainFront } = config.search;
+  const spread = spreadAlong(frontOf(archive, objectives), [winner], retrainFront, objectives);
   const families = space.options.families.map(familyNamed);
   const networks = [
     { name: 'hybrid', architecture: space.architecture(winner.genome) },
+    ...ranked(spread).map(({ genome }, at) => ({
+      name: `front-${at + 1}`,
+      architecture: space.architecture(genome),
+    })),
     ...families.map((family) => ({
       name: `all-${family.shortName}`,
       architecture: space.architecture(uniformGenome(space, family.name)),
@@ -376,6 +389,13 @@ function handOver(
     budget: limitedQuantities(budget).map((quantity) => ({ quantity, limit: budget[quantity] as number })),
     schedule: { ...prefixed('supernet', config.supernet), ...prefixed('retrain', config.retrain) },
     search: {
+      strategy: config.search.strategy,
+      surrogate: config.search.surrogate,
+      objectives: config.search.objectives,
+      front: frontOf(searched.archive, config.search.objectives).map(
+        ({ genome, accuracy, costs }): FrontMember => ({ genome, accuracy, ...costs }),
+      ),
+      archiveHash: createHash('sha256').update(JSON.stringify(searched.archive)).digest('hex'),
       generations: searched.generation,
       evaluated: searched.archive.length,
       bestGenome: winner.genome,

@@ -5,11 +5,7 @@ import { Random } from '../base/random.js';
 import type { ImageSubset } from '../data/split.js';
 import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
-import type { Budget } from '../search/costs.js';
-import type { CostOf } from '../search/descent.js';
-import { createEvolution } from '../search/evolution.js';
 import { keyOf } from '../search/sampling.js';
-import { createRandomSearch } from '../search/random-search.js';
 import {
   bestOf,
   runSearch,
@@ -83,27 +79,6 @@ export function subnetJudge(
     forEachBatch(recalibration, data.shape, (images) => supernet.forward(images, genome, Mode.Recalibration));
     return accuracyOf(validation, data.shape, (images) => supernet.forward(images, genome, Mode.Evaluation));
   };
-}
-
-/** The strategy that the configuration asks for. @throws OptionError, InfeasibleBudgetError */
-export function strategyFor(
-  { search, seed }: RunConfig,
-  space: MiniSpace,
-  costOf: CostOf,
-  budget: Budget,
-): SearchStrategy {
-  const problem = { space, costOf, budget, seed };
-  const { generations, population, parents, mutations, crossovers, mutationRate, resampleRate } = search;
-  if (search.strategy === 'random') return createRandomSearch(problem, { generations, population });
-  return createEvolution(problem, {
-    generations,
-    population,
-    parents,
-    ...(mutations !== undefined && { mutations }),
-    ...(crossovers !== undefined && { crossovers }),
-    mutationRate,
-    resampleRate,
-  });
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * @file The facts that make a run repeatable: data, splits, schedule, seed, versions, machine, command, notices.
  */
+import type { RunResult } from '../pipeline/result.js';
 import { duration, integer } from './format.js';
 import { type Content, type Markup, html } from './markup.js';
 import { type RunView, budgetText } from './view.js';
@@ -57,8 +58,9 @@ export function factsSection(view: RunView): Markup {
         : ([
             ['latency by', `${result.latencyTable.file}, measured on ${result.latencyTable.machine}`],
           ] as const)),
+      ...searchFacts(search),
       ['generations', integer(search.generations)],
-      ['evaluated', `${integer(search.evaluated)} candidates`],
+      ['evaluated', evaluatedText(result)],
       ['best genome', html`<code>${search.bestGenome.join(' ')}</code>`],
     ])}${block(
       'Training schedule',
@@ -74,6 +76,24 @@ export function factsSection(view: RunView): Markup {
       pairs(result.versions, (version) => version),
     )}
   </div>`;
+}
+
+/** How the search went about it, where the run says. */
+function searchFacts({ strategy, surrogate, objectives, front, archiveHash }: RunResult['search']): Facts {
+  if (strategy === undefined || objectives === undefined) return [];
+  return [
+    ['strategy', strategy],
+    ['surrogate', surrogate ?? 'none'],
+    ['objectives', objectives.join(', ')],
+    ['front', `${integer(front?.length ?? 0)} candidates that no other one beats in all objectives`],
+    ['archive', html`<code>${archiveHash ?? 'not recorded'}</code>`],
+  ];
+}
+
+function evaluatedText({ search, phaseSeconds }: RunResult): string {
+  const seconds = phaseSeconds['search'] ?? 0;
+  const pace = seconds > 0 ? `, ${(search.evaluated / seconds).toPrecision(3)} a second` : '';
+  return `${integer(search.evaluated)} candidates${pace}`;
 }
 
 /** Notices of the data set and of the run, or nothing. */

@@ -7,6 +7,7 @@
  */
 import { quantileSorted } from 'd3-array';
 import { symbol } from 'd3-shape';
+import { objectiveQuantity } from '../search/objectives.js';
 import { paretoFront } from '../search/pareto.js';
 import {
   type Frame,
@@ -24,7 +25,15 @@ import {
   vertical,
   wideWidth,
 } from './chart.js';
-import { type Unit, countUnit, percent, squareMillimetres, wilsonInterval, withUnit } from './format.js';
+import {
+  type Unit,
+  byteUnit,
+  countUnit,
+  percent,
+  squareMillimetres,
+  wilsonInterval,
+  withUnit,
+} from './format.js';
 import { type Content, type Markup, html, px } from './markup.js';
 import { type Place, thinByCell } from './thin.js';
 import { type NetworkView, type RunView, budgetText, foundName, quantityOf } from './view.js';
@@ -61,7 +70,7 @@ export function chooseDrawn(view: RunView): DrawnCandidates {
   return { indices: [...kept].sort(byGeneration), cell };
 }
 
-/** The scatter section: energy first, then every other quantity of the budget. Empty when there are no candidates. */
+/** The scatter section: energy first, then every other cost of the budget or the objectives; a line without candidates. */
 export function scatterSection(view: RunView, drawn: DrawnCandidates): Markup {
   if (view.candidates.length === 0)
     return html`<p class="empty">
@@ -111,6 +120,8 @@ function costAxes(view: RunView): readonly CostAxis[] {
     costs: view.candidates.map((candidate) => (quantityOf(candidate, quantity) ?? Number.NaN) * unit.factor),
     networkCost: (network) => networkCost(network) * unit.factor,
   });
+  const bytesOf = (quantity: 'sramBytes' | 'flashBytes'): Unit =>
+    byteUnit(view.candidates.map((candidate) => candidate[quantity] ?? 0));
   const energy = axis(
     'energyMj',
     'energy',
@@ -122,10 +133,17 @@ function costAxes(view: RunView): readonly CostAxis[] {
     axis('macs', 'operations', macs, ({ network }) => network.macs),
     axis('params', 'parameters', params, ({ network }) => network.params),
     axis('areaMm2', 'area', squareMillimetres, ({ network }) => network.areaMm2 ?? Number.NaN),
+    axis('sramBytes', 'SRAM', bytesOf('sramBytes'), ({ network }) => network.sramBytes ?? Number.NaN),
+    axis('flashBytes', 'flash', bytesOf('flashBytes'), ({ network }) => network.flashBytes ?? Number.NaN),
   ];
+  const objectives = (view.result?.search.objectives ?? []).map(objectiveQuantity);
   return [
     energy,
-    ...others.filter(({ quantity }) => view.budget.some((limit) => limit.quantity === quantity)),
+    ...others.filter(
+      ({ quantity }) =>
+        view.budget.some((limit) => limit.quantity === quantity) ||
+        objectives.some((objective) => objective === quantity),
+    ),
   ];
 }
 

@@ -51,6 +51,18 @@ const networkSchema = z.object({
   weightHistograms: z.array(histogramSchema),
 });
 
+const frontMemberSchema = z.object({
+  genome: z.array(number),
+  accuracy: fraction,
+  energyMj: number,
+  latencyMs: number,
+  macs: number,
+  params: number,
+  areaMm2: number,
+  sramBytes: number,
+  flashBytes: number,
+});
+
 const resultSchema = z.object({
   format: z.literal('shiftaddnas-result'),
   version: z.literal(1),
@@ -89,6 +101,11 @@ const resultSchema = z.object({
   budget: z.array(z.object({ quantity: text, limit: number })),
   schedule: z.record(text, z.union([number, text])),
   search: z.object({
+    strategy: text.optional(),
+    surrogate: text.optional(),
+    objectives: z.array(text).optional(),
+    front: z.array(frontMemberSchema).optional(),
+    archiveHash: text.optional(),
     generations: number,
     evaluated: number,
     bestGenome: z.array(number),

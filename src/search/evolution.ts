@@ -19,6 +19,7 @@ import {
   type SearchProblem,
   type SearchStrategy,
 } from './strategy.js';
+import { screeningSettings } from './surrogate/screening.js';
 
 const probability = z.number().min(0).max(1);
 const count = z.int().min(0);
@@ -39,6 +40,7 @@ export const evolutionSchema = z
     mutationRate: probability.default(0.2),
     /** Probability that a mutant starts from a random genome instead of a parent. */
     resampleRate: probability.default(0.2),
+    ...screeningSettings,
   })
   .transform((options) => {
     const { population } = options;
@@ -69,8 +71,10 @@ export function createEvolution(problem: SearchProblem, options: EvolutionOption
   return createStrategy(problem, {
     name,
     generations,
+    population,
     options: settings,
-    propose(state, seen, sampler) {
+    screening: settings,
+    propose(state, { seen, sampler, oversampling }) {
       const random = Random.stream(seed, name, state.generation);
       const parents = ranked(state.archive)
         .slice(0, settings.parents)
@@ -89,12 +93,12 @@ export function createEvolution(problem: SearchProblem, options: EvolutionOption
       };
 
       if (parents.length > 0) {
-        breed(mutations, Origin.Mutation, () => {
+        breed(mutations * oversampling, Origin.Mutation, () => {
           const parent =
             random.uniform() < settings.resampleRate ? space.sample(random) : random.pick(parents);
           return space.mutate(parent, settings.mutationRate, random);
         });
-        breed(crossovers, Origin.Crossover, () =>
+        breed(crossovers * oversampling, Origin.Crossover, () =>
           space.crossover(random.pick(parents), random.pick(parents), random),
         );
       }

@@ -5,11 +5,13 @@ import { z } from 'zod';
 import { OptionError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { createStrategy, Origin, type SearchProblem, type SearchStrategy } from './strategy.js';
+import { screeningSettings } from './surrogate/screening.js';
 
 export const randomSearchSchema = z.strictObject({
   generations: z.int().min(1).default(20),
   /** Candidates evaluated per generation. */
   population: z.int().min(1).default(50),
+  ...screeningSettings,
 });
 
 export type RandomSearchOptions = z.input<typeof randomSearchSchema>;
@@ -29,12 +31,14 @@ export function createRandomSearch(
   return createStrategy(problem, {
     name,
     generations,
+    population,
     options: parsed.data,
-    propose(state, seen, sampler) {
+    screening: parsed.data,
+    propose(state, { seen, sampler, oversampling }) {
       const random = Random.stream(problem.seed, name, state.generation);
       const known = state.archive.map(({ genome }) => genome);
       return sampler
-        .fresh(population, seen, known, random)
+        .fresh(population * oversampling, seen, known, random)
         .map((genome) => ({ genome, origin: Origin.Random }));
     },
   });

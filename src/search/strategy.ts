@@ -14,6 +14,8 @@ import { describeBudget } from './budget.js';
 import { type Budget, type Costs, limitedQuantities, meets } from './costs.js';
 import type { CostOf } from './descent.js';
 import { feasibleSampler, type FeasibleSampler, keyOf } from './sampling.js';
+import type { Posterior } from './surrogate/gaussian-process.js';
+import { chooseByImprovement, type Screening, surrogateOf } from './surrogate/screening.js';
 
 /** What is searched. `costOf` must be deterministic and should remember its answers. */
 export interface SearchProblem {
@@ -73,14 +75,33 @@ export interface SearchStrategy {
   record(state: SearchState, results: readonly ScoredProposal[]): SearchState;
 }
 
+/** What a proposer draws a generation with. */
+export interface Draw {
+  /** The keys of the archive; may be added to. */
+  readonly seen: Set<string>;
+  readonly sampler: FeasibleSampler;
+  /** Offspring wanted for each that is evaluated: 1 unless a surrogate screens them. */
+  readonly oversampling: number;
+}
+
 /** What a strategy of its own has to say: how the next generation comes about. */
 export interface Proposer {
   readonly name: string;
   readonly generations: number;
+  /** Candidates evaluated per generation. */
+  readonly population: number;
   /** Every option that changes the outcome, for the identity of the state. */
-  readonly options: Readonly<Record<string, number>>;
-  /** `seen` holds the keys of the archive and may be added to. */
-  propose(state: SearchState, seen: Set<string>, sampler: FeasibleSampler): readonly Proposal[];
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly screening: Screening;
+  /** New, different genomes within the budget: at least the population where there are so many. */
+  propose(state: SearchState, draw: Draw): readonly Proposal[];
+  /** Which `count` of the pool are evaluated, as indices; by expected improvement of the accuracy when absent. */
+  choose?(
+    state: SearchState,
+    pool: readonly Proposal[],
+    posterior: Posterior,
+    count: number,
+  ): readonly number[];
 }
 
 const candidateSchema = z.strictObject({
@@ -141,7 +162,20 @@ export function createStrategy(problem: SearchProblem, proposer: Proposer): Sear
     },
     propose(state) {
       if (state.generation >= proposer.generations) return [];
-      return proposer.propose(state, new Set(state.archive.map(({ genome }) => keyOf(genome))), sampler);
+      const { population, screening } = proposer;
+      const seen = new Set(state.archive.map(({ genome }) => keyOf(genome)));
+      const surrogate = surrogateOf(screening.surrogate, state.archive);
+      const pool = proposer.propose(state, {
+        seen,
+        sampler,
+        oversampling: surrogate === undefined ? 1 : screening.oversampling,
+      });
+      if (surrogate === undefined || pool.length <= population) return pool;
+      const posterior = surrogate(pool.map(({ genome }) => genome));
+      const chosen =
+        proposer.choose?.(state, pool, posterior, population) ??
+        chooseByImprovement(posterior, bestOf(state)!.accuracy, population);
+      return chosen.map((at) => pool[at]!);
     },
     record(state, results) {
       if (results.length === 0) throw new Error('a generation without results cannot be recorded');

@@ -50,3 +50,21 @@ export function additiveAccuracy(optionCounts: readonly number[], seed: number):
   return (genome) =>
     genome.reduce((sum, gene, position) => sum + table[position]![gene]!, 0) / optionCounts.length;
 }
+
+/**
+ * An accuracy in [0, 1] in which the effect of an option depends on its neighbours': a fifth of it adds up over positions,
+ * the rest over pairs of neighbouring positions.
+ */
+export function entangledAccuracy(optionCounts: readonly number[], seed: number): (genome: Genome) => number {
+  const additive = additiveAccuracy(optionCounts, seed);
+  const random = Random.stream(seed, 'toy interactions');
+  const tables = optionCounts
+    .slice(1)
+    .map((count, at) =>
+      Array.from({ length: optionCounts[at]! }, () => Array.from({ length: count }, () => random.uniform())),
+    );
+  return (genome) => {
+    const pairs = tables.map((table, at) => table[genome[at]!]![genome[at + 1]!]!);
+    return 0.2 * additive(genome) + (0.8 * pairs.reduce((sum, each) => sum + each, 0)) / pairs.length;
+  };
+}

@@ -1,14 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Primitive } from '../layer.js';
 import { classOf } from './features.js';
 import { linearLaw, rowOf, toyLayer, toyLayers } from './measured.cases.js';
 import { operationKey, OperationKind, type Operation } from './operation.js';
-import { fitLinear, heldOutErrors, latencyLookup, leastSquares } from './predictor.js';
-import { median, predictionErrors, quantile, rankCorrelation } from './statistics.js';
+import { fitLinear, heldOutErrors, latencyLookup } from './predictor.js';
+import { predictionErrors } from './statistics.js';
 import {
   emptyTable,
   latencyOfRow,
@@ -26,68 +25,11 @@ afterAll(() => rmSync(home, { recursive: true }));
 const machine: MeasuredMachine = { cpu: 'A', isa: 'avx2', threads: 2, device: 'native', engine: '1' };
 const join8: Operation = { kind: OperationKind.Join, batch: 1, height: 8, width: 8, channels: 8 };
 
-describe('statistics', () => {
+describe('prediction errors', () => {
   it('are those of the textbook', () => {
-    expect(median([3, 1, 2])).toBe(2);
-    expect(median([4, 1, 2, 3])).toBe(2.5);
-    expect(quantile([0, 10], 0.25)).toBe(2.5);
     expect(predictionErrors([1.1, 1.6], [1, 2])).toMatchObject({ count: 2, rankCorrelation: 1 });
     expect(predictionErrors([1.1, 1.6], [1, 2]).meanRelative).toBeCloseTo(0.15, 12);
     expect(predictionErrors([1.1, 1.6], [1, 2]).medianRelative).toBeCloseTo(0.15, 12);
-  });
-
-  it('of ranks: 1 for any rising change of scale, -1 for a falling one, ties share a rank', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.integer({ min: -50, max: 50 }), { minLength: 2 }), (values) => {
-        expect(
-          rankCorrelation(
-            values,
-            values.map((value) => Math.exp(value / 9)),
-          ),
-        ).toBeCloseTo(1, 9);
-        expect(
-          rankCorrelation(
-            values,
-            values.map((value) => -value),
-          ),
-        ).toBeCloseTo(-1, 9);
-      }),
-    );
-    // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3: covariance 4.5, variances 4.5 and 5.
-    expect(rankCorrelation([1, 2, 2, 3], [1, 2, 3, 4])).toBeCloseTo(4.5 / Math.sqrt(4.5 * 5), 12);
-  });
-});
-
-describe('least squares', () => {
-  it('find the coefficients that made the values, whatever the scales of the columns', () => {
-    const value = fc.double({ min: 0.5, max: 2, noNaN: true });
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(value, value, value), { minLength: 12, maxLength: 30 }),
-        fc.tuple(value, value, value),
-        (rows, [a, b, c]) => {
-          const design = rows.map(([x, y, z]) => [x, 1e6 * y, 1e-6 * z]);
-          const values = design.map(([x, y, z]) => a * x! + b * y! + c * z!);
-          const found = leastSquares(design, values);
-          design.forEach(([x, y, z], at) => {
-            const predicted = found[0]! * x! + found[1]! * y! + found[2]! * z!;
-            expect(Math.abs(predicted / values[at]! - 1)).toBeLessThan(1e-4);
-          });
-        },
-      ),
-    );
-  });
-
-  it('give columns of zeros the coefficient 0', () => {
-    const found = leastSquares(
-      [
-        [1, 0],
-        [2, 0],
-      ],
-      [3, 6],
-    );
-    expect(found[0]).toBeCloseTo(3, 4);
-    expect(found[1]).toBe(0);
   });
 });
 

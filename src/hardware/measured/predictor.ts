@@ -7,6 +7,7 @@
  * default; the perceptron is in `training/latency-mlp.ts`.
  */
 import { OptionError } from '../../base/errors.js';
+import { leastSquares } from '../../base/linear-algebra.js';
 import { Random } from '../../base/random.js';
 import { classOf, countsOf } from './features.js';
 import { operationKey, type Operation } from './operation.js';
@@ -32,6 +33,7 @@ export const predictorKinds: readonly PredictorKind[] = Object.values(PredictorK
 
 /** Rows of a class per coefficient below which its counts are not told apart. */
 const rowsPerCoefficient = 2;
+/** Keeps counts that always grow together from cancelling each other. */
 const ridge = 1e-6;
 
 interface ClassFit {
@@ -78,46 +80,11 @@ function fitClass(rows: readonly MeasuredRow[]): ClassFit {
   const columns =
     rows.length >= rowsPerCoefficient * width ? [...design[0]!.keys()] : rows.length >= 4 ? [0, 1] : [0];
   const relative = design.map((row, at) => columns.map((column) => row[column]! / latencies[at]!));
-  const solved = leastSquares(
-    relative,
-    rows.map(() => 1),
-  );
+  const ones = rows.map(() => 1);
+  const solved = leastSquares(relative, ones, ridge) as readonly number[];
   const coefficients = new Array<number>(width).fill(0);
   columns.forEach((column, at) => (coefficients[column] = solved[at]!));
   return { coefficients, leastMs: Math.min(...latencies) };
-}
-
-/**
- * Solves min |A x - b|^2 with a trace of ridge on columns scaled alike, by Cholesky on the normal equations.
- * Columns that are all zero get coefficient 0.
- */
-export function leastSquares(a: readonly (readonly number[])[], b: readonly number[]): readonly number[] {
-  const width = a[0]!.length;
-  const all = Array.from({ length: width }, (_, column) => column);
-  const scale = all.map((column) => Math.sqrt(a.reduce((sum, row) => sum + row[column]! ** 2, 0)) || 1);
-  const product = (i: number, j: number): number =>
-    a.reduce((sum, row) => sum + (row[i]! / scale[i]!) * (row[j]! / scale[j]!), 0);
-  const lower: number[][] = [];
-  for (let i = 0; i < width; i++) {
-    lower.push([]);
-    for (let j = 0; j <= i; j++) {
-      const sum = lower[i]!.reduce((total, each, k) => (k < j ? total + each * lower[j]![k]! : total), 0);
-      const value = product(i, j) + (i === j ? ridge : 0) - sum;
-      lower[i]!.push(i === j ? Math.sqrt(value) : value / lower[j]![j]!);
-    }
-  }
-  const forward: number[] = [];
-  for (let i = 0; i < width; i++) {
-    const right = a.reduce((sum, row, at) => sum + (row[i]! / scale[i]!) * b[at]!, 0);
-    forward.push((right - forward.reduce((sum, each, k) => sum + lower[i]![k]! * each, 0)) / lower[i]![i]!);
-  }
-  const x = new Array<number>(width).fill(0);
-  for (let i = width - 1; i >= 0; i--) {
-    let rest = forward[i]!;
-    for (let k = i + 1; k < width; k++) rest -= lower[k]![i]! * x[k]!;
-    x[i] = rest / lower[i]![i]!;
-  }
-  return x.map((value, at) => value / scale[at]!);
 }
 
 /** Least rows of a table on which predictors are judged: fewer leave nothing to hold out. */

@@ -1,19 +1,7 @@
 /**
- * @file The few statistics that measurements need: quantiles, relative errors, rank correlation.
+ * @file How far predicted latencies are from the measured ones.
  */
-
-/** The value below which a `share` of the values lies, interpolated; NaN for none. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  if (sorted.length === 0) return Number.NaN;
-  const at = share * (sorted.length - 1);
-  const low = sorted[Math.floor(at)]!;
-  return low + (at - Math.floor(at)) * (sorted[Math.ceil(at)]! - low);
-}
-
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
+import { median, quantile, rankCorrelation } from '../../base/statistics.js';
 
 /** How far predictions are from the truth. */
 export interface PredictionErrors {
@@ -37,29 +25,4 @@ export function predictionErrors(predicted: readonly number[], truth: readonly n
     p90Relative: quantile(relative, 0.9),
     rankCorrelation: rankCorrelation(predicted, truth),
   };
-}
-
-/** Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank. */
-export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
-  const [ranksA, ranksB] = [ranks(a), ranks(b)];
-  const mean = (a.length - 1) / 2;
-  let [covariance, varianceA, varianceB] = [0, 0, 0];
-  for (const [at, rank] of ranksA.entries()) {
-    covariance += (rank - mean) * (ranksB[at]! - mean);
-    varianceA += (rank - mean) ** 2;
-    varianceB += (ranksB[at]! - mean) ** 2;
-  }
-  return covariance / Math.sqrt(varianceA * varianceB);
-}
-
-function ranks(values: readonly number[]): readonly number[] {
-  const order = [...values.keys()].sort((a, b) => values[a]! - values[b]!);
-  const found = new Array<number>(values.length);
-  for (let from = 0; from < order.length;) {
-    let to = from;
-    while (to + 1 < order.length && values[order[to + 1]!] === values[order[from]!]) to++;
-    for (let at = from; at <= to; at++) found[order[at]!] = (from + to) / 2;
-    from = to + 1;
-  }
-  return found;
 }

@@ -7,8 +7,8 @@
 import { z } from 'zod';
 import { FileError, OptionError } from '../../base/errors.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
+import { median } from '../../base/statistics.js';
 import { Primitive } from '../layer.js';
-import { median } from './statistics.js';
 import { operationKey, OperationKind } from './operation.js';
 
 const size = z.int().positive();

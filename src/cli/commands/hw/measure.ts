@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { OptionError } from '../../../base/errors.js';
 import { readJson } from '../../../base/files.js';
+import { median } from '../../../base/statistics.js';
 import { fitLinear, heldOutErrors, predictorKinds } from '../../../hardware/measured/predictor.js';
 import {
   emptyTable,
@@ -17,7 +18,7 @@ import {
   writeLatencyTable,
   type LatencyTable,
 } from '../../../hardware/measured/table.js';
-import { median, type PredictionErrors } from '../../../hardware/measured/statistics.js';
+import type { PredictionErrors } from '../../../hardware/measured/statistics.js';
 import { operationKey, OperationKind } from '../../../hardware/measured/operation.js';
 import { familyNamed } from '../../../operators/registry.js';
 import { checkConfig, presetNamed, readConfigFile, runConfigSchema } from '../../../pipeline/config.js';
