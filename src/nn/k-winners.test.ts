@@ -93,7 +93,7 @@ describe('KWinners', () => {
 
   it('follows the share of wins over a thousand samples, in training alone', () => {
     const layer = new KWinners('k', 4, settings, true);
-    const [duty] = layer.buffers as [{ readonly data: Float32Array }];
+    const duty = layer.buffers[0]!;
     let expected = new Float64Array(4);
     let seen = 0;
     for (let step = 0; step < 500; step++) {
