@@ -7,6 +7,7 @@ import { addDataCommands } from './commands/data.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
 import { addHardwareCommands } from './commands/hw.js';
 import { addReportCommand } from './commands/report.js';
+import { addReproduceCommand } from './commands/reproduce.js';
 import { addSearchCommand } from './commands/search.js';
 import { addTrainCommand } from './commands/train.js';
 import { examples } from './options.js';
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addTrainCommand(program);
   addEvaluateCommand(program);
   addHardwareCommands(program);
+  addReproduceCommand(program);
   addReportCommand(program);
   addDataCommands(program);
   complainInOneLine(program, program.name());

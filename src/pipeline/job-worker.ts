@@ -8,6 +8,7 @@ import { Interrupted } from '../training/interrupted.js';
 import { runEvaluateJob } from './evaluate-job.js';
 import type { JobHost } from './host.js';
 import type { JobReport, JobRequest, JobWork, PostedError } from './run-in-worker.js';
+import { runProbeJob } from './reproduce/probe-job.js';
 import { runSearchJob } from './search-job.js';
 import { runTrainJob } from './train-job.js';
 
@@ -45,6 +46,8 @@ function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
       return runTrainJob(request, host);
     case 'evaluate':
       return runEvaluateJob(request, host);
+    case 'probe':
+      return runProbeJob(request, host);
   }
 }
 

@@ -18,6 +18,7 @@ import { Interrupted } from '../training/interrupted.js';
 import type { RunConfig } from './config.js';
 import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
 import type { JobMessage } from './host.js';
+import type { ProbeRequest, ProbeResult } from './reproduce/probe-job.js';
 import type { RunResult } from './result.js';
 import type { TrainResult } from './train-job.js';
 import type { TrainRequest } from './train-request.js';
@@ -35,6 +36,7 @@ export interface Jobs {
   };
   readonly train: { readonly request: TrainRequest; readonly result: TrainResult };
   readonly evaluate: { readonly request: EvaluateRequest; readonly result: EvaluateResult };
+  readonly probe: { readonly request: ProbeRequest; readonly result: ProbeResult };
 }
 
 /** A job with its request, as it is posted. */

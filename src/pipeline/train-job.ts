@@ -64,11 +64,18 @@ export interface TrainResult {
 const resultFile = 'train.json';
 const phase = 'train';
 
+/** The result of a training that ended in this folder; undefined where there is none. */
+export function finishedTraining(path: string): TrainResult | undefined {
+  const file = new RunFolder(path).file(resultFile);
+  return existsSync(file) ? (readJson(file) as TrainResult) : undefined;
+}
+
 /** @throws UserError for bad data or a diverged training; Interrupted when asked to stop */
 export async function runTrainJob(request: TrainRequest, host: JobHost): Promise<TrainResult> {
   const { config, path, resume } = request;
   const folder = new RunFolder(path);
-  if (resume && existsSync(folder.file(resultFile))) return readJson(folder.file(resultFile)) as TrainResult;
+  const finished = resume ? finishedTraining(path) : undefined;
+  if (finished !== undefined) return finished;
   if (!resume) folder.requireFresh();
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const data = await prepareData(config, {
@@ -156,7 +163,11 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   }
 }
 
-function architectureOf({ config, subject }: TrainRequest, { dataset, shape }: PreparedData): Architecture {
+/** What is trained, for these data. @throws OptionError when the two do not fit */
+export function architectureOf(
+  { config, subject }: Pick<TrainRequest, 'config' | 'subject'>,
+  { dataset, shape }: PreparedData,
+): Architecture {
   if ('model' in subject) {
     const { model, ...options } = subject;
     const built = architectureOfModel(modelNamed(model), {
