@@ -11,7 +11,7 @@ import { skip } from './skip.js';
 const rules: Readonly<Record<BlockKind, BlockRule>> = {
   [BlockKind.Convolution]: ruleFor(convolution),
   [BlockKind.Dense]: ruleFor(dense),
-  [BlockKind.Residual]: residual,
+  [BlockKind.Residual]: ruleFor(residual),
   [BlockKind.Skip]: skip,
 };
 

@@ -6,6 +6,7 @@ import type { Model } from './contract.js';
 import { lenet5Bn } from './lenet5-bn.js';
 import { mlpDeepshift } from './mlp-deepshift.js';
 import { resnetModel } from './resnet.js';
+import { vggSmall } from './vgg-small.js';
 
 const models: readonly Model[] = [
   mlpDeepshift,
@@ -13,6 +14,7 @@ const models: readonly Model[] = [
   resnetModel(20, 0.27, 40.8),
   resnetModel(32, 0.46, 69.1),
   resnetModel(56, 0.85, 125.7),
+  vggSmall,
 ];
 
 /** Every model, smallest images first. */
