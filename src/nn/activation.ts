@@ -15,6 +15,12 @@ export enum ActivationKind {
   HardSwish = 'hardSwish',
 }
 
+/** Activations with parameters: `rprelu.ts`, `power-activation.ts`. */
+export enum LearnedActivation {
+  RPRelu = 'rprelu',
+  Power = 'power',
+}
+
 /** A function of a map without parameters, and its lowering. */
 export interface PlainActivation {
   readonly forward: (x: Tensor) => Tensor;

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { FileError } from '../base/errors.js';
 import { readJson } from '../base/files.js';
 import type { Architecture } from '../spaces/architecture.js';
+import type { ModelOptions } from '../spaces/models/contract.js';
 import { parseArchitecture } from '../spaces/parse.js';
 import { checkConfig, runConfigSchema } from './config.js';
 
@@ -15,12 +16,9 @@ import { checkConfig, runConfigSchema } from './config.js';
 export const trainConfigSchema = runConfigSchema.partial({ budget: true, supernet: true });
 export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
 
-/** A published model in operator families: one for all stages, or one for each. */
-export interface ModelSubject {
+/** A published model by name; images and classes are those of the data. */
+export interface ModelSubject extends Omit<ModelOptions, 'input' | 'classes'> {
   readonly model: string;
-  readonly families: readonly string[];
-  /** First layer and classifier in the family of their stage too; absent: as published. */
-  readonly convertAll?: boolean;
 }
 
 /** What is trained: a given architecture, a published model, or the macro-architecture of the space in one family. */

@@ -16,6 +16,12 @@ export enum BlockKind {
   Convolution = 'convolution',
   /** One fully connected layer. */
   Dense = 'dense',
+  /** The inverted residual of MobileNetV2. */
+  Inverted = 'inverted',
+  /** An image as patches, each a token. */
+  Patches = 'patches',
+  /** A pre-norm transformer layer. */
+  Transformer = 'transformer',
 }
 
 /** What blocks of every kind have; those of a kind may have more ({@link BlockKind}, `blocks/`). */

@@ -5,6 +5,7 @@
  * are those of {@link planLayers}.
  */
 import { operationCount, Primitive, type LayerDescription } from '../hardware/layer.js';
+import { LearnedActivation } from '../nn/activation.js';
 import { layerInput, type LayerPart, type OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
 import { type Architecture, BlockKind } from './architecture.js';
@@ -144,6 +145,9 @@ function parametersOf(node: Node): number {
     case NodeKind.BatchNorm:
     case NodeKind.LayerNorm:
       return 2 * node.outChannels;
+    case NodeKind.Activation:
+      if (node.activation === LearnedActivation.RPRelu) return 3 * node.outChannels;
+      return node.activation === LearnedActivation.Power ? 1 : 0;
     case NodeKind.Position:
       return node.outHeight * node.outWidth * node.outChannels;
     default:

@@ -2,7 +2,7 @@
  * @file What a node of a stand-alone network is made of: its parameters and state, its forward pass, its lowering.
  */
 import { Random } from '../base/random.js';
-import { activationOf } from '../nn/activation.js';
+import { activationOf, LearnedActivation } from '../nn/activation.js';
 import { BatchNorm } from '../nn/batch-norm.js';
 import { Bias } from '../nn/bias.js';
 import { dropout } from '../nn/dropout.js';
@@ -21,6 +21,8 @@ import {
   toChannelsLast,
 } from '../nn/onnx/layers.js';
 import { PositionEmbedding } from '../nn/position-embedding.js';
+import { PowerActivation } from '../nn/power-activation.js';
+import { RPRelu } from '../nn/rprelu.js';
 import { OperatorLayer } from '../operators/layer.js';
 import { familyNamed } from '../operators/registry.js';
 import { add } from '../tensor/ops/binary.js';
@@ -80,6 +82,16 @@ export function moduleOf(node: Node, random: Random): NodeModule {
       const position = new PositionEmbedding(name, mapOf(node), random);
       return { ...unary(position, (x) => position.forward(x)), takes: Form.Map };
     }
+    case NodeKind.Activation:
+      if (node.activation === LearnedActivation.RPRelu) {
+        const activation = new RPRelu(name, node.outChannels);
+        return { ...unary(activation, (x) => activation.forward(x)), takes: Form.Map };
+      }
+      if (node.activation === LearnedActivation.Power) {
+        const activation = new PowerActivation(name);
+        return unary(activation, (x) => activation.forward(x));
+      }
+      return statelessOf(node)!;
     default:
       return statelessOf(node)!;
   }
@@ -99,6 +111,8 @@ export function statelessOf(node: Node): NodeModule | undefined {
   const { name } = node;
   switch (node.kind) {
     case NodeKind.Activation: {
+      if (node.activation === LearnedActivation.RPRelu || node.activation === LearnedActivation.Power)
+        return undefined;
       const { forward, lower } = activationOf(node.activation);
       return plain(name, forward, (graph, input) => lower(graph, name, input));
     }
@@ -212,7 +226,7 @@ function joinModule({ name, relu }: JoinNode): NodeModule {
     lower(graph, [a, b]) {
       const sum = lowerAdd(graph, name, a!, b!);
       // The ReLU of a block is called after the block: `stage0.block0.relu` behind `stage0.block0.join`.
-      return relu ? lowerRelu(graph, name.replace(/[^.]*$/, 'relu'), sum) : sum;
+      return relu ? lowerRelu(graph, name.replace(/join(?=[^.]*$)/, 'relu'), sum) : sum;
     },
   };
 }

@@ -5,7 +5,7 @@
  * walks it and knows nothing of blocks. Every value is a map [N, height, width, channels]; tokens are positions of a map,
  * and a vector is a map of 1x1. A node and the value it makes have one name.
  */
-import type { ActivationKind } from '../nn/activation.js';
+import type { ActivationKind, LearnedActivation } from '../nn/activation.js';
 
 /** The value that every network begins with. */
 export const inputName = 'input';
@@ -75,7 +75,7 @@ export interface BatchNormNode extends NodeBase {
 
 export interface ActivationNode extends NodeBase {
   readonly kind: NodeKind.Activation;
-  readonly activation: ActivationKind;
+  readonly activation: ActivationKind | LearnedActivation;
 }
 
 export interface JoinNode extends NodeBase {
@@ -208,7 +208,7 @@ export class NodeList {
     return this.#add({ kind: NodeKind.LayerNorm, ...this.#same(name, [from]) });
   }
 
-  activation(name: string, from: string, activation: ActivationKind): string {
+  activation(name: string, from: string, activation: ActivationNode['activation']): string {
     return this.#add({ kind: NodeKind.Activation, ...this.#same(name, [from]), activation });
   }
 

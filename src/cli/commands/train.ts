@@ -15,6 +15,7 @@ import {
   type TrainConfig,
   type TrainSubject,
 } from '../../pipeline/train-request.js';
+import { residualActivations, type ResidualActivation } from '../../spaces/blocks/residual.js';
 import { familiesOf } from '../../spaces/models/contract.js';
 import { listModels, modelNamed } from '../../spaces/models/registry.js';
 import { parseArchitecture } from '../../spaces/parse.js';
@@ -41,6 +42,8 @@ interface TrainFlags extends ConfigFlags {
   readonly model?: string;
   readonly op?: string;
   readonly ends?: string;
+  readonly activation?: ResidualActivation;
+  readonly selfShortcut?: boolean;
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
@@ -75,7 +78,13 @@ export function addTrainCommand(program: Command): void {
         'conv',
         'op',
       ]),
-    );
+    )
+    .addOption(
+      new Option('--activation <kind>', 'of the residual blocks of a model (default relu)').choices(
+        residualActivations,
+      ),
+    )
+    .option('--self-shortcut', 'a shortcut around each layer of residual blocks instead of around two');
   addConfigOptions(command, datasetUsages)
     .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
     .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
@@ -130,9 +139,9 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
       'train needs one of --architecture FILE (an architecture.json), --family NAME (for example --family conv) ' +
         'and --model NAME (for example --model resnet20)',
     );
-  for (const option of ['op', 'ends'] as const)
+  for (const [option, name] of modelOptions)
     if (model === undefined && flags[option] !== undefined)
-      throw new OptionError(`--${option} goes with --model; for example --model resnet20 --op add`);
+      throw new OptionError(`--${name} goes with --model; for example --model resnet20 --op add`);
   const { epochs, batchSize, learningRate: peakLearningRate, optimiser, schedule } = flags;
   const given = gatherConfig(flags, techniquesOf(flags));
   if (given['data'] === undefined)
@@ -170,14 +179,31 @@ function techniquesOf({ distill: teacher, ema: decay, mixup, cutmix }: TrainFlag
   return Object.keys(sections).length === 0 ? {} : { techniques: sections };
 }
 
+/** Flags that say more of a model. */
+const modelOptions = [
+  ['op', 'op'],
+  ['ends', 'ends'],
+  ['activation', 'activation'],
+  ['selfShortcut', 'self-shortcut'],
+] as const;
+
 /** A model by its flags; names and the number of families are checked before anything is loaded. */
-function modelSubject(name: string, { op = 'conv', ends }: TrainFlags): ModelSubject {
+function modelSubject(
+  name: string,
+  { op = 'conv', ends, activation, selfShortcut }: TrainFlags,
+): ModelSubject {
   const model = modelNamed(name);
   const families = familiesOf(
     model,
     op.split(',').map((family) => family.trim()),
   );
-  return { model: model.name, families, ...(ends !== undefined && { convertAll: ends === 'op' }) };
+  return {
+    model: model.name,
+    families,
+    ...(ends !== undefined && { convertAll: ends === 'op' }),
+    ...(activation !== undefined && { activation }),
+    ...(selfShortcut !== undefined && { selfShortcut }),
+  };
 }
 
 /** `NAME  TITLE, STAGES stages` for each model. */

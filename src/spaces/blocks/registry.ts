@@ -5,13 +5,19 @@ import { BlockKind, type BlockDescription } from '../architecture.js';
 import { ruleFor, type BlockRule } from './contract.js';
 import { convolution } from './convolution.js';
 import { dense } from './dense.js';
+import { inverted } from './inverted.js';
+import { patches } from './patches.js';
 import { residual } from './residual.js';
 import { skip } from './skip.js';
+import { transformer } from './transformer.js';
 
 const rules: Readonly<Record<BlockKind, BlockRule>> = {
   [BlockKind.Convolution]: ruleFor(convolution),
   [BlockKind.Dense]: ruleFor(dense),
-  [BlockKind.Residual]: residual,
+  [BlockKind.Inverted]: inverted,
+  [BlockKind.Patches]: ruleFor(patches),
+  [BlockKind.Transformer]: ruleFor(transformer),
+  [BlockKind.Residual]: ruleFor(residual),
   [BlockKind.Skip]: skip,
 };
 

@@ -4,8 +4,14 @@
  */
 import { OptionError } from '../../base/errors.js';
 import { familyNamed } from '../../operators/registry.js';
-import type { Architecture, BlockDescription, ClassifierDescription } from '../architecture.js';
+import {
+  type Architecture,
+  type BlockDescription,
+  BlockKind,
+  type ClassifierDescription,
+} from '../architecture.js';
 import { fixedFamily } from '../blocks/ends.js';
+import type { ResidualActivation, ResidualBlock } from '../blocks/residual.js';
 
 export interface ModelOptions {
   readonly input: Architecture['input'];
@@ -14,6 +20,10 @@ export interface ModelOptions {
   readonly families: readonly string[];
   /** First layer and classifier in the family of their stage too, instead of multiplicative; absent: as published. */
   readonly convertAll?: boolean;
+  /** Of residual blocks; ReLU when absent. */
+  readonly activation?: ResidualActivation;
+  /** A shortcut around each layer of residual blocks instead of one around both. */
+  readonly selfShortcut?: boolean;
 }
 
 /** Counts of the network of multiplications, as published. */
@@ -49,17 +59,37 @@ export interface ResolvedOptions extends Pick<ModelOptions, 'input' | 'classes'>
 
 /**
  * The architecture of a model.
- * @throws OptionError for an unknown family, another number of families than one or one for each stage, or images that the
- * model cannot take
+ * @throws OptionError for an unknown family, another number of families than one or one for each stage, images that the
+ * model cannot take, or options of residual blocks where it has none
  */
 export function architectureOfModel(model: Model, options: ModelOptions): Architecture {
   const { families, convertAll = model.convertAll, input, classes } = options;
   const perStage = familiesOf(model, families);
-  return model.build({
+  const architecture = model.build({
     ...{ input, classes, families: perStage },
     first: convertAll ? perStage[0]! : fixedFamily,
     last: convertAll ? perStage.at(-1)! : fixedFamily,
   });
+  return withResidualOptions(model, architecture, options);
+}
+
+function withResidualOptions(
+  { name }: Model,
+  architecture: Architecture,
+  { activation, selfShortcut }: ModelOptions,
+): Architecture {
+  if (activation === undefined && selfShortcut === undefined) return architecture;
+  const isResidual = ({ kind }: BlockDescription): boolean => kind === BlockKind.Residual;
+  if (!architecture.blocks.some(isResidual))
+    throw new OptionError(
+      `${name} has no residual blocks, which an activation and shortcuts of one's own are for; choose a resnet`,
+    );
+  const more: Partial<ResidualBlock> = {
+    ...(activation !== undefined && { activation }),
+    ...(selfShortcut !== undefined && { selfShortcut }),
+  };
+  const blocks = architecture.blocks.map((block) => (isResidual(block) ? { ...block, ...more } : block));
+  return { ...architecture, blocks };
 }
 
 /**

@@ -5,7 +5,10 @@ import { OptionError } from '../../base/errors.js';
 import type { Model } from './contract.js';
 import { lenet5Bn } from './lenet5-bn.js';
 import { mlpDeepshift } from './mlp-deepshift.js';
+import { mobilenetTiny } from './mobilenet.js';
 import { resnetModel } from './resnet.js';
+import { vggSmall } from './vgg-small.js';
+import { vitLite, vitTiny } from './vit.js';
 
 const models: readonly Model[] = [
   mlpDeepshift,
@@ -13,6 +16,10 @@ const models: readonly Model[] = [
   resnetModel(20, 0.27, 40.8),
   resnetModel(32, 0.46, 69.1),
   resnetModel(56, 0.85, 125.7),
+  vggSmall,
+  mobilenetTiny,
+  vitTiny,
+  vitLite,
 ];
 
 /** Every model, smallest images first. */
