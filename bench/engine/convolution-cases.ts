@@ -65,6 +65,8 @@ export function convolutionCases(): readonly BenchCase[] {
     ...adders('add3x3-32', stage2, { passes: together }),
     ...adders('add3x3-64', stage3, { passes: together }),
     ...adders('add-depthwise', depthwise),
+    ...norms('add-lp3x3', standard),
+    ...norms('add-lp3x3-16', stage1),
     ...tuned.flatMap(({ name, shape }) => adders(`add-${name}`, shape, { extra: true })),
   ];
 }
@@ -107,6 +109,27 @@ function adders(name: string, shape: Shape, options: RowOptions = {}): readonly 
     work: bounds[pass].map((bound) => ({ bound, amount: accumulations(g) })),
     peer: { kind: 'l1', pass: peerPass[pass], ...g },
     build: () => buildAdder(g, pass),
+  }));
+}
+
+/** Adder layers of the norm 1.5: powers, held against the peak of what they generalise. */
+function norms(name: string, shape: Shape): readonly BenchCase[] {
+  const g = geometryOf(shape);
+  const exponent = 1.5;
+  const build = (pass: Pass): Subject => {
+    const { x, w, dy } = inputsOf(g);
+    const device = kernels();
+    if (pass === Pass.Forward) return writing(dy.length, (y) => device.lpForward(g, exponent, x, w, y));
+    if (pass === Pass.InputGradient)
+      return writing(x.length, (dx) => device.lpInputGradient(g, exponent, x, w, dy, dx));
+    return writing(w.length, (dw) => device.lpWeightGradient(g, exponent, x, w, dy, dw));
+  };
+  return separately.map((pass) => ({
+    name: `${name}-${pass}`,
+    group: 'L1 ("add") layers',
+    shape: shapeText(g),
+    work: [{ bound: Bound.AbsoluteDifference, amount: accumulations(g) }],
+    build: () => build(pass),
   }));
 }
 

@@ -30,6 +30,17 @@ const deepShiftPs = (p: number, s: number): number => {
   return Math.abs(s) <= 0.5 ? 0 : Math.sign(s) * magnitude;
 };
 
+/** With the released threshold of signs. */
+const releasedPs = (p: number, s: number): number =>
+  Math.abs(s) <= Math.fround(0.3) ? (p + s === p + s ? 0 : NaN) : Math.sign(s) * Math.abs(deepShiftPs(p, 1));
+/** Of the powers 2^-15 to 1 the nearest by value, of two the larger. */
+const nearestPower = (w: number): number => {
+  if (w === 0 || Number.isNaN(w)) return w;
+  const powers = Array.from({ length: 16 }, (_, k) => 2 ** (k - 15));
+  const away = (power: number): number => Math.abs(Math.abs(w) - power);
+  return Math.sign(w) * powers.reduce((best, power) => (away(power) <= away(best) ? power : best));
+};
+
 /** S_0 to S_T. */
 const denseExponents = (bits: readonly number[]): readonly number[] =>
   bits.reduce<number[]>((before, t) => [...before, step(t) * (before.at(-1)! + 1)], [0]);
@@ -138,6 +149,13 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
     ...convolution,
     effective: (p, s) => deepShiftPs(p!, s!),
     storedRule: (p, s) => [deepShiftPs(p!, s!) * Math.LN2, 1],
+    isDerivative: false,
+  },
+  'pot.q.nearest': { ...convolution, effective: (w) => nearestPower(w!), isDerivative: false },
+  'pot.ps.compat': {
+    ...convolution,
+    effective: (p, s) => releasedPs(p!, s!),
+    storedRule: (p, s) => [releasedPs(p!, s!) * Math.LN2, 1],
     isDerivative: false,
   },
   'pot.dense': denseShift,

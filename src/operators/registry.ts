@@ -12,14 +12,14 @@ import { binary } from './binary/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
 import { potDense, potDense2, potDense4 } from './pot-dense/family.js';
-import { potPs } from './pot-ps/family.js';
-import { potQ } from './pot-q/family.js';
+import { potPs, potPsCompat } from './pot-ps/family.js';
+import { potQ, potQNearest } from './pot-q/family.js';
 import { potS3 } from './pot-s3/family.js';
 import { shiftAddFixed } from './shiftadd/fixed.js';
 import { shiftAdd } from './shiftadd/family.js';
 
 const families: readonly OperatorFamily[] = [
-  ...[conv, potQ, potPs, potDense, potDense2, potDense4, potS3],
+  ...[conv, potQ, potQNearest, potPs, potPsCompat, potDense, potDense2, potDense4, potS3],
   ...[add, addSign, addLp, shiftAdd, shiftAddFixed, binary],
   ...[attention, attentionLinear, attentionCompat],
 ];

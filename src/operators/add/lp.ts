@@ -9,10 +9,11 @@
 import { lpConv2d } from '../../tensor/ops/convolution.js';
 import type { OperatorFamily } from '../contract.js';
 import { add } from './family.js';
+import { withoutMasking } from './masking.js';
 import { lowerLp } from './onnx.js';
 
 export const addLp: OperatorFamily = {
-  ...add,
+  ...withoutMasking(add),
   name: 'add.lp',
   shortName: 'add-lp',
   title: 'Add (lp norm)',

@@ -19,7 +19,7 @@ import { add as sum, mul } from '../../tensor/ops/binary.js';
 import { conv2d, l1Conv2d } from '../../tensor/ops/convolution.js';
 import { contribute, record, tidy } from '../../tensor/tape.js';
 import { Tensor } from '../../tensor/tensor.js';
-import type { LayerGeometry, Masking } from '../contract.js';
+import type { LayerGeometry, Masking, OperatorFamily } from '../contract.js';
 import { lowerL1 } from './onnx.js';
 
 /** |x| with the gradient that AdderNet gives the input of a term whose weight is 0: dx = dy clamp(x, -1, 1). */
@@ -104,3 +104,10 @@ export const addMasking: Masking = {
     return lowerAdd(graph, name, all, taken);
   },
 };
+
+/** A family with what it has of `family` but its masking, for layers whose terms or rules are others than AdderNet's. */
+export function withoutMasking(family: OperatorFamily): OperatorFamily {
+  return Object.fromEntries(
+    Object.entries(family).filter(([key]) => key !== 'masking'),
+  ) as unknown as OperatorFamily;
+}

@@ -6,9 +6,10 @@
 import { l1SignConv2d } from '../../tensor/ops/convolution.js';
 import type { OperatorFamily } from '../contract.js';
 import { add } from './family.js';
+import { withoutMasking } from './masking.js';
 
 export const addSign: OperatorFamily = {
-  ...add,
+  ...withoutMasking(add),
   name: 'add.sign',
   shortName: 'add-sign',
   title: 'Add (sign rule)',

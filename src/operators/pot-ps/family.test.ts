@@ -6,7 +6,8 @@ import { tidy } from '../../tensor/tape.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { differences, effectiveOne, histogram, slopesOfOne } from '../stored.cases.js';
 import { potQ } from '../pot-q/family.js';
-import { potPs } from './family.js';
+import type { OperatorFamily } from '../contract.js';
+import { potPs, potPsCompat } from './family.js';
 
 const rounded = (p: number, s: number): number => effectiveOne(potPs, p, s);
 const geometry = { inChannels: 16, outChannels: 32, kernel: 3, stride: 1, padding: 1, groups: 1 };
@@ -84,5 +85,35 @@ describe('pot.ps', () => {
     expect(relativeError(gradient, expected)).toBeLessThan(1e-6);
     potPs.penalty!(stored, 0, gradient);
     expect(relativeError(gradient, expected)).toBeLessThan(1e-6);
+  });
+});
+
+describe('pot.ps.compat', () => {
+  const geometry = { inChannels: 16, outChannels: 16, kernel: 3, stride: 1, padding: 1, groups: 1 };
+
+  it('makes signs of a threshold of 0.3, in place, at the start and after every step', () => {
+    const stored = potPsCompat.initialWeights(geometry, Random.stream('compat'));
+    const signs = stored.slice(stored.length / 2);
+    expect(new Set(signs)).toEqual(new Set([-1, 0, 1]));
+    const zeros = signs.filter((s) => s === 0).length / signs.length;
+    expect(Math.abs(zeros - 0.3)).toBeLessThan(5 * Math.sqrt((0.3 * 0.7) / signs.length));
+    const moved = Float32Array.of(-3, -3, -3, -3, 0.31, -0.31, 0.29, 0.9);
+    potPsCompat.project!(moved);
+    expect([...moved.subarray(4)].map((s) => s + 0)).toEqual([1, -1, 0, 1]);
+  });
+
+  it('so has its signs frozen where steps are small; those of pot.ps move', () => {
+    const flipped = (family: OperatorFamily): number => {
+      const stored = family.initialWeights(geometry, Random.stream('frozen signs'));
+      const before = family.effectiveWeights(stored).map(Math.sign);
+      const drift = stored.length / 2;
+      for (let step = 0; step < 300; step++) {
+        for (let i = drift; i < stored.length; i++) stored[i] = stored[i]! + (i % 2 === 0 ? 2e-3 : -2e-3);
+        family.project!(stored);
+      }
+      return family.effectiveWeights(stored).filter((w, i) => Math.sign(w) !== before[i]).length;
+    };
+    expect(flipped(potPsCompat)).toBe(0);
+    expect(flipped(potPs)).toBeGreaterThan(500);
   });
 });

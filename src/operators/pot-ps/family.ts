@@ -4,8 +4,9 @@
  * A weight is made of an exponent P and a value s: w = sign(round(s)) 2^round(P), with P clamped to [-14, 0] and halves
  * rounded to even, so |s| <= 1/2 makes a zero. 31 values. Gradients are straight-through: rounding and clamp pass them
  * unchanged, dL/dP = dL/dw w ln 2 and, as published, dL/ds = dL/dw without the factor 2^P, since with it small weights
- * would hardly ever change their sign. s itself is never rounded in place; the code of ShiftAddNAS does that in one of
- * its layers, which freezes the signs of the first step.
+ * would hardly ever change their sign. s itself is never rounded in place. The code of ShiftAddNAS does that in some of its
+ * layers, with a threshold of 0.3: steps of a thousandth then never cross it, and the signs of the first step are frozen.
+ * `pot.ps.compat` does so too, to compare with its accuracies.
  */
 import { Primitive } from '../../hardware/layer.js';
 import { kernels } from '../../tensor/device.js';
@@ -38,7 +39,29 @@ function roundClamped(x: Float32Array, low: number, high: number, y: Float32Arra
   addScalar(y, -roundingOffset, y);
 }
 
-const signAndExponent: Reparameterisation = {
+/** How s becomes a sign. */
+interface Signs {
+  /** Writes -1, 0 or 1 for each s. */
+  readonly of: (s: Float32Array, signs: Float32Array) => void;
+  /** Whether s becomes its sign in place, at the start and after every step. */
+  readonly inPlace: boolean;
+}
+
+const rounded: Signs = { of: (s, signs) => roundClamped(s, -1, 1, signs), inPlace: false };
+
+/** The default of the released layers. */
+const releasedThreshold = Math.fround(0.3);
+const releasedSigns: Signs = {
+  of(s, signs) {
+    for (let i = 0; i < s.length; i++) {
+      const value = s[i] as number;
+      signs[i] = Math.abs(value) <= releasedThreshold ? 0 : Math.sign(value);
+    }
+  },
+  inPlace: true,
+};
+
+const signAndExponent = (signsBy: Signs): Reparameterisation => ({
   op: 'signAndExponent',
   planes: 2,
   make(stored, weights) {
@@ -49,19 +72,19 @@ const signAndExponent: Reparameterisation = {
     kernels().unary(UnaryKind.Exponential, 0, 0, weights, weights);
     kernels().powerOfTwo(minExponent, 0, weights, weights);
     const signs = take(length);
-    roundClamped(planeOf(stored, 1, length), -1, 1, signs);
+    signsBy.of(planeOf(stored, 1, length), signs);
     multiply(weights, signs, weights);
     release(signs);
   },
   chain(stored, dWeights, dStored) {
     const { length } = dWeights;
     const dExponents = planeOf(dStored, 0, length);
-    signAndExponent.make(stored, dExponents);
+    this.make(stored, dExponents);
     multiply(dExponents, dWeights, dExponents);
     kernels().scale(Math.LN2, dExponents);
     planeOf(dStored, 1, length).set(dWeights);
   },
-};
+});
 
 /** P ~ U(-10, -1) and s ~ U(-1, 1), as in DeepShift's convolutions: half of the weights start as zeros. */
 function initialWeights(geometry: LayerGeometry, random: Random): Float32Array {
@@ -122,36 +145,59 @@ const logarithmSharing: SharingMap = {
   },
 };
 
-const layer = reparameterised(signAndExponent);
+function deepShiftPs(
+  shown: Pick<OperatorFamily, 'name' | 'shortName' | 'title' | 'colour'>,
+  signs: Signs,
+): OperatorFamily {
+  const planes = signAndExponent(signs);
+  const settle = (stored: Float32Array): Float32Array => {
+    const s = stored.subarray(stored.length / 2);
+    if (signs.inPlace) signs.of(s, s);
+    return stored;
+  };
+  const layer = reparameterised(planes);
+  return {
+    ...shown,
+    ...layer,
+    // s = 0 makes a zero.
+    masking: maskedByZero(layer, 1),
+    initialWeights: (geometry, random) => settle(initialWeights(geometry, random)),
+    /** P back into [-14, 0], as DeepShift does before each forward pass. */
+    project(stored) {
+      const exponents = stored.subarray(0, stored.length / 2);
+      kernels().unary(UnaryKind.Clamp, minExponent, 0, exponents, exponents);
+      settle(stored);
+    },
+    /** Decay of P would pull every weight to 2^0; the penalty acts on the weights instead. */
+    decay: false,
+    /** weightDecay / 2 sum w^2, whose gradient weightDecay w goes back by the same rule as the loss. */
+    penalty(stored, weightDecay, gradient) {
+      if (weightDecay === 0) return;
+      const count = stored.length / 2;
+      const weights = take(count);
+      planes.make(stored, weights);
+      kernels().axpy(weightDecay, weights, planeOf(gradient, 1, count));
+      kernels().unary(UnaryKind.Square, 0, 0, weights, weights);
+      kernels().axpy(weightDecay * Math.LN2, weights, planeOf(gradient, 0, count));
+      release(weights);
+    },
+    sharing: logarithmSharing,
+    primitive: Primitive.Shift,
+    operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
+  };
+}
 
-export const potPs: OperatorFamily = {
-  name: 'pot.ps',
-  shortName: 'shift-ps',
-  title: 'Shift (DeepShift-PS, 5 bit)',
-  colour: '#b8552b',
-  ...layer,
-  // s = 0 makes a zero.
-  masking: maskedByZero(layer, 1),
-  initialWeights,
-  /** P back into [-14, 0], as DeepShift does before each forward pass. */
-  project(stored) {
-    const exponents = stored.subarray(0, stored.length / 2);
-    kernels().unary(UnaryKind.Clamp, minExponent, 0, exponents, exponents);
+export const potPs = deepShiftPs(
+  { name: 'pot.ps', shortName: 'shift-ps', title: 'Shift (DeepShift-PS, 5 bit)', colour: '#b8552b' },
+  rounded,
+);
+
+export const potPsCompat = deepShiftPs(
+  {
+    name: 'pot.ps.compat',
+    shortName: 'shift-ps-compat',
+    title: 'Shift (DeepShift-PS, frozen signs as released, compat)',
+    colour: '#d9a184',
   },
-  /** Decay of P would pull every weight to 2^0; the penalty acts on the weights instead. */
-  decay: false,
-  /** weightDecay / 2 sum w^2, whose gradient weightDecay w goes back by the same rule as the loss. */
-  penalty(stored, weightDecay, gradient) {
-    if (weightDecay === 0) return;
-    const count = stored.length / 2;
-    const weights = take(count);
-    signAndExponent.make(stored, weights);
-    kernels().axpy(weightDecay, weights, planeOf(gradient, 1, count));
-    kernels().unary(UnaryKind.Square, 0, 0, weights, weights);
-    kernels().axpy(weightDecay * Math.LN2, weights, planeOf(gradient, 0, count));
-    release(weights);
-  },
-  sharing: logarithmSharing,
-  primitive: Primitive.Shift,
-  operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
-};
+  releasedSigns,
+);

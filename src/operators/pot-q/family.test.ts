@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
+import { normals } from '../../tensor/float64.cases.js';
 import { fanIn } from '../initialisation.js';
-import { potQ } from './family.js';
+import { potQ, potQNearest } from './family.js';
 
 const geometry = { inChannels: 16, outChannels: 32, kernel: 3, stride: 1, padding: 1, groups: 1 };
 const rounded = (w: number): number => potQ.effectiveWeights(Float32Array.of(w))[0] as number;
@@ -64,5 +65,36 @@ describe('pot.q', () => {
       Math.fround(-0.3),
       2 ** -15,
     ]);
+  });
+});
+
+describe('pot.q.nearest', () => {
+  it('has its borders at 1.5 2^k, half way between the values, and errs by at most a third', () => {
+    const just = (value: number, by: number): number => Math.fround(value * (1 + by * 2 ** -23));
+    for (const k of [-14, -7, -2, -1]) {
+      const border = 1.5 * 2 ** k;
+      const rounded = potQNearest.effectiveWeights(
+        Float32Array.of(just(border, -2), border, -just(border, -2)),
+      );
+      expect([...rounded]).toEqual([2 ** k, 2 ** (k + 1), -(2 ** k)]);
+    }
+    const inRange = normals(4000, 'nearest').map((w) => Math.sign(w) * 2 ** -Math.min(14, Math.abs(4 * w)));
+    const powers = potQNearest.effectiveWeights(inRange);
+    powers.forEach((power, i) => {
+      expect(Math.abs(power / inRange[i]! - 1)).toBeLessThanOrEqual(1 / 3 + 1e-6);
+    });
+    expect(potQNearest.effectiveWeights(powers)).toEqual(powers);
+  });
+
+  it('rounds otherwise than pot.q between sqrt(2) and 1.5 times a power, and there alone', () => {
+    const values = Float32Array.from({ length: 1000 }, (_, i) => 0.25 + (0.25 * i) / 1000);
+    const [nearest, logarithm] = [potQNearest, potQ].map((family) => family.effectiveWeights(values)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    values.forEach((value, i) => {
+      const between = value > 0.25 * Math.SQRT2 && value < 0.375;
+      expect(nearest[i] !== logarithm[i], `${value}`).toBe(between);
+    });
   });
 });
