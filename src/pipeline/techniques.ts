@@ -13,6 +13,7 @@ import type { Network } from '../spaces/network.js';
 import type { Schedule } from '../training/schedule.js';
 import type { Technique } from '../training/technique.js';
 import { averagedWeights } from '../training/techniques/averaged-weights.js';
+import { bitPruning } from '../training/techniques/bit-pruning.js';
 import { distillation, type Teacher } from '../training/techniques/distillation.js';
 import { lpAnnealing } from '../training/techniques/lp-annealing.js';
 import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
@@ -40,7 +41,7 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, bitPrune } = settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -57,6 +58,7 @@ export function openTechniques(
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
   if (prune !== undefined) techniques.push(maskPruning(operatorLayers, prune));
+  if (bitPrune !== undefined) techniques.push(bitPruning(operatorLayers, bitPrune, seed));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
 }

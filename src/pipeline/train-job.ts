@@ -55,6 +55,8 @@ export interface TrainResult {
   readonly energyMj: Readonly<Record<string, number>>;
   readonly latencyMs: Readonly<Record<string, number>>;
   readonly macs: number;
+  /** What the techniques say of the network: `digitsPerWeight`. */
+  readonly facts?: Readonly<Record<string, number>>;
   /** Of a pruned network: the operations whose terms are still in the sums. */
   readonly keptMacs?: number;
   readonly params: number;
@@ -97,6 +99,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
     const resumeFrom = folder.readCheckpoint(phase, identity);
     host.send({ type: 'phase', phase, state: resumeFrom === undefined ? 'started' : 'resumed' });
     const started = performance.now();
+    let facts: TrainResult['facts'];
     const network = trainNetwork(
       {
         name: phase,
@@ -107,6 +110,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
         techniques: config.techniques,
         seed: config.seed,
         recomputeBlocks: config.recomputeBlocks,
+        onFacts: (said) => (facts = said),
         checkpoints: {
           everySeconds: config.checkpointSeconds,
           resumeFrom,
@@ -141,6 +145,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
       latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
       macs: operationTotal(architecture),
+      ...(facts && { facts }),
       ...(isPruned(network) && { keptMacs: keptOperations(network) }),
       params: parameterCount(architecture),
       architecture,

@@ -11,6 +11,8 @@ import { globalAveragePool } from '../../tensor/ops/pooling.js';
 import { chain, tidy } from '../../tensor/tape.js';
 import { lpAnnealing } from './lp-annealing.js';
 import { maskPruning } from './mask-pruning.js';
+import { Digits } from '../../nn/digits.js';
+import { bitPruning } from './bit-pruning.js';
 import { twoStepBinarisation } from './two-step-binarisation.js';
 import { freeze, Mode } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -20,7 +22,7 @@ import { distillation, DistillationTarget } from './distillation.js';
 import { averagedWeights } from './averaged-weights.js';
 import { mixedImages } from './mixed-images.js';
 import { describeTechniques, type ToyModel } from './technique.cases.js';
-import { toyNetwork, toyShape } from '../toy.cases.js';
+import { genomeOf, toyNetwork, toyShape } from '../toy.cases.js';
 
 /** Another network of the toy problem says what it thinks. */
 function taught(weight: number, target = DistillationTarget.Soft): Technique {
@@ -128,6 +130,16 @@ describeTechniques([
     name: 'mask pruning',
     on: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0.5, from: 0.2, until: 0.7, every: 2 }),
     off: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0, from: 0.2, until: 0.7, every: 2 }),
+  },
+  {
+    name: 'bit pruning',
+    network: (seed) => toyNetwork(seed, genomeOf('conv x1', 'add x1', 'conv x0.5', 'conv x1')),
+    on: ({ operatorLayers }) =>
+      bitPruning(
+        operatorLayers,
+        { bits: 4, weight: 10, lambda: 1.001, power: 0.5, digits: Digits.Signed, layersPerStep: 3 },
+        1,
+      ),
   },
   { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
   { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
