@@ -3,6 +3,7 @@
  * section that is left out is a technique that is not used.
  */
 import { z } from 'zod';
+import { OptionError } from '../base/errors.js';
 import { Digits } from '../nn/digits.js';
 import { DistillationTarget } from '../training/techniques/distillation.js';
 
@@ -91,6 +92,27 @@ export const techniquesSchema = z.strictObject({
     .optional(),
   /** Multiplications by integers of few digits. */
   bitPrune: bitPrune.optional(),
+  /** A convolutional teacher of the same architecture, trained at the same time, layer by layer. */
+  pkkd: z
+    .strictObject({
+      /** Of the comparison of layers. */
+      beta: z.number().min(0).default(0.1),
+      /** Of the teacher's probabilities. */
+      kd: z.number().min(0).default(1),
+      temperature: z.number().positive().default(4),
+    })
+    .optional(),
 });
 
 export type TechniqueSettings = z.output<typeof techniquesSchema>;
+
+/** What techniques and the rest of a configuration must not say together. @throws OptionError */
+export function requireTogether(config: {
+  readonly techniques?: TechniqueSettings | undefined;
+  readonly recomputeBlocks: boolean;
+}): void {
+  if (config.techniques?.pkkd !== undefined && config.recomputeBlocks)
+    throw new OptionError(
+      "'techniques.pkkd' compares what layers compute, which 'recomputeBlocks' does not keep; leave one of them out",
+    );
+}

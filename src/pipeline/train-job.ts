@@ -24,6 +24,7 @@ import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { isPruned, keptOperations } from './pruned-operations.js';
 import { RunFolder } from './run-folder.js';
+import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
 import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
@@ -88,6 +89,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
+  requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 
   if (!resume) folder.create();

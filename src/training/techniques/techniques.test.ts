@@ -13,11 +13,12 @@ import { lpAnnealing } from './lp-annealing.js';
 import { maskPruning } from './mask-pruning.js';
 import { Digits } from '../../nn/digits.js';
 import { bitPruning } from './bit-pruning.js';
+import { kernelDistillation } from './kernel-distillation.js';
 import { twoStepBinarisation } from './two-step-binarisation.js';
 import { freeze, Mode } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { forEachBatch } from '../evaluate.js';
-import type { Technique } from '../technique.js';
+import { crossEntropy, type Technique } from '../technique.js';
 import { distillation, DistillationTarget } from './distillation.js';
 import { averagedWeights } from './averaged-weights.js';
 import { mixedImages } from './mixed-images.js';
@@ -96,6 +97,11 @@ const withExponent: OperatorFamily = {
   forward: (x, weights, geometry, own) => tidy(() => mul(add.forward(x, weights, geometry), own![0]!)),
 };
 
+const besideTeacher = (network: ToyModel, beta: number, kd: number): Technique => {
+  const teacher = toyNetwork(9, genomeOf('conv x1'));
+  return kernelDistillation(network, teacher, { beta, kd, temperature: 2 }, crossEntropy(0.1));
+};
+
 const mixing = { seed: 1, classes: 4, shape: toyShape };
 
 describeTechniques([
@@ -140,6 +146,12 @@ describeTechniques([
         { bits: 4, weight: 10, lambda: 1.001, power: 0.5, digits: Digits.Signed, layersPerStep: 3 },
         1,
       ),
+  },
+  {
+    name: 'kernel distillation',
+    network: (seed) => toyNetwork(seed, genomeOf('add x1', 'pot.q x1')),
+    on: (network) => besideTeacher(network, 0.5, 1),
+    off: (network) => besideTeacher(network, 0, 0),
   },
   { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
   { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
