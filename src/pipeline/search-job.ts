@@ -45,6 +45,7 @@ import {
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
+import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from './train-network.js';
 import { weightHistograms } from './weight-histograms.js';
@@ -103,6 +104,7 @@ export async function runSearchJob(
   requireBatches(data.learning, 'supernet', config.supernet);
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
+  requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain);
   if (!options.resume) folder.create();
   folder.lock();

@@ -3,6 +3,8 @@
  * section that is left out is a technique that is not used.
  */
 import { z } from 'zod';
+import { OptionError } from '../base/errors.js';
+import { Digits } from '../nn/digits.js';
 import { DistillationTarget } from '../training/techniques/distillation.js';
 
 const fraction = z.number().min(0).max(1);
@@ -45,6 +47,18 @@ const distill = z
       problem(mean === undefined ? 'mean' : 'std', 'is missing; mean and std go together');
   });
 
+const bitPrune = z.strictObject({
+  /** Of the integers that weights of multiplications become. */
+  bits: z.int().min(2).max(8).default(8),
+  /** Of the penalty on digits in the loss. */
+  weight: z.number().min(0).default(256),
+  /** Price of a digit, and the power by which distances count against it. */
+  lambda: z.number().min(0).default(1.001),
+  power: z.number().positive().max(1).default(0.5),
+  digits: z.enum(Digits).default(Digits.Signed),
+  layersPerStep: z.int().min(1).default(3),
+});
+
 export const techniquesSchema = z.strictObject({
   /** Exponential moving average of the weights; the average is judged and handed over. */
   ema: z.strictObject({ decay: z.number().min(0).lt(1).default(0.999) }).optional(),
@@ -76,6 +90,29 @@ export const techniquesSchema = z.strictObject({
     })
     .refine(({ from, until }) => from <= until, { path: ['until'], message: 'must not be before from' })
     .optional(),
+  /** Multiplications by integers of few digits. */
+  bitPrune: bitPrune.optional(),
+  /** A convolutional teacher of the same architecture, trained at the same time, layer by layer. */
+  pkkd: z
+    .strictObject({
+      /** Of the comparison of layers. */
+      beta: z.number().min(0).default(0.1),
+      /** Of the teacher's probabilities. */
+      kd: z.number().min(0).default(1),
+      temperature: z.number().positive().default(4),
+    })
+    .optional(),
 });
 
 export type TechniqueSettings = z.output<typeof techniquesSchema>;
+
+/** What techniques and the rest of a configuration must not say together. @throws OptionError */
+export function requireTogether(config: {
+  readonly techniques?: TechniqueSettings | undefined;
+  readonly recomputeBlocks: boolean;
+}): void {
+  if (config.techniques?.pkkd !== undefined && config.recomputeBlocks)
+    throw new OptionError(
+      "'techniques.pkkd' compares what layers compute, which 'recomputeBlocks' does not keep; leave one of them out",
+    );
+}

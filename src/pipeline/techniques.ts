@@ -4,15 +4,19 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { Random } from '../base/random.js';
 import { FileError, OptionError } from '../base/errors.js';
 import type { OperatorFamily } from '../operators/contract.js';
 import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { planLayers } from '../spaces/layers.js';
-import type { Network } from '../spaces/network.js';
+import { fixedFamily } from '../spaces/blocks/ends.js';
+import { Network } from '../spaces/network.js';
 import type { Schedule } from '../training/schedule.js';
-import type { Technique } from '../training/technique.js';
+import { crossEntropy, type Technique } from '../training/technique.js';
 import { averagedWeights } from '../training/techniques/averaged-weights.js';
+import { bitPruning } from '../training/techniques/bit-pruning.js';
+import { kernelDistillation } from '../training/techniques/kernel-distillation.js';
 import { distillation, type Teacher } from '../training/techniques/distillation.js';
 import { lpAnnealing } from '../training/techniques/lp-annealing.js';
 import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
@@ -40,7 +44,7 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, bitPrune, pkkd } = settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -54,11 +58,24 @@ export function openTechniques(
     );
   }
   const { parameters, operatorLayers } = network;
+  if (pkkd !== undefined) {
+    const teacher = new Network(multiplying(network.architecture), Random.stream(seed, 'weights', 'pkkd'));
+    techniques.push(kernelDistillation(network, teacher, pkkd, crossEntropy(schedule.labelSmoothing)));
+  }
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
   if (prune !== undefined) techniques.push(maskPruning(operatorLayers, prune));
+  if (bitPrune !== undefined) techniques.push(bitPruning(operatorLayers, bitPrune, seed));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
+}
+
+/** The same architecture in convolution throughout. */
+function multiplying(architecture: Architecture): Architecture {
+  const blocks = architecture.blocks.map((block) =>
+    'family' in block && block.family !== undefined ? { ...block, family: fixedFamily } : block,
+  );
+  return { ...architecture, genome: null, blocks };
 }
 
 type DistillSettings = NonNullable<TechniqueSettings['distill']>;
@@ -116,6 +133,7 @@ const layerTechniques = {
   lpAnneal: ({ own = [] }) => own.some(({ name, fixed }) => name === 'exponent' && fixed === true),
   twoStepBinary: ({ firstStage }) => firstStage !== undefined,
   prune: ({ masking }) => masking !== undefined,
+  pkkd: ({ name }) => name !== fixedFamily,
 } satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
 
 /**

@@ -24,6 +24,7 @@ import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { isPruned, keptOperations } from './pruned-operations.js';
 import { RunFolder } from './run-folder.js';
+import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
 import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
@@ -55,6 +56,8 @@ export interface TrainResult {
   readonly energyMj: Readonly<Record<string, number>>;
   readonly latencyMs: Readonly<Record<string, number>>;
   readonly macs: number;
+  /** What the techniques say of the network: `digitsPerWeight`. */
+  readonly facts?: Readonly<Record<string, number>>;
   /** Of a pruned network: the operations whose terms are still in the sums. */
   readonly keptMacs?: number;
   readonly params: number;
@@ -86,6 +89,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
+  requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 
   if (!resume) folder.create();
@@ -97,6 +101,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
     const resumeFrom = folder.readCheckpoint(phase, identity);
     host.send({ type: 'phase', phase, state: resumeFrom === undefined ? 'started' : 'resumed' });
     const started = performance.now();
+    let facts: TrainResult['facts'];
     const network = trainNetwork(
       {
         name: phase,
@@ -107,6 +112,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
         techniques: config.techniques,
         seed: config.seed,
         recomputeBlocks: config.recomputeBlocks,
+        onFacts: (said) => (facts = said),
         checkpoints: {
           everySeconds: config.checkpointSeconds,
           resumeFrom,
@@ -141,6 +147,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
       energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
       latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
       macs: operationTotal(architecture),
+      ...(facts && { facts }),
       ...(isPruned(network) && { keptMacs: keptOperations(network) }),
       params: parameterCount(architecture),
       architecture,

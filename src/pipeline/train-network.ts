@@ -38,6 +38,8 @@ export interface TrainingJob {
   /** Saves memory at the price of time; the result is the same. */
   readonly recomputeBlocks?: boolean;
   readonly checkpoints?: CheckpointHooks;
+  /** Is told what the techniques have to say of the finished network, when there is something. */
+  readonly onFacts?: (facts: Readonly<Record<string, number>>) => void;
 }
 
 /** Where a training saves itself and goes on from. */
@@ -67,6 +69,8 @@ export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Netw
   try {
     techniques = openTechniques(job.techniques, { network, data, schedule, seed });
     trainOn(trainee, job, { seed, label: 'retrain', data, schedule, techniques }, host);
+    const facts = Object.assign({}, ...techniques.map((technique) => technique.facts?.())) as object;
+    if (Object.keys(facts).length > 0) job.onFacts?.({ ...facts });
   } finally {
     for (const technique of techniques) technique.dispose?.();
   }

@@ -56,8 +56,10 @@ export interface Technique {
   afterGradients?(place: StepPlace): void;
   /** When the optimiser has stepped and weights are back in their domain. */
   afterStep?(place: StepPlace): void;
-  /** Once, behind the last step: leaves the network as it is to be judged and handed over. */
+  /** Once, behind the last step, in the reverse of the list's order: leaves the network as it is to be judged and handed over. */
   finish?(): void;
+  /** What it has to say of the finished network, by name. */
+  facts?(): Readonly<Record<string, number>>;
   dispose?(): void;
 }
 

@@ -149,7 +149,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
     const broken = brokenParameter(learner);
     if (broken !== undefined) throw diverged(trainee, steps - 1, broken, savedStep);
     if (techniques.length > 0) {
-      for (const technique of techniques) technique.finish?.();
+      for (const technique of techniques.toReversed()) technique.finish?.();
       trainee.afterStep?.();
     }
   } finally {

@@ -243,6 +243,7 @@ function summary(result: TrainResult, path: string): string {
     `${dataset.name}, seed ${seed}, trained in ${duration(seconds)}`,
     `test accuracy ${percent(testAccuracy)}, on search-validation ${percent(searchValidationAccuracy)}`,
     costLines(result),
+    ...Object.entries(result.facts ?? {}).map(([name, value]) => `${name} ${value.toFixed(3)}`),
     ...(keptMacs === undefined
       ? []
       : [`pruned to ${keptMacs} of ${result.macs} operations (${percent(keptMacs / result.macs)})`]),

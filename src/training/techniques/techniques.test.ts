@@ -11,16 +11,19 @@ import { globalAveragePool } from '../../tensor/ops/pooling.js';
 import { chain, tidy } from '../../tensor/tape.js';
 import { lpAnnealing } from './lp-annealing.js';
 import { maskPruning } from './mask-pruning.js';
+import { Digits } from '../../nn/digits.js';
+import { bitPruning } from './bit-pruning.js';
+import { kernelDistillation } from './kernel-distillation.js';
 import { twoStepBinarisation } from './two-step-binarisation.js';
 import { freeze, Mode } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { forEachBatch } from '../evaluate.js';
-import type { Technique } from '../technique.js';
+import { crossEntropy, type Technique } from '../technique.js';
 import { distillation, DistillationTarget } from './distillation.js';
 import { averagedWeights } from './averaged-weights.js';
 import { mixedImages } from './mixed-images.js';
 import { describeTechniques, type ToyModel } from './technique.cases.js';
-import { toyNetwork, toyShape } from '../toy.cases.js';
+import { genomeOf, toyNetwork, toyShape } from '../toy.cases.js';
 
 /** Another network of the toy problem says what it thinks. */
 function taught(weight: number, target = DistillationTarget.Soft): Technique {
@@ -94,6 +97,11 @@ const withExponent: OperatorFamily = {
   forward: (x, weights, geometry, own) => tidy(() => mul(add.forward(x, weights, geometry), own![0]!)),
 };
 
+const besideTeacher = (network: ToyModel, beta: number, kd: number): Technique => {
+  const teacher = toyNetwork(9, genomeOf('conv x1'));
+  return kernelDistillation(network, teacher, { beta, kd, temperature: 2 }, crossEntropy(0.1));
+};
+
 const mixing = { seed: 1, classes: 4, shape: toyShape };
 
 describeTechniques([
@@ -128,6 +136,22 @@ describeTechniques([
     name: 'mask pruning',
     on: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0.5, from: 0.2, until: 0.7, every: 2 }),
     off: ({ operatorLayers }) => maskPruning(operatorLayers, { ratio: 0, from: 0.2, until: 0.7, every: 2 }),
+  },
+  {
+    name: 'bit pruning',
+    network: (seed) => toyNetwork(seed, genomeOf('conv x1', 'add x1', 'conv x0.5', 'conv x1')),
+    on: ({ operatorLayers }) =>
+      bitPruning(
+        operatorLayers,
+        { bits: 4, weight: 10, lambda: 1.001, power: 0.5, digits: Digits.Signed, layersPerStep: 3 },
+        1,
+      ),
+  },
+  {
+    name: 'kernel distillation',
+    network: (seed) => toyNetwork(seed, genomeOf('add x1', 'pot.q x1')),
+    on: (network) => besideTeacher(network, 0.5, 1),
+    off: (network) => besideTeacher(network, 0, 0),
   },
   { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
   { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
