@@ -27,7 +27,10 @@ export function networkCost(architecture: Architecture, profile: AcceleratorProf
 /** Latency of one inference of an architecture, in ms, by something else than a profile. */
 export type NetworkLatency = (architecture: Architecture) => number;
 
-/** The quantities that a budget may limit; the latency by `latencyOf`, or else by the profile. */
+/**
+ * The quantities that a budget may limit; the latency by `latencyOf`, or else by the profile. The memory, which takes ten
+ * times as long as all the rest, is worked out when it is first asked for.
+ */
 export function costsOf(
   architecture: Architecture,
   profile: AcceleratorProfile,
@@ -38,10 +41,18 @@ export function costsOf(
   const { energyMj } = cost;
   const latencyMs = latencyOf?.(architecture) ?? cost.latencyMs;
   const { areaMm2 } = arrayArea(layers, profile);
-  const { sramBytes, flashBytes } = architectureMemory(architecture, familyNamed, profile);
+  let memory: ReturnType<typeof architectureMemory> | undefined;
+  const memoryOf = (): ReturnType<typeof architectureMemory> =>
+    (memory ??= architectureMemory(architecture, familyNamed, profile));
   return {
     ...{ energyMj, latencyMs, macs: operationTotal(architecture), params: parameterCount(architecture) },
-    ...{ areaMm2, sramBytes, flashBytes },
+    areaMm2,
+    get sramBytes() {
+      return memoryOf().sramBytes;
+    },
+    get flashBytes() {
+      return memoryOf().flashBytes;
+    },
   };
 }
 

@@ -40,7 +40,10 @@ export function limitedQuantities(budget: Budget): readonly Quantity[] {
 
 /** True when every limit holds; a cost equal to its limit is within. */
 export function meets(costs: Costs, budget: Budget): boolean {
-  return quantities.every((quantity) => costs[quantity] <= (budget[quantity] ?? Infinity));
+  return quantities.every((quantity) => {
+    const limit = budget[quantity];
+    return limit === undefined || costs[quantity] <= limit;
+  });
 }
 
 /** Sum over the limits of (cost - limit) / limit where that is positive; 0 exactly when {@link meets}. */

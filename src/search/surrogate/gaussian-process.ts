@@ -99,24 +99,25 @@ export function conditioned(
   hyperparameters: Hyperparameters,
 ): Surrogate {
   const count = genomes.length;
-  const correlation = correlationOf(covariance, genomes[0]!.length, hyperparameters);
+  const correlations = correlationsOf(covariance, genomes[0]!.length, hyperparameters);
   const lower = factor(covariance, genomes, hyperparameters);
   const { standardised, center, scale } = standardise(values);
   const weights = solveFactored(lower, count, standardised);
   const signal = signalOf(solveLower(lower, count, standardised));
   return (pool) => {
-    const size = pool.length;
-    const mean = new Float64Array(size);
-    const variance = new Float64Array(size);
-    /** Rows of L^-1 k(known, pool), one for each that is known or believed. */
+    const mean = new Float64Array(pool.length);
+    const variance = new Float64Array(pool.length);
+    const deviation = new Float64Array(pool.length);
+    /** By member of the pool: L^-1 k(known, member). */
     const explained = pool.map((genome, at) => {
-      const covariances = genomes.map((other) => correlation(differing(genome, other)));
-      mean[at] = center + scale * covariances.reduce((sum, each, i) => sum + each * weights[i]!, 0);
-      const column = [...solveLower(lower, count, covariances)];
-      variance[at] = Math.max(0, 1 - column.reduce((sum, each) => sum + each * each, 0));
+      const covariances = Float64Array.from(genomes, (other) => correlations[differing(genome, other)]!);
+      mean[at] = center + scale * dot(covariances, weights);
+      const column = solveLower(lower, count, covariances);
+      variance[at] = Math.max(0, 1 - dot(column, column));
       return column;
     });
-    const deviation = new Float64Array(size);
+    /** By belief: the further row of L^-1 k(known and believed, pool). */
+    const believed: Float64Array[] = [];
     const refresh = (): void =>
       variance.forEach((each, at) => (deviation[at] = scale * Math.sqrt(signal * each)));
     refresh();
@@ -125,38 +126,38 @@ export function conditioned(
       deviation,
       believe(known) {
         const pivot = Math.sqrt(variance[known]! + hyperparameters.noise);
-        const column = explained[known]!;
-        const added = pool.map((genome, at) => {
-          const shared = explained[at]!.reduce((sum, each, i) => sum + each * column[i]!, 0);
-          return (correlation(differing(genome, pool[known]!)) - shared) / pivot;
+        const row = Float64Array.from(pool, (genome, at) => {
+          const correlation = correlations[differing(genome, pool[known]!)]!;
+          const shared = dot(explained[at]!, explained[known]!);
+          const since = believed.reduce((sum, before) => sum + before[at]! * before[known]!, 0);
+          return (correlation - shared - since) / pivot;
         });
-        added.forEach((each, at) => {
-          explained[at]!.push(each);
-          variance[at] = Math.max(0, variance[at]! - each * each);
-        });
+        believed.push(row);
+        row.forEach((each, at) => (variance[at] = Math.max(0, variance[at]! - each * each)));
         refresh();
       },
     };
   };
 }
 
-function correlationOf(
+/** The covariance of genomes over the variance of the signal, by the number of genes in which they differ. */
+function correlationsOf(
   covariance: Covariance,
   positions: number,
   { length }: Hyperparameters,
-): (differing: number) => number {
-  return covariance === Covariance.Linear
-    ? (differing) => 1 - differing / positions
-    : (differing) => Math.exp(-differing / length);
+): Float64Array {
+  return Float64Array.from({ length: positions + 1 }, (_, differing) =>
+    covariance === Covariance.Linear ? 1 - differing / positions : Math.exp(-differing / length),
+  );
 }
 
 /** Cholesky factor of the covariance of the noisy values, over the variance of the signal. */
 function factor(covariance: Covariance, genomes: readonly Genome[], given: Hyperparameters): Float64Array {
   const count = genomes.length;
-  const correlation = correlationOf(covariance, genomes[0]!.length, given);
+  const correlations = correlationsOf(covariance, genomes[0]!.length, given);
   const matrix = new Float64Array(count * count);
   for (let i = 0; i < count; i++) {
-    for (let j = 0; j < i; j++) matrix[i * count + j] = correlation(differing(genomes[i]!, genomes[j]!));
+    for (let j = 0; j < i; j++) matrix[i * count + j] = correlations[differing(genomes[i]!, genomes[j]!)]!;
     matrix[i * count + i] = 1 + given.noise;
   }
   // Positive definite by the noise on the diagonal.
@@ -168,6 +169,12 @@ function differing(a: Genome, b: Genome): number {
   let count = 0;
   for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) count++;
   return count;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let at = 0; at < a.length; at++) sum += a[at]! * b[at]!;
+  return sum;
 }
 
 function standardise(values: readonly number[]): {
