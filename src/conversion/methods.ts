@@ -227,3 +227,14 @@ export function allMethods(kinds: ReadonlySet<WindowSum>): readonly string[] {
     ...(kinds.has(WindowSum.Distances) ? distances : []),
   ];
 }
+
+/** Whether a conversion can take one more modifier; false for `all` and for names that are wrong themselves. */
+export function takesModifier(name: string, modifier: string): boolean {
+  try {
+    parseMethod(`${name}+${modifier}`);
+    return true;
+  } catch (error) {
+    if (error instanceof OptionError) return false;
+    throw error;
+  }
+}
