@@ -219,8 +219,8 @@ export function allMethods(kinds: ReadonlySet<WindowSum>): readonly string[] {
     ...['int8', 'int8+pow2', 'int6', 'int4', 'int4+optq'],
   ];
   const distances = [
-    ...['add.int8', 'add.int8+pow2', 'add.int8+clamp', 'add.int6'],
-    ...['add.int4', 'add.int4+groups4', 'add.int4+clamp', 'add.int4+clamp+clip99.9'],
+    ...['add.int8', 'add.int8+pow2', 'add.int8+clamp', 'add.int6', 'add.int6+clamp'],
+    ...['add.int4', 'add.int4+groups4', 'add.int4+groups4+clip99.9', 'add.int4+clamp'],
   ];
   return [
     ...(kinds.has(WindowSum.Products) ? products : []),
