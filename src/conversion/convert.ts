@@ -21,17 +21,20 @@ export function defaultKept(network: Network): readonly string[] {
   return [layers[0], layers.at(-1)].flatMap((layer) => (layer === undefined ? [] : [layer.name]));
 }
 
-/** The layers a method converts. @throws OptionError when there is none */
+/** The layers a method converts. @throws OptionError when there is none, or one that the method cannot convert */
 export function layersFor(
   network: Network,
-  method: Pick<Method, 'kind' | 'name'>,
+  method: Method,
   kept: readonly string[],
 ): readonly ConvertibleLayer[] {
   const wanted = windowSumOf(method);
   const all = layersOfNetwork(network).filter(isConvertible);
   const fitting = all.filter(({ windowSum }) => windowSum === wanted);
   const found = fitting.filter(({ name }) => !kept.includes(name));
-  if (found.length > 0) return found;
+  if (found.length > 0) {
+    for (const layer of found) requireGroupable(layer, method);
+    return found;
+  }
   const what = wanted === WindowSum.Distances ? 'add layers' : 'convolutions and linear layers';
   throw new OptionError(
     fitting.length === 0
@@ -75,7 +78,6 @@ export function convertNetwork(
   const methods = method.meanBits === undefined ? undefined : mixedMethods(layers, method, pass);
   return layers.map((layer, i) => {
     const chosen = methods?.[i] ?? (method as LayerMethod);
-    requireGroupable(layer, chosen);
     const factors = method.optq
       ? windowProducts(layer, pass).map((products) => correctionFactor(products, Math.sqrt(products.length)))
       : undefined;
@@ -91,7 +93,7 @@ export function convertNetwork(
 /** For methods that do not look at ranges. */
 const unseen: InputRange = { least: 0, largest: 0, percentile: () => 0 };
 
-function requireGroupable({ name, geometry }: NetworkLayer, method: LayerMethod): void {
+function requireGroupable({ name, geometry }: NetworkLayer, method: Method): void {
   if (method.kind === 'distances' && method.groups !== 1 && geometry.groups !== 1)
     throw new OptionError(
       `grouped scales are for dense layers, '${name}' has ${geometry.groups} groups of channels; leave out +groups or --keep ${name}`,
@@ -141,10 +143,7 @@ function mixedMethods(
     };
   });
   const chosen = allocateBits(posed, method.meanBits!);
-  if (chosen === undefined)
-    throw new OptionError(
-      `${method.name}: no layer can have fewer than ${choices[0]!.bits} bits per weight; raise the mean`,
-    );
+  if (chosen === undefined) throw new Error(`${method.name}: the narrowest widths are above the mean`);
   return chosen.map((choice) => choices[choice]!.method);
 }
 

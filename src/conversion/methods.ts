@@ -4,7 +4,7 @@
  */
 import { OptionError } from '../base/errors.js';
 import { WindowSum } from '../operators/contract.js';
-import { Rounding } from './powers.js';
+import { Rounding, termBits } from './powers.js';
 
 /** Powers of two, `terms` of them; with `meanBits` each layer gets its own number. */
 export interface PowersMethod {
@@ -103,6 +103,9 @@ function draftOf(base: string): Draft | undefined {
   return undefined;
 }
 
+/** The narrowest weights of each kind. */
+const leastBits = { powers: termBits, binary: 1, integers: 2, distances: 4 } as const;
+
 function numberOr(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
@@ -189,6 +192,10 @@ export function parseMethod(text: string): Method {
   if (isMixed(draft) && meanBits === undefined)
     throw new OptionError(
       `'${text}' shares bits out over the layers: say how many per weight, as in ${base}+mean3, or give the width, as in ${base}${base === 'int' ? 8 : 2}`,
+    );
+  if (meanBits !== undefined && meanBits < leastBits[draft.kind])
+    throw new OptionError(
+      `'${text}': no layer can have fewer than ${leastBits[draft.kind]} bits per weight; raise the mean`,
     );
   if (draft.kind === 'distances' && draft.clamp && draft.groups !== 1)
     throw new OptionError(

@@ -104,7 +104,9 @@ function withFlags({ to, optq, meanBits }: ConvertFlags): readonly string[] {
     ['--optq', 'optq', optq === true],
   ] as const) {
     if (!given) continue;
-    const changed = names.map((name) => (takesModifier(name, modifier) ? `${name}+${modifier}` : name));
+    // Whether a mean is too small is for the parser to say.
+    const probe = meanBits === undefined ? modifier : modifier.replace(/^mean.*/, 'mean8');
+    const changed = names.map((name) => (takesModifier(name, probe) ? `${name}+${modifier}` : name));
     if (changed.every((name, i) => name === names[i]) && !names.includes('all'))
       throw new OptionError(`${flag} goes with none of ${names.join(', ')}; leave it out or see --help`);
     names = changed;
