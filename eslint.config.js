@@ -10,6 +10,7 @@ const floors = [
   'nn',
   'operators',
   'spaces',
+  'conversion',
   'training',
   'supernet',
   'search',
@@ -17,7 +18,14 @@ const floors = [
   'report',
   'cli',
 ];
-const only = { base: [], hardware: ['base'], tensor: ['base'], data: ['base', 'tensor'] };
+const only = {
+  base: [],
+  hardware: ['base'],
+  tensor: ['base'],
+  data: ['base', 'tensor'],
+  // Beside `conversion`, not above it.
+  training: ['base', 'hardware', 'tensor', 'data', 'nn', 'operators', 'spaces'],
+};
 
 const importRules = floors.map((floor, height) => {
   const allowed = only[floor] ?? floors.slice(0, height);

@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import { packageVersion } from '../pipeline/machine.js';
+import { addConvertCommand } from './commands/convert.js';
 import { addDataCommands } from './commands/data.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
 import { addHardwareCommands } from './commands/hw.js';
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addSearchCommand(program);
   addTrainCommand(program);
   addEvaluateCommand(program);
+  addConvertCommand(program);
   addHardwareCommands(program);
   addReproduceCommand(program);
   addReportCommand(program);

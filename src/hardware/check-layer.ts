@@ -3,7 +3,7 @@
  * through here, so there are no loops over keys.
  */
 import { LayerError } from './errors.js';
-import { LayerRole, Primitive, operationCount, type LayerDescription } from './layer.js';
+import { LayerRole, Primitive, operationCount, stepCount, type LayerDescription } from './layer.js';
 
 const largestSize = 2 ** 31 - 1;
 /** Widest word of an operand that a description may state. */
@@ -27,7 +27,8 @@ export function checkLayer(layer: LayerDescription): void {
   checkSize(layer, 'groups', layer.groups);
   checkSize(layer, 'copies', layer.copies ?? 1);
   const bits = layer.operandBits as LayerDescription['operandBits'] | undefined;
-  checkWidth(layer, 'weight', bits?.weight);
+  checkWidth(layer, 'weight', bits?.weight, layer.steps !== undefined);
+  checkSteps(layer);
   checkWidth(layer, 'activation', bits?.activation);
   checkWidth(layer, 'partialSum', bits?.partialSum);
   checkDivisible(layer, 'inChannels', layer.inChannels);
@@ -51,8 +52,24 @@ function checkSize(layer: LayerDescription, key: string, size: number): void {
     refuse(layer, key, `must be an integer from 1 to ${largestSize}, got ${String(size)}`);
 }
 
-function checkWidth(layer: LayerDescription, operand: string, bits: number | undefined): void {
-  if (bits === undefined || !Number.isInteger(bits) || bits < 1 || bits > widestOperandBits)
+function checkSteps(layer: LayerDescription): void {
+  const { steps, primitive } = layer;
+  if (steps === undefined) return;
+  if (primitive !== Primitive.Shift)
+    refuse(layer, 'steps', `are those of a shift layer, not of one that is ${primitive}`);
+  for (const [key, value] of Object.entries(steps))
+    if (!(value >= 0 && value <= widestOperandBits))
+      refuse(layer, `steps.${key}`, `must be a number from 0 to ${widestOperandBits}, got ${String(value)}`);
+  if (!(stepCount(layer.steps) > 0)) refuse(layer, 'steps', 'must be more than none');
+}
+
+function checkWidth(
+  layer: LayerDescription,
+  operand: string,
+  bits: number | undefined,
+  isMean = false,
+): void {
+  if (bits === undefined || !(isMean || Number.isInteger(bits)) || !(bits >= 1 && bits <= widestOperandBits))
     refuse(
       layer,
       `operandBits.${operand}`,

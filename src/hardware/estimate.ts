@@ -14,7 +14,7 @@ import {
 } from './accesses.js';
 import { checkLayer } from './check-layer.js';
 import { MappingError, SingleRowError } from './errors.js';
-import type { LayerDescription, Primitive } from './layer.js';
+import { stepCount, type LayerDescription, type Primitive } from './layer.js';
 import { arrayLimits, chargedBits, unitPrices, type UnitPrices } from './machine.js';
 import { GroupPricing, SingleRowTiling, type AcceleratorProfile } from './profile-schema.js';
 import { loadProfile, withWordBits } from './profile.js';
@@ -166,14 +166,23 @@ function priceOf(layer: LayerDescription, { profile, prices, memo }: Machine): L
   if (known !== undefined && isSameLayer(known.layer, layer)) {
     prices.delete(hash);
   } else {
-    let price = memo?.find(layer, hash);
+    // What is kept on disk has no place for steps.
+    const kept = layer.steps === undefined ? memo : undefined;
+    let price = kept?.find(layer, hash);
     if (price === undefined) {
       checkLayer(layer);
       price = freshPrice(layer, profile);
-      memo?.add(layer, hash, price);
+      kept?.add(layer, hash, price);
     }
     // A copy: the caller may go on to use its object for another layer.
-    known = { layer: { ...layer, operandBits: { ...layer.operandBits } }, price };
+    known = {
+      layer: {
+        ...layer,
+        operandBits: { ...layer.operandBits },
+        ...(layer.steps && { steps: { ...layer.steps } }),
+      },
+      price,
+    };
     if (prices.size >= rememberedLayers) prices.delete(prices.keys().next().value!);
   }
   prices.set(hash, known);
@@ -199,6 +208,9 @@ function isSameLayer(a: LayerDescription, b: LayerDescription): boolean {
     a.primitive === b.primitive &&
     a.fullyConnected === b.fullyConnected &&
     a.role === b.role &&
+    a.steps?.signs === b.steps?.signs &&
+    a.steps?.shifts === b.steps?.shifts &&
+    a.steps?.multiplications === b.steps?.multiplications &&
     a.operandBits.weight === b.operandBits.weight &&
     a.operandBits.activation === b.operandBits.activation &&
     a.operandBits.partialSum === b.operandBits.partialSum
@@ -213,7 +225,7 @@ function freshPrice(layer: LayerDescription, profile: AcceleratorProfile): Price
   const counts = countAccesses(nest, tiling);
   const { energyMj, latencyMs, byOperand, byLevel } = priceAccesses(counts, prices);
   return {
-    operations: counts.operations * times,
+    operations: counts.operations * times * stepCount(layer.steps),
     energyMj: energyMj * times,
     latencyMs: latencyMs * times,
     byOperand: {

@@ -19,7 +19,14 @@ export {
   type NetworkCost,
 } from './estimate.js';
 export type { LevelEnergy, OperandEnergy, Tiling } from './accesses.js';
-export { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+export {
+  LayerRole,
+  Primitive,
+  operationCount,
+  type LayerDescription,
+  type OperandBits,
+  type WeightSteps,
+} from './layer.js';
 export {
   builtInProfileNames,
   loadProfile,

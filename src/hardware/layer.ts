@@ -27,6 +27,17 @@ export interface OperandBits {
   readonly partialSum: number;
 }
 
+/**
+ * What is done per weight and output where weights are sums, each followed by an accumulation; fractions are means over
+ * the weights. Weights of 3 binary codes take 3 signs, and a shift per code for the scale of each group of weights.
+ */
+export interface WeightSteps {
+  /** Changes of sign: the accumulation adds or subtracts. */
+  readonly signs: number;
+  readonly shifts: number;
+  readonly multiplications: number;
+}
+
 /** One priced layer. Sizes are counts; all integers >= 1. `inChannels` and `outChannels` are totals over the groups. */
 export interface LayerDescription {
   readonly name: string;
@@ -46,12 +57,20 @@ export interface LayerDescription {
   /** Independent layers of this shape that stand for one, such as the heads of an attention product; 1 when absent. */
   readonly copies?: number;
   readonly role?: LayerRole;
+  /** Of shift layers whose weights are sums; the weight's width is that of all its parts, a mean. Absent: one shift. */
+  readonly steps?: WeightSteps;
   readonly operandBits: OperandBits;
 }
 
-/** Primitive operations of a layer: N E F M (C / groups) R S, times its copies. */
+/** Operations per weight and output, each with its accumulation. */
+export function stepCount(steps: WeightSteps | undefined): number {
+  return steps === undefined ? 1 : steps.signs + steps.shifts + steps.multiplications;
+}
+
+/** Primitive operations of a layer: N E F M (C / groups) R S, times its copies and the steps per weight. */
 export function operationCount(layer: LayerDescription): number {
   return (
+    stepCount(layer.steps) *
     (layer.copies ?? 1) *
     layer.batch *
     layer.outHeight *

@@ -1,7 +1,7 @@
 /**
  * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
  */
-import { Primitive, type LayerDescription, type OperandBits } from './layer.js';
+import { Primitive, stepCount, type LayerDescription, type OperandBits } from './layer.js';
 import {
   ArrayLimit,
   MemoryLevel,
@@ -67,7 +67,7 @@ export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
 }
 
 /** What of a layer decides its unit prices. */
-export type PricedKind = Pick<LayerDescription, 'primitive' | 'role' | 'operandBits'>;
+export type PricedKind = Pick<LayerDescription, 'primitive' | 'role' | 'operandBits' | 'steps'>;
 
 /**
  * The operand widths that a profile charges for a layer: those of the rule for its role or primitive, else the layer's
@@ -84,7 +84,8 @@ export function chargedBits(profile: AcceleratorProfile, layer: PricedKind): Ope
     case OperandWidths.Primitive: {
       const widest = profile.operandBits![primitive];
       return {
-        weight: Math.min(operandBits.weight, widest.weight.value),
+        // A weight that is a sum is as wide as its parts together.
+        weight: Math.min(operandBits.weight, widest.weight.value * stepCount(layer.steps)),
         activation: Math.min(operandBits.activation, widest.activation.value),
         partialSum: Math.min(operandBits.partialSum, widest.partialSum.value),
       };
@@ -100,7 +101,7 @@ export function chargedBits(profile: AcceleratorProfile, layer: PricedKind): Ope
  */
 export function unitPrices(
   profile: AcceleratorProfile,
-  { primitive, role }: PricedKind,
+  { primitive, role, steps }: PricedKind,
   bits: OperandBits,
 ): UnitPrices {
   const compute = profile.wordSizes[String(profile.wordBits)]!.computePj;
@@ -115,7 +116,13 @@ export function unitPrices(
   const partialSum = bits.partialSum / 16;
   const ofSigns = primitive === Primitive.Multiply && bits.weight === 1 && bits.activation === 1;
   const together = ofSigns ? compute.binary : undefined;
-  const operationPj = together?.value ?? compute[primitive].value + compute.accumulate.value;
+  const accumulatePj = compute.accumulate.value;
+  const operationPj =
+    steps === undefined
+      ? (together?.value ?? compute[primitive].value + accumulatePj)
+      : steps.shifts * compute.shift.value +
+        steps.multiplications * compute.multiply.value +
+        stepCount(steps) * accumulatePj;
   return {
     computePj: operationPj,
     inputDramPj: dram * activation,
@@ -129,6 +136,7 @@ export function unitPrices(
     outputGlobalBufferPj: globalBuffer * partialSum,
     outputNocPj: memory.nocPartialSum.value * partialSum,
     outputRegisterFilePj: memory.registerFile.value * partialSum,
-    cyclePeriodNs: (roleRule?.clockPeriodNs ?? profile.clockPeriodNs[primitive]).value,
+    // One step after the other in the same element.
+    cyclePeriodNs: (roleRule?.clockPeriodNs ?? profile.clockPeriodNs[primitive]).value * stepCount(steps),
   };
 }

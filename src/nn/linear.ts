@@ -5,21 +5,23 @@ import type { Random } from '../base/random.js';
 import { addBias } from '../tensor/ops/elementwise.js';
 import { linear } from '../tensor/ops/matmul.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { Module, Parameter } from './module.js';
+import type { LayerForm, Module, Parameter } from './module.js';
 import { lowerFlatten, lowerLinear } from './onnx/layers.js';
 import type { OnnxGraph } from './onnx/graph.js';
 
 export class Linear implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
+  /** What stands around the product and its bias; undefined for layers as they are trained. */
+  form: LayerForm | undefined;
   readonly #weight: Tensor;
   readonly #bias: Tensor;
 
   /** Weights uniform within 1 / sqrt(in), zero bias. */
   constructor(
-    private readonly name: string,
-    inFeatures: number,
-    outFeatures: number,
+    readonly name: string,
+    readonly inFeatures: number,
+    readonly outFeatures: number,
     random: Random,
   ) {
     const bound = 1 / Math.sqrt(inFeatures);
@@ -37,11 +39,14 @@ export class Linear implements Module {
 
   /** x [N, 1, 1, in] -> [N, 1, 1, out]. */
   forward(x: Tensor): Tensor {
-    return addBias(linear(x, this.#weight), this.#bias);
+    const plain = (input: Tensor): Tensor => addBias(linear(input, this.#weight), this.#bias);
+    return this.form === undefined ? plain(x) : this.form.forward(x, plain);
   }
 
   lower(graph: OnnxGraph, input: string): string {
     const flat = lowerFlatten(graph, `${this.name}.flatten`, input);
-    return lowerLinear(graph, this.name, flat, this.#weight.data, this.#bias.data);
+    const plain = (name: string, from: string): string =>
+      lowerLinear(graph, name, from, this.#weight.data, this.#bias.data);
+    return this.form === undefined ? plain(this.name, flat) : this.form.lower(graph, this.name, flat, plain);
   }
 }

@@ -48,6 +48,21 @@ export interface Module {
 }
 
 /**
+ * What a converted layer does around the computation of its family (`plain`): it sees its input on a grid of integers,
+ * for example. Absent, a layer is plain.
+ */
+export interface LayerForm {
+  forward(x: Tensor, plain: (x: Tensor) => Tensor): Tensor;
+  /** As {@link Module.lower}; `plain` emits the family's layer under a name. The output must be called `name`. */
+  lower(
+    graph: OnnxGraph,
+    name: string,
+    input: string,
+    plain: (name: string, input: string) => string,
+  ): string;
+}
+
+/**
  * Stops the training of the module's parameters, from the next recorded pass on: they get no gradient, what only their
  * gradients need is neither computed nor kept, and the optimiser leaves them alone, weight decay included. Running
  * statistics of batch norms still follow the batches of a pass in training mode.

@@ -97,6 +97,14 @@ export interface Masking {
   ): string;
 }
 
+/** What a layer sums up over its windows, for conversions of trained layers into integers and binary codes. */
+export enum WindowSum {
+  /** x w of real numbers. */
+  Products = 'products',
+  /** -|x - w| of real numbers. */
+  Distances = 'distances',
+}
+
 export interface OperatorFamily {
   /** Registry name: `conv`, `pot.q`, `add`. */
   readonly name: string;
@@ -168,6 +176,11 @@ export interface OperatorFamily {
    * `primitive` and `operandBits`, which otherwise are those of the part that tables name the family by.
    */
   readonly parts?: (layer: LayerOnMap) => readonly LayerPart[];
+  /**
+   * Set where the layer is nothing but this sum over its stored weights, one real number each: then trained layers can be
+   * converted. Absent, they stay as they are.
+   */
+  readonly windowSum?: WindowSum;
 
   // --- export
   /** Emits the layer (NCHW there) and returns the name of its output. `weights` are the stored ones. */

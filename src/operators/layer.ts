@@ -3,7 +3,7 @@
  */
 import { OptionError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import type { Module, Parameter } from '../nn/module.js';
+import type { LayerForm, Module, Parameter } from '../nn/module.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import { at } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -48,6 +48,8 @@ export class OperatorLayer implements Module {
   /** Is shown every output when it has been recorded. */
   tap: ((output: Tensor) => void) | undefined;
   #mask: Tensor | undefined;
+  /** What stands around the family's computation; undefined for layers as they are trained. */
+  form: LayerForm | undefined;
   readonly #weight: Tensor;
   readonly #own: readonly Tensor[];
 
@@ -87,7 +89,9 @@ export class OperatorLayer implements Module {
   }
 
   forward(x: Tensor): Tensor {
-    const output = at(this.name, () => this.#compute(x));
+    const output = at(this.name, () =>
+      this.form === undefined ? this.#compute(x) : this.form.forward(x, (input) => this.#compute(input)),
+    );
     this.tap?.(output);
     return output;
   }
@@ -128,10 +132,14 @@ export class OperatorLayer implements Module {
 
   lower(graph: OnnxGraph, input: string): string {
     const own = this.#own.map(({ data }) => data);
-    if (this.mask !== undefined) {
+    const plain = (name: string, from: string): string => {
+      if (this.mask === undefined)
+        return this.family.lower(graph, name, from, this.#weight.data, this.geometry, own);
       const { lower } = this.family.masking as Masking;
-      return lower(graph, this.name, input, this.#weight.data, this.mask, this.geometry);
-    }
-    return this.family.lower(graph, this.name, input, this.#weight.data, this.geometry, own);
+      return lower(graph, name, from, this.#weight.data, this.mask, this.geometry);
+    };
+    return this.form === undefined
+      ? plain(this.name, input)
+      : this.form.lower(graph, this.name, input, plain);
   }
 }

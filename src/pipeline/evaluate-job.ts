@@ -4,10 +4,12 @@
  */
 import { loadDataset } from '../data/load-dataset.js';
 import { splitDataset } from '../data/split.js';
-import { operationTotal, parameterCount } from '../spaces/layers.js';
+import { estimate } from '../hardware/index.js';
+import { operationCount } from '../hardware/layer.js';
+import { parameterCount } from '../spaces/layers.js';
 import type { JobHost } from './host.js';
 import { loadModel } from './model-files.js';
-import { loadProfiles, networkCost } from './network-costs.js';
+import { loadProfiles, modelLayers } from './network-costs.js';
 import { networkAccuracy } from './train-network.js';
 import { requireFitting } from './train-job.js';
 
@@ -22,6 +24,8 @@ export interface EvaluateRequest {
 
 export interface EvaluateResult {
   readonly model: string;
+  /** The conversion that made it, where there was one. */
+  readonly conversion?: string;
   /** The data set it was trained on, and the one it was evaluated on. */
   readonly trainedOn: string;
   readonly dataset: string;
@@ -41,7 +45,7 @@ export interface EvaluateResult {
 export async function runEvaluateJob(request: EvaluateRequest, host: JobHost): Promise<EvaluateResult> {
   const { model, split, imageSize } = request;
   const profiles = loadProfiles(request.profiles);
-  const { network, info } = loadModel(model);
+  const { network, info, conversion } = loadModel(model);
   const { architecture } = network;
   const dataset = await loadDataset(request.data, {
     seed: info.seed,
@@ -61,10 +65,12 @@ export async function runEvaluateJob(request: EvaluateRequest, host: JobHost): P
   const data = { shape: { height, width, channels }, statistics: info.statistics };
   const subset = split === 'test' ? splits.openTest(`evaluation of ${model}`) : splits.train;
   const accuracy = networkAccuracy(network, data, subset);
-  const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
+  const layers = modelLayers(architecture, conversion);
+  const costs = [...profiles.values()].map((profile) => estimate(layers, profile));
   network.dispose();
   return {
     model,
+    ...(conversion && { conversion: conversion.method }),
     trainedOn: info.dataset,
     dataset: dataset.name,
     spec: dataset.spec,
@@ -74,7 +80,7 @@ export async function runEvaluateJob(request: EvaluateRequest, host: JobHost): P
     accuracy,
     energyMj: Object.fromEntries(costs.map(({ profile, energyMj }) => [profile, energyMj])),
     latencyMs: Object.fromEntries(costs.map(({ profile, latencyMs }) => [profile, latencyMs])),
-    macs: operationTotal(architecture),
+    macs: layers.reduce((total, layer) => total + operationCount(layer), 0),
     params: parameterCount(architecture),
   };
 }

@@ -5,6 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { UserError, messageOf } from '../base/errors.js';
 import { deviceNotice } from '../tensor/choose-device.js';
 import { Interrupted } from '../training/interrupted.js';
+import { runConvertJob } from './convert-job.js';
 import { runEvaluateJob } from './evaluate-job.js';
 import type { JobHost } from './host.js';
 import type { JobReport, JobRequest, JobWork, PostedError } from './run-in-worker.js';
@@ -44,6 +45,8 @@ function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
     }
     case 'train':
       return runTrainJob(request, host);
+    case 'convert':
+      return runConvertJob(request, host);
     case 'evaluate':
       return runEvaluateJob(request, host);
     case 'probe':

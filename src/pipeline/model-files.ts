@@ -1,5 +1,6 @@
 /**
- * @file A trained network as files that run elsewhere: safetensors + architecture.json, and ONNX.
+ * @file A trained network as files that run elsewhere: safetensors + architecture.json (and conversion.json of a
+ * converted one), and ONNX.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +21,7 @@ import type { Architecture } from '../spaces/architecture.js';
 import { planLayers } from '../spaces/layers.js';
 import { Network } from '../spaces/network.js';
 import { parseArchitecture } from '../spaces/parse.js';
+import { applyConversion, readConversion, type Conversion } from './conversion-files.js';
 
 /** What must travel with the weights. */
 export interface ModelInfo {
@@ -53,8 +55,16 @@ export function saveModel(folder: string, network: Network, info: ModelInfo): vo
   writeFileAtomic(join(folder, 'model.safetensors'), encodeSafetensors(tensors, metadata));
 }
 
-/** Reads what {@link saveModel} wrote. @throws FileError */
-export function loadModel(folder: string): { readonly network: Network; readonly info: ModelInfo } {
+/** A model folder that was read. */
+export interface LoadedModel {
+  readonly network: Network;
+  readonly info: ModelInfo;
+  /** Set when the model was converted; the network then computes as converted. */
+  readonly conversion?: Conversion;
+}
+
+/** Reads what {@link saveModel} wrote, and the conversion beside it. @throws FileError */
+export function loadModel(folder: string): LoadedModel {
   const architecturePath = join(folder, 'architecture.json');
   const modelPath = join(folder, 'model.safetensors');
   for (const path of [architecturePath, modelPath])
@@ -74,17 +84,19 @@ export function loadModel(folder: string): { readonly network: Network; readonly
   }
   requireFit(info, architecture, modelPath);
   requireFamilies(architecture, architecturePath);
+  const conversion = readConversion(folder);
   const network = new Network(architecture, Random.stream('load'));
   try {
     const masked = network.operatorLayers.filter(({ name }) => tensors.has(name + maskSuffix));
     const names = new Set(masked.map(({ name }) => name + maskSuffix));
     loadState(network, new Map([...tensors].filter(([name]) => !names.has(name))), modelPath);
     for (const layer of masked) setMask(layer, tensors.get(layer.name + maskSuffix)!, modelPath);
+    if (conversion !== undefined) applyConversion(network, conversion, folder);
   } catch (error) {
     network.dispose();
     throw error;
   }
-  return { network, info };
+  return { network, info, ...(conversion && { conversion }) };
 }
 
 /** What was pruned of a layer stands beside its weights. */

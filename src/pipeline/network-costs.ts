@@ -2,11 +2,13 @@
  * @file What networks cost under one or several profiles, remembered per architecture.
  */
 import { OptionError } from '../base/errors.js';
+import { convertedLayers } from '../conversion/cost.js';
 import {
   arrayArea,
   estimate,
   loadProfile,
   type AcceleratorProfile,
+  type LayerDescription,
   type NetworkCost,
 } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
@@ -17,11 +19,20 @@ import { architectureMemory } from '../spaces/activations.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { SearchSpace } from '../spaces/contract.js';
 import { familyOfLayer, layersOf, operationTotal, parameterCount, scaleWidths } from '../spaces/layers.js';
+import type { Conversion } from './conversion-files.js';
 import type { LayerCostRecord } from './result.js';
 
 /** Price of one inference (batch 1) under a profile. */
 export function networkCost(architecture: Architecture, profile: AcceleratorProfile): NetworkCost {
   return estimate(layersOf(architecture, familyNamed), profile);
+}
+
+/** The layers of a model as they are priced: those of a converted one at their codes' widths. */
+export function modelLayers(
+  architecture: Architecture,
+  conversion: Conversion | undefined,
+): readonly LayerDescription[] {
+  return convertedLayers(layersOf(architecture, familyNamed), conversion?.layers ?? []);
 }
 
 /** Latency of one inference of an architecture, in ms, by something else than a profile. */

@@ -16,6 +16,7 @@ import {
 import { compiledModule } from '../base/modules.js';
 import { Interrupted } from '../training/interrupted.js';
 import type { RunConfig } from './config.js';
+import type { ConvertRequest, ConvertResult } from './convert-job.js';
 import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
 import type { JobMessage } from './host.js';
 import type { ProbeRequest, ProbeResult } from './reproduce/probe-job.js';
@@ -35,6 +36,7 @@ export interface Jobs {
     readonly result: RunResult;
   };
   readonly train: { readonly request: TrainRequest; readonly result: TrainResult };
+  readonly convert: { readonly request: ConvertRequest; readonly result: ConvertResult };
   readonly evaluate: { readonly request: EvaluateRequest; readonly result: EvaluateResult };
   readonly probe: { readonly request: ProbeRequest; readonly result: ProbeResult };
 }

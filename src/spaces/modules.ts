@@ -61,6 +61,7 @@ export interface NodeModule {
   lower(graph: OnnxGraph, inputs: readonly string[]): string;
   /** The layer of an operator family that it holds. */
   readonly layer?: OperatorLayer;
+  readonly linear?: Linear;
   readonly norm?: BatchNorm;
 }
 
@@ -197,7 +198,7 @@ function layerModule(node: LayerNode, random: Random): NodeModule {
   const { name, fullyConnected, bias: biased, inChannels, outChannels } = node;
   if (fullyConnected && biased && node.family === fixedFamily) {
     const linear = new Linear(name, inChannels, outChannels, random);
-    return { ...unary(linear, (x) => at(name, () => linear.forward(x))), makes: Form.Vector };
+    return { ...unary(linear, (x) => at(name, () => linear.forward(x))), linear, makes: Form.Vector };
   }
   const layer = new OperatorLayer(name, familyNamed(node.family), node, random);
   const bias = biased ? new Bias(name, outChannels) : undefined;

@@ -2,6 +2,7 @@
  * @file A stand-alone network built from an architecture: the thing that is retrained, evaluated and exported.
  */
 import type { Random } from '../base/random.js';
+import type { Linear } from '../nn/linear.js';
 import type { Mode, Module, Parameter, StateBuffer } from '../nn/module.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import { lowerFlatten, lowerVectorAsMap } from '../nn/onnx/layers.js';
@@ -18,6 +19,8 @@ export class Network implements Module {
   readonly buffers: readonly StateBuffer[];
   /** Every layer of an operator family in order of execution; linear layers of multiplications are none. */
   readonly operatorLayers: readonly OperatorLayer[];
+  /** Those and the linear layers: everything that sums over weights, in order of execution. */
+  readonly weightLayers: readonly (OperatorLayer | Linear)[];
   readonly #program: Program;
   readonly #modules: ReadonlyMap<Node, NodeModule>;
 
@@ -31,6 +34,7 @@ export class Network implements Module {
     this.#modules = new Map(nodes.map((node) => [node, moduleOf(node, random)]));
     const modules = [...this.#modules.values()];
     this.operatorLayers = modules.flatMap(({ layer }) => layer ?? []);
+    this.weightLayers = modules.flatMap(({ layer, linear }) => layer ?? linear ?? []);
     this.parameters = modules.flatMap(({ parameters }) => parameters);
     this.buffers = modules.flatMap(({ buffers }) => buffers);
   }

@@ -48,7 +48,7 @@ async function evaluate(model: string, flags: EvaluateFlags): Promise<void> {
   const result = await superviseJob('evaluate', request, createProgressView(flags), undefined);
   if (flags.json) return console.log(JSON.stringify(result));
   console.log(
-    `${model} (trained on ${result.trainedOn}) on the ${result.images} ${split} images of ${result.spec}:`,
+    `${model} (trained on ${result.trainedOn}${result.conversion === undefined ? '' : `, converted by ${result.conversion}`}) on the ${result.images} ${split} images of ${result.spec}:`,
   );
   console.log(`accuracy ${percent(result.accuracy)}`);
   console.log(costLines(result));

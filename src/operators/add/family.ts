@@ -6,7 +6,7 @@
  */
 import { Primitive } from '../../hardware/layer.js';
 import { l1Conv2d } from '../../tensor/ops/convolution.js';
-import type { OperatorFamily } from '../contract.js';
+import { WindowSum, type OperatorFamily } from '../contract.js';
 import { standardNormal } from '../initialisation.js';
 import { addMasking } from './masking.js';
 import { lowerL1 } from './onnx.js';
@@ -26,5 +26,6 @@ export const add: OperatorFamily = {
   primitive: Primitive.Add,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },
   masking: addMasking,
+  windowSum: WindowSum.Distances,
   lower: lowerL1,
 };

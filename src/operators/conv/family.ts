@@ -4,7 +4,7 @@
 import { Primitive } from '../../hardware/layer.js';
 import { lowerConvolution } from '../../nn/onnx/layers.js';
 import { conv2d } from '../../tensor/ops/convolution.js';
-import type { OperatorFamily } from '../contract.js';
+import { WindowSum, type OperatorFamily } from '../contract.js';
 import { kaimingNormal } from '../initialisation.js';
 import { maskedByZero } from '../masking.js';
 import { identitySharing } from '../sharing.js';
@@ -26,4 +26,5 @@ export const conv: OperatorFamily = {
   masking: maskedByZero(layer),
   primitive: Primitive.Multiply,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },
+  windowSum: WindowSum.Products,
 };

@@ -111,7 +111,8 @@ function runEstimate(file: string | undefined, flags: EstimateFlags): void {
   if (flags.input.length > 0 && kind !== InputKind.Onnx)
     throw new OptionError('--input goes with an ONNX file');
   if (kind === InputKind.Table) return estimateTable(path, profiles, flags);
-  const found = kind === InputKind.Onnx ? fromOnnx(path, profiles, flags) : fromArchitecture(path, profiles);
+  const found =
+    kind === InputKind.Onnx ? fromOnnx(path, profiles, flags) : fromArchitecture(path, profiles, flags);
   print(found, onMachine(found, flags), flags);
 }
 
@@ -160,8 +161,14 @@ interface Priced {
   readonly missing: readonly number[];
 }
 
-function fromArchitecture(given: string, profiles: readonly AcceleratorProfile[]): Priced {
-  const { path, layers, architecture } = architectureLayers(given);
+function fromArchitecture(
+  given: string,
+  profiles: readonly AcceleratorProfile[],
+  flags: EstimateFlags,
+): Priced {
+  const { path, layers, architecture, conversion } = architectureLayers(given);
+  if (conversion !== undefined && flags.latencyTable !== undefined)
+    throw new OptionError(`${path}: --latency-table has no times of converted layers; leave it out`);
   const otherOperations = operationsOf(architecture, familyNamed).slice(layers.length);
   const costs = profiles.map((profile) => estimate(layers, profile));
   return {
@@ -169,8 +176,11 @@ function fromArchitecture(given: string, profiles: readonly AcceleratorProfile[]
     layers,
     others: otherOperations,
     costs,
-    notes: [],
-    details: {},
+    notes:
+      conversion === undefined
+        ? []
+        : [`converted by ${conversion.method}: ${conversion.layers.length} layers as they are stored`],
+    details: conversion === undefined ? {} : { conversion: conversion.method },
     errors: [],
     missing: [],
   };

@@ -2,16 +2,16 @@
  * @file What the commands of `hw` can be given: an architecture of ours, an ONNX file, or a published network, as layers.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { FileError, OptionError, isSystemError, messageOf } from '../../../base/errors.js';
 import { readJson } from '../../../base/files.js';
 import type { LayerDescription } from '../../../hardware/index.js';
 import { layersOfGraph, type GraphLayers, type UnpricedNode } from '../../../nn/onnx/priced-layers.js';
 import { decodeOnnx } from '../../../nn/onnx/read.js';
-import { familyNamed } from '../../../operators/registry.js';
+import { conversionFile, readConversion, type Conversion } from '../../../pipeline/conversion-files.js';
+import { modelLayers } from '../../../pipeline/network-costs.js';
 import type { Architecture } from '../../../spaces/architecture.js';
-import { layersOf } from '../../../spaces/layers.js';
 import { parseArchitecture } from '../../../spaces/parse.js';
 
 /** The kinds of file, by which they are read. */
@@ -27,15 +27,27 @@ export function kindOfInput(path: string): InputKind {
   return /\.csv$/i.test(path) ? InputKind.Table : InputKind.Architecture;
 }
 
-/** The layers of an architecture.json, or of the folder that holds one. */
+/** The layers of an architecture.json, or of the folder that holds one; those of a converted model as converted. */
 export function architectureLayers(given: string): {
   readonly path: string;
   readonly layers: readonly LayerDescription[];
   readonly architecture: Architecture;
+  /** How the model was converted, where it was. */
+  readonly conversion: Conversion | undefined;
 } {
   const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
   const architecture = parseArchitecture(readJson(path), path);
-  return { path, layers: layersOf(architecture, familyNamed), architecture };
+  const conversion = readConversion(dirname(path));
+  return { path, layers: modelLayers(architecture, conversion), architecture, conversion };
+}
+
+/** @throws OptionError for the architecture.json of a converted model, whose layers `command` does not know */
+export function requireUnconverted(architecturePath: string, command: string): void {
+  const path = join(dirname(architecturePath), conversionFile);
+  if (existsSync(path))
+    throw new OptionError(
+      `${path}: ${command} knows layers as they are trained only; give it the model before conversion, or use hw estimate`,
+    );
 }
 
 /** `--input`, for {@link onnxLayers}. */

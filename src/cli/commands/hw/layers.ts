@@ -7,7 +7,14 @@ import { OptionError } from '../../../base/errors.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
 import { fp32OperandBits, readLayerTable } from '../../../hardware/csv.js';
 import type { LayerDescription, OperandBits, Primitive } from '../../../hardware/layer.js';
-import { addInputSizeOption, architectureLayers, onnxLayers, readTable, unpricedTexts } from './inputs.js';
+import {
+  addInputSizeOption,
+  architectureLayers,
+  onnxLayers,
+  readTable,
+  unpricedTexts,
+  requireUnconverted,
+} from './inputs.js';
 
 export interface LayerFlags {
   readonly layer?: string;
@@ -107,6 +114,7 @@ export function gatherLayers(flags: LayerFlags, command: string, withSingleLayer
     };
   }
   const { path, layers: found } = architectureLayers(architecture!);
+  requireUnconverted(path, 'this command');
   return {
     title: path,
     layers: found.map(atWidth),

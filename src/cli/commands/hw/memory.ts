@@ -25,7 +25,7 @@ import { parseArchitecture } from '../../../spaces/parse.js';
 import { bytes, percent } from '../../format.js';
 import { examples, list, wholeNumber } from '../../options.js';
 import { textTable } from '../../tables.js';
-import { InputKind, isSameFile, kindOfInput } from './inputs.js';
+import { InputKind, isSameFile, kindOfInput, requireUnconverted } from './inputs.js';
 
 interface MemoryFlags {
   readonly architecture?: string;
@@ -80,6 +80,7 @@ function runMemory(given: string | undefined, flags: MemoryFlags): void {
   if (source.length !== 1)
     throw new OptionError('hw memory needs one architecture: an architecture.json, or a folder with one');
   const path = architecturePath(source[0]!);
+  requireUnconverted(path, 'hw memory');
   const budget = flags.budget === undefined ? {} : memoryBudget(flags.budget);
   const profiles = flags.profile.map(loadProfile);
   for (const [flag, out] of [
