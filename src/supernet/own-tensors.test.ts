@@ -67,9 +67,12 @@ function inherited(held: NamedTensors, genome: Genome): Network {
       const { shape, data } = held.get(`${layer.name}.shared`)!;
       const wanted = weightShape(layer);
       const slice = Tensor.persistent(wanted, cut(shape, data, wanted));
-      const weights = tidy(() => family.sharing.apply(slice, []));
+      const scalars = family.sharing.parameters.map(({ name }) =>
+        Tensor.persistent([1], held.get(`${layer.name}.${family.name}.${name}`)!.data),
+      );
+      const weights = tidy(() => family.sharing.apply(slice, scalars));
       values.set(`${layer.name}.weight`, { shape: wanted, data: weights.data.slice() });
-      for (const tensor of new Set([slice, weights])) tensor.dispose();
+      for (const tensor of new Set([slice, weights, ...scalars])) tensor.dispose();
     }
   }
   loadState(network, values, 'supernet');
@@ -116,7 +119,8 @@ describe.each(names)('%s in a supernet', (family) => {
       .map(([name]) => name);
     const { own = [], fixedWeights = false } = familyNamed(family);
     for (const layer of supernet.sharedLayers) {
-      for (const { name } of own) expect(changed).toContain(`${layer.name}.${family}.${name}`);
+      for (const { name, fixed = false } of own)
+        expect(changed.includes(`${layer.name}.${family}.${name}`), name).toBe(!fixed);
       expect(changed.includes(`${layer.name}.shared`)).toBe(!fixedWeights);
       for (const other of ['conv', ...names, 'add'].filter((each) => each !== family))
         expect(
