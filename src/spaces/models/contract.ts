@@ -2,7 +2,7 @@
  * @file The contract of a published model: an architecture for given images and operator families, and the published counts
  * that it is tested against.
  */
-import { OptionError } from '../../base/errors.js';
+import { OptionError, ShapeError } from '../../base/errors.js';
 import { familyNamed } from '../../operators/registry.js';
 import {
   type Architecture,
@@ -12,6 +12,7 @@ import {
 } from '../architecture.js';
 import { fixedFamily } from '../blocks/ends.js';
 import type { ResidualActivation, ResidualBlock } from '../blocks/residual.js';
+import { parameterCount } from '../layers.js';
 
 export interface ModelOptions {
   readonly input: Architecture['input'];
@@ -59,8 +60,8 @@ export interface ResolvedOptions extends Pick<ModelOptions, 'input' | 'classes'>
 
 /**
  * The architecture of a model.
- * @throws OptionError for an unknown family, another number of families than one or one for each stage, images that the
- * model cannot take, or options of residual blocks where it has none
+ * @throws OptionError for an unknown family, another number of families than one or one for each stage, images or a
+ * geometry that the model or a family cannot take, or options of residual blocks where it has none
  */
 export function architectureOfModel(model: Model, options: ModelOptions): Architecture {
   const { families, convertAll = model.convertAll, input, classes } = options;
@@ -70,7 +71,18 @@ export function architectureOfModel(model: Model, options: ModelOptions): Archit
     first: convertAll ? perStage[0]! : fixedFamily,
     last: convertAll ? perStage.at(-1)! : fixedFamily,
   });
+  requirePossible(model, architecture);
   return withResidualOptions(model, architecture, options);
+}
+
+/** Some families cannot have every geometry: an add layer that keeps the map has no even kernel. */
+function requirePossible({ name }: Model, architecture: Architecture): void {
+  try {
+    parameterCount(architecture);
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new OptionError(`${name}: ${error.message}; or another operator family`, { cause: error });
+  }
 }
 
 function withResidualOptions(

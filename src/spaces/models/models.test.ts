@@ -237,6 +237,15 @@ describe('models', () => {
       }
   });
 
+  it('refuse families that cannot have the geometry of a layer, in one line', () => {
+    const vit = modelNamed('vit-tiny');
+    const build = (convertAll: boolean) =>
+      architectureOfModel(vit, { ...vit.published, families: ['shiftadd'], convertAll });
+    expect(parameterCount(build(false))).toBeGreaterThan(1e6);
+    expect(() => build(true)).toThrow(OptionError);
+    expect(() => build(true)).toThrow(/^vit-tiny: shiftadd: .* kernel of 4 [^\n]*$/);
+  });
+
   it('draw other dropout in every step, and the same in the same one', () => {
     const architecture = published(modelNamed('mlp-deepshift'));
     const network = new Network(architecture, Random.stream('dropout'));
