@@ -11,7 +11,7 @@ import type { Network } from '../spaces/network.js';
 /** A layer with weights [kernel, kernel, in / groups, out] that may take another form. */
 export interface NetworkLayer {
   readonly name: string;
-  /** What it sums up; undefined for a family that no conversion is for. */
+  /** What it sums up; undefined for a layer that no conversion is for: of another family, or pruned. */
   readonly windowSum: WindowSum | undefined;
   readonly geometry: LayerGeometry;
   /** The stored weights themselves, not a copy. */
@@ -38,8 +38,11 @@ export function layersOfNetwork(network: Pick<Network, 'weightLayers'>): readonl
       },
     };
     if (layer instanceof OperatorLayer) {
-      const { family, geometry } = layer;
-      return Object.assign(common, { windowSum: family.windowSum, family, geometry });
+      const { family, geometry, mask } = layer;
+      // With terms left out, or a tensor that has a part in it (the exponent of another norm), it is another sum.
+      const isPlain = mask === undefined && family.own === undefined;
+      const windowSum = isPlain ? family.windowSum : undefined;
+      return Object.assign(common, { windowSum, family, geometry });
     }
     const { inFeatures: inChannels, outFeatures: outChannels } = layer;
     const geometry = { inChannels, outChannels, kernel: 1, stride: 1, padding: 0, groups: 1 };
