@@ -51,7 +51,7 @@ const bitPrune = z.strictObject({
   /** Of the integers that weights of multiplications become. */
   bits: z.int().min(2).max(8).default(8),
   /** Of the penalty on digits in the loss. */
-  weight: z.number().min(0).default(256),
+  weight: z.number().min(0).default(0.5),
   /** Price of a digit, and the power by which distances count against it. */
   lambda: z.number().min(0).default(1.001),
   power: z.number().positive().max(1).default(0.5),

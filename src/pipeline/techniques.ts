@@ -60,7 +60,7 @@ export function openTechniques(
   const { parameters, operatorLayers } = network;
   if (pkkd !== undefined) {
     const teacher = new Network(multiplying(network.architecture), Random.stream(seed, 'weights', 'pkkd'));
-    techniques.push(kernelDistillation(network, teacher, pkkd, crossEntropy(schedule.labelSmoothing)));
+    techniques.push(kernelDistillation(network, teacher, pkkd, crossEntropy(schedule.labelSmoothing), seed));
   }
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));

@@ -96,6 +96,7 @@ describe('kernel distillation', () => {
       teacher,
       settings,
       crossEntropy(toySchedule.labelSmoothing),
+      1,
     );
     train(traineeOf(student), toyOptions({ techniques: [technique] }));
     train(traineeOf(alone), toyOptions());
@@ -107,7 +108,7 @@ describe('kernel distillation', () => {
 
   it('compares the layers whose families differ, and maps them in both', () => {
     const student = toyNetwork(1, genomeOf('add x1', 'conv x1', 'pot.q x1', 'conv x1'));
-    const technique = kernelDistillation(student, conv(1), settings, crossEntropy(0));
+    const technique = kernelDistillation(student, conv(1), settings, crossEntropy(0), 1);
     const maps = technique.parameters!.map(({ name }) => name).filter((name) => !name.includes('teacher.'));
     const different = student.operatorLayers
       .filter(({ family }) => family.name !== 'conv')

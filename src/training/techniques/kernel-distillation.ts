@@ -106,13 +106,14 @@ function identityMap(name: string, channels: number): Parameter {
 
 /**
  * Trains `student` beside `teacher`, a fresh network of the same layers, which it takes over. The layers that are
- * compared are those whose families differ. `plain` is the teacher's loss.
+ * compared are those whose families differ. `plain` is the teacher's loss, and its chance follows from the seed.
  */
 export function kernelDistillation(
   student: Tapped,
   teacher: Network,
   settings: KernelDistillationSettings,
   plain: Loss,
+  seed: number,
 ): Technique {
   const { beta, kd, temperature } = settings;
   const familyOf = new Map(teacher.operatorLayers.map(({ name, family }) => [name, family.name]));
@@ -136,7 +137,7 @@ export function kernelDistillation(
     loss: (inner) => {
       if (ofStudent === undefined || ofTeacher === undefined) return inner;
       return (logits, batch, step) => {
-        const said = teacher.forward(batch.input, Mode.Training);
+        const said = teacher.forward(batch.input, Mode.Training, { chance: { seed, step } });
         let total = add(inner(logits, batch, step), plain(said, batch, step));
         if (kd > 0) {
           const classes = said.shape.at(-1) as number;

@@ -99,7 +99,7 @@ const withExponent: OperatorFamily = {
 
 const besideTeacher = (network: ToyModel, beta: number, kd: number): Technique => {
   const teacher = toyNetwork(9, genomeOf('conv x1'));
-  return kernelDistillation(network, teacher, { beta, kd, temperature: 2 }, crossEntropy(0.1));
+  return kernelDistillation(network, teacher, { beta, kd, temperature: 2 }, crossEntropy(0.1), 1);
 };
 
 const mixing = { seed: 1, classes: 4, shape: toyShape };
