@@ -38,8 +38,8 @@ export interface Posterior {
 const lengths = [0.125, 0.25, 0.5, 1, 2, 4, 8];
 const noises = [1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1];
 /** So many values settle the hyperparameters; so many, the latest, are conditioned on. */
-const mostForLikelihood = 200;
-const mostValues = 1000;
+const mostForLikelihood = 128;
+const mostValues = 600;
 
 /** A process conditioned on values; gives the beliefs about any pool of genomes. */
 export type Surrogate = (pool: readonly Genome[]) => Posterior;
