@@ -3,9 +3,10 @@
  *
  * The published figures come from different papers with 160 to 400 epochs and schedules of their own. Here all entries
  * have the same one (AdderNet's rates and decay, CVPR'20, at 15 epochs), so the order and the gaps are the claim.
- * ShiftAddNet's network has twice the layers. DeepShift-PS was published with RAdam, ReActNet's relatives with two
+ * ShiftAddNet's network has twice the layers; binary blocks have ReActNet's activation and a shortcut around each layer. DeepShift-PS was published with RAdam, ReActNet's relatives with two
  * stages of training; here they too have the common schedule.
  */
+import { LearnedActivation } from '../../../nn/activation.js';
 import type { Recipe, RecipeEntry } from '../recipe.js';
 
 const adderNet = 'AdderNet, arXiv 1912.13200, table 1';
@@ -72,7 +73,11 @@ export const cifar10Resnet20: Recipe = {
     {
       name: 'binary',
       title: 'Binary (ReActNet)',
-      subject: resnet20('binary'),
+      subject: {
+        ...resnet20('binary'),
+        activation: LearnedActivation.RPRelu,
+        selfShortcut: true,
+      },
       published: { accuracy: 0.8487, epochs: 400, source: `${adderNet} (XNOR network)` },
     },
   ],
