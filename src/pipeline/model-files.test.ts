@@ -240,15 +240,15 @@ describe('the price of an exported network', () => {
       expect(unpriced).toEqual([]);
       const byName = (list: readonly LayerDescription[]): readonly LayerDescription[] =>
         [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
-      // A graph holds values, not the bits that store them: powers of two are priced at five there.
-      const asInGraph = layersOf(network.architecture, familyNamed).map((layer) =>
-        layer.primitive !== Primitive.Shift
-          ? layer
-          : {
-              ...layer,
-              operandBits: { ...layer.operandBits, weight: Math.max(5, layer.operandBits.weight) },
-            },
-      );
+      // A graph holds values, not the bits that store them: powers of two are priced at five there, and a product with
+      // bits is one with numbers.
+      const asInGraph = layersOf(network.architecture, familyNamed).map((layer) => {
+        const { primitive, operandBits } = layer;
+        if (primitive === Primitive.Add && operandBits.weight === 1)
+          return { ...layer, primitive: Primitive.Multiply, operandBits: { ...operandBits, weight: 32 } };
+        if (primitive !== Primitive.Shift) return layer;
+        return { ...layer, operandBits: { ...operandBits, weight: Math.max(5, operandBits.weight) } };
+      });
       expect(byName(layers)).toEqual(byName(asInGraph));
       const expected = logitsOf(network);
       const dims = [batch, 3, 17, 20];

@@ -160,12 +160,12 @@ export function softmaxLayer(
       const scores = graph.node('MatMul', [queries, inHeads(k, 'key')], {}, { name: `${name}.scores` });
       const shares = graph.node('Softmax', [scores], { axis: { int: -1 } }, { name: `${name}.shares` });
       const by = swapped ? shares : turned(shares, 'shares');
-      const attended = graph.node('MatMul', [inHeads(v, 'value'), by], {}, { name: `${name}.attended` });
+      const attended = graph.node('MatMul', [inHeads(v, 'value'), by], {}, { name });
       return graph.node(
         'Reshape',
         [attended, graph.node('Shape', [v], {}, { name: `${name}.map` })],
         {},
-        { name },
+        { name: `${name}.onMap` },
       );
     },
   };

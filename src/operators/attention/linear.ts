@@ -115,8 +115,8 @@ export const attentionLinear: OperatorFamily = {
       node('angles', 'Mul', [reached, constant('part', 1 / Math.PI)]),
     ]);
     const attended = node('attended', 'Reshape', [unit(kernel, 'kernel'), node('map', 'Shape', [v])]);
-    const near = lowerConvolution(graph, `${name}.local`, v, ownOf(own, 2), neighbours(geometry));
-    return graph.node('Add', [attended, near], {}, { name });
+    const near = lowerConvolution(graph, name, v, ownOf(own, 2), neighbours(geometry));
+    return node('sum', 'Add', [attended, near]);
   },
 };
 
