@@ -8,9 +8,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
-import { checkWritable, writeFileAtomic } from '../../base/files.js';
+import { checkWritable, readJson, writeFileAtomic } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { checkConfig } from '../../pipeline/config.js';
+import type { ConvertResult } from '../../pipeline/convert-job.js';
 import {
   configOf,
   fullPlan,
@@ -90,7 +91,8 @@ async function reproduce(name: string | undefined, flags: ReproduceFlags): Promi
     for (const entry of chosenEntries(recipe, Object.keys(plan.epochs))) {
       const path = join(out, folderName(entry.name, seed));
       const result = await trainEntry(recipe, entry, plan, seed, out, flags);
-      trained.push({ entry: entry.name, path, result });
+      const converted = await convertEntry(entry, path, plan, flags);
+      trained.push({ entry: entry.name, path, result, ...(converted && { converted }) });
       if (talks)
         console.log(
           `${entry.name}, seed ${seed}: ${percent(result.testAccuracy)} in ${duration(result.seconds)}`,
@@ -166,6 +168,26 @@ async function trainEntry(
   return superviseJob('train', request, createProgressView(flags), againCommand(recipe, flags));
 }
 
+/** The conversions of one trained network, or those that were made before. */
+async function convertEntry(
+  { conversions }: RecipeEntry,
+  model: string,
+  { data }: Plan,
+  flags: ReproduceFlags,
+): Promise<ConvertResult | undefined> {
+  if (conversions === undefined) return undefined;
+  const methods = conversions.map(({ to }) => to);
+  const kept = join(model, 'conversions.json');
+  if (existsSync(kept)) {
+    const before = readJson(kept) as ConvertResult;
+    if (methods.every((method) => before.rows.some((row) => row.method === method))) return before;
+  }
+  const request = { model, methods, data, calibrationImages: 512, profiles: ['fair', 'fair-int8'] };
+  const result = await superviseJob('convert', request, createProgressView(flags), undefined);
+  writeFileAtomic(kept, `${JSON.stringify(result, undefined, 1)}\n`);
+  return result;
+}
+
 /** The command that goes on with this reproduction: the same once more. */
 function againCommand(recipe: Recipe, flags: ReproduceFlags): string {
   const { data, only, seeds, epochs, limitTrain, budgetMinutes, out } = flags;
@@ -213,6 +235,7 @@ function resultText(recipe: Recipe, result: ReproduceResult): string {
   const points = (value: number | null): string =>
     value === null ? '' : `${value < 0 ? '-' : '+'}${Math.abs(100 * value).toFixed(2)}`;
   const [profile] = Object.keys(entries[0]!.energyMj) as [string];
+  const facts = [...new Set(entries.flatMap((entry) => Object.keys(entry.facts)))];
   const table = textTable(
     [
       'entry',
@@ -224,6 +247,7 @@ function resultText(recipe: Recipe, result: ReproduceResult): string {
       'training',
       `energy mJ\n${profile}`,
       'operations',
+      ...facts.map((name) => words(name)),
     ],
     entries.map((entry) => [
       entry.title,
@@ -236,13 +260,15 @@ function resultText(recipe: Recipe, result: ReproduceResult): string {
       entry.name === result.baseline ? '' : points(entry.gap),
       duration(entry.seeds.reduce((total, { seconds }) => total + seconds, 0)),
       significant(entry.energyMj[profile] as number),
-      count(entry.macs),
+      entry.keptMacs === undefined ? count(entry.macs) : `${count(entry.keptMacs)} of ${count(entry.macs)}`,
+      ...facts.map((name) => entry.facts[name]?.toFixed(2) ?? ''),
     ]),
   );
   const short = shortenings(recipe, plan);
   return [
     `${recipe.title} - ${recipe.source}`,
     table,
+    ...conversionText(result, points),
     `${dataset.name}: ${dataset.trainImages} training images, ${dataset.testImages} test images read once per network; ` +
       `${plan.seeds.length === 1 ? `seed ${plan.seeds[0]}` : `seeds ${plan.seeds.join(', ')}, mean ± deviation`}; ` +
       `so many test images leave ±${(100 * result.testInterval).toFixed(2)} points`,
@@ -255,4 +281,38 @@ function resultText(recipe: Recipe, result: ReproduceResult): string {
     `claim: ${recipe.claim}`,
     `trained in ${duration(result.seconds)} on ${machine.cpu}, ${machine.threads} threads`,
   ].join('\n');
+}
+
+/** The trained networks in other arithmetic, where the recipe asks for it. */
+function conversionText(
+  { entries }: ReproduceResult,
+  points: (value: number | null) => string,
+): readonly string[] {
+  if (entries.every(({ conversions }) => conversions.length === 0)) return [];
+  const rows = entries.flatMap(({ name, testAccuracy, conversions }) =>
+    conversions.map((conversion) => [
+      `${name} -> ${conversion.to}`,
+      conversion.bitsPerWeight.toFixed(2),
+      `${(100 * testAccuracy).toFixed(2)}`,
+      `${(100 * conversion.testAccuracy).toFixed(2)}`,
+      points(conversion.difference),
+      points(conversion.published?.difference ?? null),
+      ...Object.values(conversion.energyMj).map(significant),
+    ]),
+  );
+  const profiles = Object.keys(entries.flatMap(({ conversions }) => conversions)[0]!.energyMj);
+  return [
+    textTable(
+      [
+        ...['conversion', 'bits per\nweight', 'trained %', 'converted %', 'difference', 'paper'],
+        ...profiles.map((name) => `energy mJ\n${name}`),
+      ],
+      rows,
+    ),
+  ];
+}
+
+/** `digitsPerWeight` as `digits per weight`. */
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

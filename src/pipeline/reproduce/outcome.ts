@@ -2,9 +2,10 @@
  * @file The outcome of a reproduction: per entry what was published, what we measured, and how they differ.
  */
 import { mean, deviation } from 'd3-array';
+import type { ConvertResult } from '../convert-job.js';
 import type { TrainResult } from '../train-job.js';
 import type { Plan } from './plan.js';
-import { fullEpochs, type PublishedFigure, type Recipe } from './recipe.js';
+import { fullEpochs, type PublishedFigure, type Recipe, type RecipeConversion } from './recipe.js';
 
 /** One trained network. */
 export interface SeedOutcome {
@@ -35,7 +36,22 @@ export interface EntryOutcome {
   /** One inference, by profile. */
   readonly energyMj: Readonly<Record<string, number>>;
   readonly macs: number;
+  /** Operations that pruning left; absent where nothing is pruned. */
+  readonly keptMacs?: number;
   readonly params: number;
+  /** What techniques say of the trained network, mean over the seeds: `digitsPerWeight`. */
+  readonly facts: Readonly<Record<string, number>>;
+  readonly conversions: readonly ConversionOutcome[];
+}
+
+/** A trained network in other arithmetic, means over the seeds. */
+export interface ConversionOutcome extends RecipeConversion {
+  readonly testAccuracy: number;
+  /** To the network as it was trained. */
+  readonly difference: number;
+  /** Codes and scales; of the converted layers. */
+  readonly bitsPerWeight: number;
+  readonly energyMj: Readonly<Record<string, number>>;
 }
 
 /** What `reproduce.json` holds. */
@@ -65,6 +81,8 @@ export interface Trained {
   readonly entry: string;
   readonly path: string;
   readonly result: TrainResult;
+  /** Of the conversions that the entry asks for. */
+  readonly converted?: ConvertResult;
 }
 
 /** Puts the trained networks of a plan together; every entry of the plan has one for each seed. */
@@ -79,10 +97,10 @@ export function outcomeOf(
   const accuracyOf = (name: string): number =>
     mean(of(name), ({ result }) => result.testAccuracy) ?? Number.NaN;
   const baseline = entries.find(({ name }) => name === recipe.baseline) ?? entries[0]!;
-  const outcomes = entries.map(({ name, title, published }): EntryOutcome => {
+  const outcomes = entries.map(({ name, title, published, conversions = [] }): EntryOutcome => {
     const runs = of(name);
     const testAccuracy = accuracyOf(name);
-    const { energyMj, macs, params } = runs[0]!.result;
+    const { energyMj, macs, params, keptMacs, facts = {} } = runs[0]!.result;
     const basePublished = baseline.published?.accuracy;
     return {
       name,
@@ -108,7 +126,12 @@ export function outcomeOf(
         published === undefined || basePublished === undefined ? null : published.accuracy - basePublished,
       energyMj,
       macs,
+      ...(keptMacs !== undefined && { keptMacs }),
       params,
+      facts: Object.fromEntries(
+        Object.keys(facts).map((key) => [key, mean(runs, ({ result }) => result.facts?.[key]) ?? Number.NaN]),
+      ),
+      conversions: conversions.map((conversion) => convertedOutcome(conversion, runs)),
     };
   });
   const { dataset, machine, versions } = trained[0]!.result;
@@ -130,6 +153,19 @@ export function outcomeOf(
     testInterval: 1.96 * Math.sqrt((p * (1 - p)) / dataset.testImages),
     pairs: pairsOf(outcomes),
     entries: outcomes,
+  };
+}
+
+function convertedOutcome(conversion: RecipeConversion, runs: readonly Trained[]): ConversionOutcome {
+  const rows = runs.map(({ converted }) => converted?.rows.find(({ method }) => method === conversion.to));
+  const [first] = rows;
+  if (first === undefined) throw new Error(`no network was converted to ${conversion.to}`);
+  return {
+    ...conversion,
+    testAccuracy: mean(rows, (row) => row?.accuracy) ?? Number.NaN,
+    difference: mean(rows, (row) => row?.difference) ?? Number.NaN,
+    bitsPerWeight: first.bitsPerWeight ?? Number.NaN,
+    energyMj: first.energyMj,
   };
 }
 

@@ -40,10 +40,11 @@ export interface RecipeEntry {
   readonly conversions?: readonly RecipeConversion[];
 }
 
-/** A conversion of a trained network, and what was published for it. */
+/** A conversion of a trained network, and what was published for such a one. */
 export interface RecipeConversion {
   readonly to: string;
-  readonly published?: PublishedFigure;
+  /** Accuracy behind the conversion less that before it, 0 to 1. */
+  readonly published?: { readonly difference: number; readonly source: string };
 }
 
 export interface Recipe {

@@ -3,11 +3,19 @@
  */
 import { OptionError } from '../../base/errors.js';
 import type { Recipe } from './recipe.js';
+import { adderQuant } from './recipes/adder-quant.js';
 import { addernetLenet5 } from './recipes/addernet-lenet5.js';
+import { bitpruningLenet } from './recipes/bitpruning-lenet.js';
 import { cifar10Resnet20 } from './recipes/cifar10-resnet20.js';
 import { deepshiftMnist } from './recipes/deepshift-mnist.js';
 
-const recipes: readonly Recipe[] = [deepshiftMnist, addernetLenet5, cifar10Resnet20];
+const recipes: readonly Recipe[] = [
+  deepshiftMnist,
+  bitpruningLenet,
+  addernetLenet5,
+  adderQuant,
+  cifar10Resnet20,
+];
 
 /** Every recipe, the shortest training first. */
 export function listRecipes(): readonly Recipe[] {

@@ -3,7 +3,8 @@
  * trained as sign and exponent (PS).
  *
  * The paper trained the first two by plain gradient descent and PS by RAdam, so its table compares optimisers as much
- * as operators. The control that is missing there is the original network by RAdam.
+ * as operators. The controls that are missing there are the original network and Q by RAdam, at the rate of PS and at a
+ * tenth of it, which suits weights that are not exponents.
  */
 import { RateRule } from '../../../training/schedule.js';
 import type { Recipe, RecipeConfig, RecipeEntry } from '../recipe.js';
@@ -14,17 +15,20 @@ function perceptron(family: string): RecipeEntry['subject'] {
   return { model: 'mlp-deepshift', families: [family] };
 }
 
-const radam: RecipeConfig = {
-  retrain: {
-    optimiser: 'radam',
-    epochs: 10,
-    batchSize: 64,
-    peakLearningRate: 0.01,
-    weightDecay: 0,
-    schedule: RateRule.Constant,
-    warmupFraction: 0,
-  },
-};
+/** By RAdam at the rate of the paper's PS, or at that of its authors' default. */
+function radam(peakLearningRate: number): RecipeConfig {
+  return {
+    retrain: {
+      optimiser: 'radam',
+      epochs: 10,
+      batchSize: 64,
+      peakLearningRate,
+      weightDecay: 0,
+      schedule: RateRule.Constant,
+      warmupFraction: 0,
+    },
+  };
+}
 
 export const deepshiftMnist: Recipe = {
   name: 'deepshift-mnist',
@@ -64,15 +68,26 @@ export const deepshiftMnist: Recipe = {
       name: 'ps',
       title: 'DeepShift-PS, RAdam',
       subject: perceptron('pot.ps'),
-      config: radam,
+      config: radam(0.01),
       published: { accuracy: 0.9826, epochs: 10, source },
     },
     {
       name: 'original-radam',
-      title: 'Original, RAdam (control)',
+      title: 'Original, RAdam 0.01 (control)',
       subject: perceptron('conv'),
-      config: radam,
+      config: radam(0.01),
     },
-    { name: 'q-radam', title: 'DeepShift-Q, RAdam (control)', subject: perceptron('pot.q'), config: radam },
+    {
+      name: 'original-radam-0.001',
+      title: 'Original, RAdam 0.001 (control)',
+      subject: perceptron('conv'),
+      config: radam(0.001),
+    },
+    {
+      name: 'q-radam-0.001',
+      title: 'DeepShift-Q, RAdam 0.001 (control)',
+      subject: perceptron('pot.q'),
+      config: radam(0.001),
+    },
   ],
 };

@@ -1,0 +1,50 @@
+/**
+ * @file Post-training quantisation of additions: a ResNet-20 of add layers with one scale for both operands, with scales of
+ * groups, and with the lossless clamp; beside it the convolution, whose operands may have a scale each.
+ *
+ * Published for ResNet-18 on ImageNet alone: 4 bits with one scale lose about 9 points, redistributed ones half a point
+ * (arXiv 2212.10200). There is no published figure for this network.
+ */
+import type { Recipe } from '../recipe.js';
+
+const source =
+  'Redistribution of weights and activations for AdderNet quantisation, arXiv 2212.10200, ResNet-18';
+
+export const adderQuant: Recipe = {
+  name: 'adder-quant',
+  title: 'Integers for additions: a trained ResNet-20 in 8, 6 and 4 bits',
+  source: 'AdderNet and its minimalist hardware (arXiv 2101.10015), redistribution (2212.10200)',
+  claim:
+    'which of the ways to few bits keep the accuracy of additions; the published figures are of ResNet-18 on ImageNet',
+  dataset: 'CIFAR-10',
+  config: {
+    augmentation: { cropPadding: 4, flip: true },
+    split: { searchValidation: 0.1 },
+    retrain: { epochs: 15, batchSize: 128, peakLearningRate: 0.1, weightDecay: 5e-4 },
+  },
+  baseline: 'conv',
+  entries: [
+    {
+      name: 'conv',
+      title: 'Convolution',
+      subject: { model: 'resnet20', families: ['conv'] },
+      conversions: [{ to: 'int8' }, { to: 'int6' }, { to: 'int4' }],
+    },
+    {
+      name: 'add',
+      title: 'Add (AdderNet)',
+      subject: { model: 'resnet20', families: ['add'] },
+      conversions: [
+        { to: 'add.int8' },
+        { to: 'add.int8+pow2' },
+        { to: 'add.int8+clamp' },
+        { to: 'add.int6' },
+        { to: 'add.int6+clamp' },
+        { to: 'add.int4', published: { difference: -0.09, source } },
+        { to: 'add.int4+groups4' },
+        { to: 'add.int4+groups4+clip99.9' },
+        { to: 'add.int4+clamp', published: { difference: -0.005, source } },
+      ],
+    },
+  ],
+};
