@@ -16,17 +16,17 @@ export function topRegret(scores: readonly number[], truths: readonly number[], 
     order.filter((at) => chosen(scores[at]!)).map((at) => truths[at]!);
   const above = truthsWhere((score) => score > threshold);
   const tied = truthsWhere((score) => score === threshold).sort((a, b) => a - b);
-  return best - expectedBest(tied, k - above.length, Math.max(-Infinity, ...above));
+  return expectedShortfall(best, tied, k - above.length, Math.max(-Infinity, ...above));
 }
 
-/** Mean of max(floor, best of `wanted` items drawn from `rising` without return). */
-function expectedBest(rising: readonly number[], wanted: number, floor: number): number {
+/** Mean of `best` - max(floor, best of `wanted` items drawn from `rising` without return); never below zero. */
+function expectedShortfall(best: number, rising: readonly number[], wanted: number, floor: number): number {
   // P(the best is item j, counted from 0) = C(j, wanted - 1) / C(n, wanted); the ratio of neighbours needs no factorials.
   const count = rising.length;
   let share = wanted / count;
   let mean = 0;
   for (let at = count - 1; at >= wanted - 1; at--) {
-    mean += share * Math.max(floor, rising[at]!);
+    mean += share * (best - Math.max(floor, rising[at]!));
     share *= (at - wanted + 1) / Math.max(1, at);
   }
   return mean;
