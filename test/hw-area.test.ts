@@ -9,7 +9,7 @@ import { elementShape, operandRange, shiftCode, sumsOf } from '../src/hardware/a
 import { rtlFolder } from '../src/hardware/area/synthesis.js';
 import { Tool, toolVersion } from '../src/hardware/area/tools.js';
 import { loadGateProfile } from '../src/hardware/area/profile.js';
-import { Primitive } from '../src/hardware/layer.js';
+import { Primitive, type ArithmeticPrimitive } from '../src/hardware/layer.js';
 import { listFamilies } from '../src/operators/registry.js';
 import { encodeOnnx } from '../src/nn/onnx/encode.js';
 import { OnnxGraph } from '../src/nn/onnx/graph.js';
@@ -281,7 +281,7 @@ describe('an element', () => {
     return Array.from({ length: count }, () => least + BigInt(random.integer(Number(greatest - least) + 1)));
   };
   const last = (
-    primitive: Primitive,
+    primitive: ArithmeticPrimitive,
     x: readonly bigint[],
     w: readonly bigint[],
     exponentBits?: number,

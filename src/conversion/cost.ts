@@ -84,7 +84,7 @@ export function operationsByKind(
       total.multiplications += each * steps.multiplications;
     } else if (primitive === Primitive.Multiply) total.multiplications += operations;
     else if (primitive === Primitive.Shift) total.shifts += operations;
-    else total.distances += operations;
+    else if (primitive === Primitive.Add) total.distances += operations;
   }
   return total;
 }

@@ -3,7 +3,7 @@
  * through here, so there are no loops over keys.
  */
 import { LayerError } from './errors.js';
-import { LayerRole, Primitive, operationCount, stepCount, type LayerDescription } from './layer.js';
+import { LayerRole, Primitive, stepCount, visitCount, type LayerDescription } from './layer.js';
 
 const largestSize = 2 ** 31 - 1;
 /** Widest word of an operand that a description may state. */
@@ -34,6 +34,7 @@ export function checkLayer(layer: LayerDescription): void {
   checkDivisible(layer, 'inChannels', layer.inChannels);
   checkDivisible(layer, 'outChannels', layer.outChannels);
   if (layer.fullyConnected) checkFullyConnected(layer);
+  if (layer.primitive === Primitive.Move) checkMove(layer);
   checkReach(layer, 'inHeight', layer.inHeight, 'outHeight', layer.outHeight);
   checkReach(layer, 'inWidth', layer.inWidth, 'outWidth', layer.outWidth);
   checkCounts(layer);
@@ -87,6 +88,18 @@ function checkFullyConnected(layer: LayerDescription): void {
     if (layer[key] !== 1) refuse(layer, key, `must be 1 in a fully connected layer, got ${layer[key]}`);
 }
 
+/** An output channel of moves is one input channel at one place. */
+function checkMove(layer: LayerDescription): void {
+  const { inChannels, outChannels, groups } = layer;
+  if (layer.kernel !== 1) refuse(layer, 'kernel', `must be 1 in a layer of moves, got ${layer.kernel}`);
+  if (inChannels !== groups || outChannels !== groups)
+    refuse(
+      layer,
+      'groups',
+      `must be the channels, in and out, of a layer of moves, got ${groups} for ${inChannels} -> ${outChannels}`,
+    );
+}
+
 /** Padding beyond kernel - 1 on a side would only make outputs that see no input at all. */
 function checkReach(
   layer: LayerDescription,
@@ -112,7 +125,7 @@ function checkCounts(layer: LayerDescription): void {
   const inputsPerFilter =
     (layer.copies ?? 1) * layer.batch * layer.inWidth * layer.inChannels * layer.outChannels;
   const largestCount = Math.max(
-    2 * operationCount(layer) * layer.groups,
+    2 * stepCount(layer.steps) * visitCount(layer) * layer.groups,
     inputsPerFilter * Math.max(layer.inHeight, layer.kernel * layer.outHeight),
   );
   if (largestCount <= Number.MAX_SAFE_INTEGER) return;

@@ -49,9 +49,21 @@ export interface CsvEstimate {
   readonly notices: readonly CsvNotice[];
 }
 
-/** Widths of a network trained at 32 bit: the weights of shift layers are a sign and a 4-bit exponent. */
+/** Of an index into a window of 3x3. */
+const moveBits = 4;
+
+/**
+ * Widths of a network trained at 32 bit: the weights of shift layers are a sign and a 4-bit exponent, those of moves an
+ * index.
+ */
 export function fp32OperandBits(primitive: Primitive): OperandBits {
-  return { weight: primitive === Primitive.Shift ? 5 : 32, activation: 32, partialSum: 32 };
+  const weight = {
+    [Primitive.Multiply]: 32,
+    [Primitive.Shift]: 5,
+    [Primitive.Add]: 32,
+    [Primitive.Move]: moveBits,
+  };
+  return { weight: weight[primitive], activation: 32, partialSum: 32 };
 }
 
 const sizeColumns = {
@@ -73,6 +85,7 @@ const primitiveOfType = {
   FC: Primitive.Multiply,
   Shift: Primitive.Shift,
   Add: Primitive.Add,
+  Move: Primitive.Move,
 } as const;
 
 /** The light branches of the published translation tables: what their kernel and their linears compute. */
@@ -165,6 +178,7 @@ const typeOfPrimitive = {
   [Primitive.Multiply]: 'Conv',
   [Primitive.Shift]: 'Shift',
   [Primitive.Add]: 'Add',
+  [Primitive.Move]: 'Move',
 } as const;
 
 /**

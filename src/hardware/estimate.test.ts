@@ -2,8 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { publishedOperations } from './area/references.js';
 import { LayerError, MappingError, SingleRowError } from './errors.js';
-import { estimate, estimateLayer } from './estimate.js';
-import { LayerRole, Primitive, operationCount, type LayerDescription, type OperandBits } from './layer.js';
+import { estimate, estimateLayer, honoursGroups } from './estimate.js';
+import {
+  asMoves,
+  LayerRole,
+  operationCount,
+  Primitive,
+  type LayerDescription,
+  type OperandBits,
+} from './layer.js';
 import type { AcceleratorProfile } from './profile-schema.js';
 import { builtInProfileNames, loadProfile, withWordBits } from './profile.js';
 
@@ -74,7 +81,8 @@ const layers: fc.Arbitrary<LayerDescription> = fc
     inChannels: groups * inPerGroup,
     outChannels: groups * outPerGroup,
     operandBits: bits(weight, activation),
-  }));
+  }))
+  .map((layer) => (layer.primitive === Primitive.Move ? asMoves(layer) : layer));
 const profiles = fc.constantFrom(...builtInProfileNames.map(loadProfile));
 
 describe('estimateLayer', () => {
@@ -96,7 +104,7 @@ describe('estimateLayer', () => {
     fc.assert(
       fc.property(layers, profiles, (layer, profile) => {
         const { N0, N3, M0, M1, M2, M3, C0, C1, C2, E1, E3 } = estimateLayer(layer, profile).tiling;
-        const groups = profile.groups === 'honoured' ? layer.groups : 1;
+        const groups = honoursGroups(layer, profile) ? layer.groups : 1;
         expect([N0 * N3, M0 * M1 * M2 * M3, C0 * C1 * C2, E1 * E3]).toEqual([
           layer.batch,
           layer.outChannels / groups,
@@ -117,7 +125,7 @@ describe('estimateLayer', () => {
         const outputs = layer.batch * layer.outHeight * layer.outWidth * layer.outChannels;
         const weights = (layer.kernel ** 2 * layer.inChannels * layer.outChannels) / layer.groups;
         const { weight, activation, partialSum } = layer.operandBits;
-        const computePj = { multiply: 4.6, shift: 1.03, add: 1.8 }[layer.primitive];
+        const computePj = { multiply: 4.6, shift: 1.03, add: 1.8, move: 0 }[layer.primitive];
         // Every operand comes from DRAM and through the buffer at least once; each operation reads a weight and an input.
         const floorPj =
           operations * (computePj + 3.7 * (activation / 16) + 7.4 * (weight / 16)) +
@@ -184,6 +192,7 @@ describe('the fair profile', () => {
     fc.assert(
       fc.property(primitives, size(64), fc.integer({ min: 2, max: 32 }), (primitive, channels, map) => {
         const maps = { inHeight: map, inWidth: map, outHeight: map, outWidth: map };
+        const window = primitive === Primitive.Move ? { kernel: 1 } : {};
         const depthwise = {
           ...base,
           ...maps,
@@ -191,8 +200,9 @@ describe('the fair profile', () => {
           inChannels: channels,
           outChannels: channels,
           groups: channels,
+          ...window,
         };
-        const single = { ...base, ...maps, primitive, inChannels: 1, outChannels: 1 };
+        const single = { ...base, ...maps, primitive, inChannels: 1, outChannels: 1, ...window };
         const whole = estimateLayer(depthwise, fair);
         const part = estimateLayer(single, fair);
         expect(whole.energyMj / (channels * part.energyMj)).toBeCloseTo(1, 12);

@@ -14,7 +14,7 @@ import {
 } from './accesses.js';
 import { checkLayer } from './check-layer.js';
 import { MappingError, SingleRowError } from './errors.js';
-import { stepCount, type LayerDescription, type Primitive } from './layer.js';
+import { Primitive, stepCount, type LayerDescription } from './layer.js';
 import { arrayLimits, chargedBits, unitPrices, type UnitPrices } from './machine.js';
 import { GroupPricing, SingleRowTiling, type AcceleratorProfile } from './profile-schema.js';
 import { loadProfile, withWordBits } from './profile.js';
@@ -219,13 +219,13 @@ function isSameLayer(a: LayerDescription, b: LayerDescription): boolean {
 
 function freshPrice(layer: LayerDescription, profile: AcceleratorProfile): Price {
   const bits = chargedBits(profile, layer);
-  const { times, nest } = nestsOf(layer, profile.groups);
+  const { times, nest } = nestsOf(layer, profile);
   const prices = unitPrices(profile, layer, bits);
   const tiling = chooseTiling(layer.name, nest, prices, profile);
   const counts = countAccesses(nest, tiling);
   const { energyMj, latencyMs, byOperand, byLevel } = priceAccesses(counts, prices);
   return {
-    operations: counts.operations * times * stepCount(layer.steps),
+    operations: layer.primitive === Primitive.Move ? 0 : counts.operations * times * stepCount(layer.steps),
     energyMj: energyMj * times,
     latencyMs: latencyMs * times,
     byOperand: {
@@ -261,12 +261,20 @@ function chooseTiling(name: string, nest: LoopNest, prices: UnitPrices, profile:
  */
 export function nestsOf(
   layer: LayerDescription,
-  pricing: GroupPricing,
+  profile: Pick<AcceleratorProfile, 'groups'>,
 ): { readonly times: number; readonly nest: LoopNest } {
   const copies = layer.copies ?? 1;
-  return pricing === GroupPricing.Honoured
+  return honoursGroups(layer, profile)
     ? { times: layer.groups * copies, nest: loopNest(layer, layer.groups) }
     : { times: 1, nest: { ...loopNest(layer, 1), N: layer.batch * copies } };
+}
+
+/** Whether groups and copies are priced one by one. A layer of moves is never a dense one: it has no sums. */
+export function honoursGroups(
+  { primitive }: Pick<LayerDescription, 'primitive'>,
+  { groups }: Pick<AcceleratorProfile, 'groups'>,
+): boolean {
+  return groups === GroupPricing.Honoured || primitive === Primitive.Move;
 }
 
 /** The loops of one group of a layer. */

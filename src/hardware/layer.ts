@@ -2,7 +2,7 @@
  * @file What a cost model prices: one layer as plain data (shape, primitive, operand widths), no tensors.
  */
 
-/** Which arithmetic primitive a layer is made of, once per (output, weight) pair. */
+/** Which primitive a layer is made of: one of arithmetic, once per (output, weight) pair, or none. */
 export enum Primitive {
   /** Multiply and accumulate; with operands of 1 bit, an XNOR and a count. */
   Multiply = 'multiply',
@@ -10,7 +10,18 @@ export enum Primitive {
   Shift = 'shift',
   /** |x - w| and accumulate. */
   Add = 'add',
+  /**
+   * No arithmetic: every output channel is one input channel, read elsewhere on the map. Such a layer has as many groups as
+   * channels, in and out, and a kernel of 1, since of every window one value is fetched; its weight is the index that says
+   * which. No operations are counted, each output takes a step of the array, and the memory traffic is that of any layer.
+   */
+  Move = 'move',
 }
+
+/** Primitives that processing elements are built for. */
+export type ArithmeticPrimitive = Exclude<Primitive, Primitive.Move>;
+
+export const arithmeticPrimitives = [Primitive.Multiply, Primitive.Shift, Primitive.Add] as const;
 
 /** Where the published translation tables price a layer by its place instead of its primitive. */
 export enum LayerRole {
@@ -62,15 +73,43 @@ export interface LayerDescription {
   readonly operandBits: OperandBits;
 }
 
+/** The primitive whose widths and clock a profile has for a layer: of moves, addition, whose element is the simplest. */
+export function pricedAs(primitive: Primitive): ArithmeticPrimitive {
+  return primitive === Primitive.Move ? Primitive.Add : primitive;
+}
+
+/**
+ * The shape of a layer that only moves values, given by its window: see {@link Primitive.Move}. Places outside of the map
+ * that it reads count as places of the map.
+ */
+export function asMoves<
+  T extends Pick<
+    LayerDescription,
+    'inHeight' | 'inWidth' | 'outHeight' | 'outWidth' | 'outChannels' | 'stride'
+  >,
+>(layer: T): T & Pick<LayerDescription, 'inChannels' | 'groups' | 'kernel'> {
+  const { inHeight, inWidth, outHeight, outWidth, outChannels, stride } = layer;
+  const reached = (inSize: number, outSize: number): number => Math.max(inSize, (outSize - 1) * stride + 1);
+  return {
+    ...layer,
+    ...{ inHeight: reached(inHeight, outHeight), inWidth: reached(inWidth, outWidth) },
+    ...{ inChannels: outChannels, groups: outChannels, kernel: 1 },
+  };
+}
+
 /** Operations per weight and output, each with its accumulation. */
 export function stepCount(steps: WeightSteps | undefined): number {
   return steps === undefined ? 1 : steps.signs + steps.shifts + steps.multiplications;
 }
 
-/** Primitive operations of a layer: N E F M (C / groups) R S, times its copies and the steps per weight. */
+/** Primitive operations of a layer: N E F M (C / groups) R S, times its copies and the steps per weight; of moves, none. */
 export function operationCount(layer: LayerDescription): number {
+  return layer.primitive === Primitive.Move ? 0 : stepCount(layer.steps) * visitCount(layer);
+}
+
+/** Pairs of output and weight. */
+export function visitCount(layer: LayerDescription): number {
   return (
-    stepCount(layer.steps) *
     (layer.copies ?? 1) *
     layer.batch *
     layer.outHeight *

@@ -1,7 +1,7 @@
 /**
  * @file A profile worked out for one kind of layer: plain limits and plain prices, the numbers the search multiplies.
  */
-import { Primitive, stepCount, type LayerDescription, type OperandBits } from './layer.js';
+import { Primitive, pricedAs, stepCount, type LayerDescription, type OperandBits } from './layer.js';
 import {
   ArrayLimit,
   MemoryLevel,
@@ -69,6 +69,11 @@ export function arrayLimits(profile: AcceleratorProfile): ArrayLimits {
 /** What of a layer decides its unit prices. */
 export type PricedKind = Pick<LayerDescription, 'primitive' | 'role' | 'operandBits' | 'steps'>;
 
+/** What the published prices set a primitive apart by; moves have none. */
+function primitiveRule(profile: AcceleratorProfile, primitive: Primitive) {
+  return primitive === Primitive.Move ? undefined : profile.primitiveRules?.[primitive];
+}
+
 /**
  * The operand widths that a profile charges for a layer: those of the rule for its role or primitive, else the layer's
  * own, the profile's for the primitive (or the layer's, where narrower), or one word each.
@@ -76,18 +81,23 @@ export type PricedKind = Pick<LayerDescription, 'primitive' | 'role' | 'operandB
 export function chargedBits(profile: AcceleratorProfile, layer: PricedKind): OperandBits {
   const { primitive, role, operandBits } = layer;
   const ruled =
-    (role && profile.roleRules?.[role]?.operandBits) ?? profile.primitiveRules?.[primitive]?.operandBits;
+    (role && profile.roleRules?.[role]?.operandBits) ?? primitiveRule(profile, primitive)?.operandBits;
   if (ruled !== undefined) return { weight: ruled.value, activation: ruled.value, partialSum: ruled.value };
   switch (profile.operandWidths) {
     case OperandWidths.Layer:
       return operandBits;
     case OperandWidths.Primitive: {
-      const widest = profile.operandBits![primitive];
+      const widest = profile.operandBits![pricedAs(primitive)];
+      const activation = Math.min(operandBits.activation, widest.activation.value);
       return {
         // A weight that is a sum is as wide as its parts together.
         weight: Math.min(operandBits.weight, widest.weight.value * stepCount(layer.steps)),
-        activation: Math.min(operandBits.activation, widest.activation.value),
-        partialSum: Math.min(operandBits.partialSum, widest.partialSum.value),
+        activation,
+        // A value that is only moved stays as wide as it was.
+        partialSum:
+          primitive === Primitive.Move
+            ? activation
+            : Math.min(operandBits.partialSum, widest.partialSum.value),
       };
     }
     case OperandWidths.Word:
@@ -107,7 +117,7 @@ export function unitPrices(
   const compute = profile.wordSizes[String(profile.wordBits)]!.computePj;
   const memory = profile.memoryPjPer16Bits;
   const roleRule = role && profile.roleRules?.[role];
-  const free = (roleRule?.freeLevels ?? profile.primitiveRules?.[primitive]?.freeLevels)?.levels ?? [];
+  const free = (roleRule?.freeLevels ?? primitiveRule(profile, primitive)?.freeLevels)?.levels ?? [];
   const dram = free.includes(MemoryLevel.Dram) ? 0 : memory.dram.value;
   const globalBuffer = free.includes(MemoryLevel.GlobalBuffer) ? 0 : memory.globalBuffer.value;
   const noc = free.includes(MemoryLevel.Noc) ? 0 : memory.noc.value;
@@ -117,9 +127,11 @@ export function unitPrices(
   const ofSigns = primitive === Primitive.Multiply && bits.weight === 1 && bits.activation === 1;
   const together = ofSigns ? compute.binary : undefined;
   const accumulatePj = compute.accumulate.value;
+  const ofElementPj =
+    primitive === Primitive.Move ? 0 : (together?.value ?? compute[primitive].value + accumulatePj);
   const operationPj =
     steps === undefined
-      ? (together?.value ?? compute[primitive].value + accumulatePj)
+      ? ofElementPj
       : steps.shifts * compute.shift.value +
         steps.multiplications * compute.multiply.value +
         stepCount(steps) * accumulatePj;
@@ -137,6 +149,7 @@ export function unitPrices(
     outputNocPj: memory.nocPartialSum.value * partialSum,
     outputRegisterFilePj: memory.registerFile.value * partialSum,
     // One step after the other in the same element.
-    cyclePeriodNs: (roleRule?.clockPeriodNs ?? profile.clockPeriodNs[primitive]).value * stepCount(steps),
+    cyclePeriodNs:
+      (roleRule?.clockPeriodNs ?? profile.clockPeriodNs[pricedAs(primitive)]).value * stepCount(steps),
   };
 }

@@ -13,11 +13,17 @@ import { leastSquares } from '../base/linear-algebra.js';
 import { Random } from '../base/random.js';
 import { fp32OperandBits } from './csv.js';
 import { MappingError, SingleRowError } from './errors.js';
-import { estimateLayer, type LayerCost } from './estimate.js';
-import { LayerRole, Primitive, type LayerDescription, type OperandBits } from './layer.js';
+import { estimateLayer, honoursGroups, type LayerCost } from './estimate.js';
+import {
+  arithmeticPrimitives,
+  LayerRole,
+  Primitive,
+  type LayerDescription,
+  type OperandBits,
+} from './layer.js';
 import { chargedBits } from './machine.js';
 import { profileHash } from './profile-hash.js';
-import { GroupPricing, type AcceleratorProfile } from './profile-schema.js';
+import type { AcceleratorProfile } from './profile-schema.js';
 
 /** What sets classes of layers apart besides primitive, role, kernel and widths. */
 export enum LayerShape {
@@ -75,7 +81,6 @@ const fewestLayers = 12;
 /** Approximate costs by class; a million layers a second. */
 export class CostProxy {
   readonly #classes = new Map<number, ProxyClass>();
-  readonly #honoursGroups: boolean;
 
   /** @throws OptionError when the coefficients are those of another machine. */
   constructor(
@@ -87,21 +92,20 @@ export class CostProxy {
         `this cost proxy was fitted to another machine ('${file.profile}') than profile '${profile.name}'; fit it anew with 'hw fit'`,
       );
     for (const each of file.classes) this.#classes.set(keyOf(each, each.shape, each.operandBits), each);
-    this.#honoursGroups = profile.groups === GroupPricing.Honoured;
   }
 
   /** @throws OptionError for a layer of a class that was not fitted. */
   energyMj(layer: LayerDescription): number {
-    return 1e-9 * applied(this.#classOf(layer).energyPj, layer, this.#honoursGroups);
+    return 1e-9 * applied(this.#classOf(layer).energyPj, layer, this.profile);
   }
 
   /** @throws as {@link energyMj} */
   latencyMs(layer: LayerDescription): number {
-    return 1e-6 * applied(this.#classOf(layer).latencyNs, layer, this.#honoursGroups);
+    return 1e-6 * applied(this.#classOf(layer).latencyNs, layer, this.profile);
   }
 
   #classOf(layer: LayerDescription): ProxyClass {
-    const shape = shapeOf(layer, this.#honoursGroups);
+    const shape = shapeOf(layer, this.profile);
     const operandBits = chargedBits(this.profile, layer);
     const found = this.#classes.get(keyOf(layer, shape, operandBits));
     if (found === undefined)
@@ -113,10 +117,10 @@ export class CostProxy {
   }
 }
 
-function shapeOf(layer: LayerDescription, honoursGroups: boolean): LayerShape {
+function shapeOf(layer: LayerDescription, profile: AcceleratorProfile): LayerShape {
   if (layer.fullyConnected || (layer.inHeight === 1 && layer.inWidth === 1)) return LayerShape.Matrix;
   const { groups, inChannels, outChannels } = layer;
-  return honoursGroups && groups > 1 && groups === inChannels && groups === outChannels
+  return honoursGroups(layer, profile) && groups > 1 && groups === inChannels && groups === outChannels
     ? LayerShape.DepthWise
     : LayerShape.Dense;
 }
@@ -151,15 +155,16 @@ export function classTitle({
 function applied(
   { operation, weight, input, output }: ProxyTerms,
   layer: LayerDescription,
-  honoursGroups: boolean,
+  profile: AcceleratorProfile,
 ): number {
+  const oneByOne = honoursGroups(layer, profile);
   const { batch, kernel, inChannels, outChannels, groups, copies = 1 } = layer;
   const images = batch * copies;
-  const filters = (kernel * kernel * inChannels * outChannels) / (honoursGroups ? groups : 1);
+  const filters = (kernel * kernel * inChannels * outChannels) / (oneByOne ? groups : 1);
   const positions = layer.outHeight * layer.outWidth;
   return (
     operation * images * positions * filters +
-    weight * (honoursGroups ? copies : 1) * filters +
+    weight * (oneByOne ? copies : 1) * filters +
     input * images * layer.inHeight * layer.inWidth * inChannels +
     output * images * positions * outChannels
   );
@@ -171,14 +176,13 @@ function applied(
  */
 export function fitProxy(layers: readonly LayerDescription[], profile: AcceleratorProfile): CostProxy {
   const classes = new Map<number, Sample[]>();
-  const honoursGroups = profile.groups === GroupPricing.Honoured;
   for (const layer of layers) {
     const operandBits = chargedBits(profile, layer);
-    const shape = shapeOf(layer, honoursGroups);
+    const shape = shapeOf(layer, profile);
     const cost = priced(layer, profile);
     if (cost === undefined) continue;
     const key = keyOf(layer, shape, operandBits);
-    const row = featuresOf(layer, honoursGroups);
+    const row = featuresOf(layer, profile);
     const { energyMj, latencyMs } = cost;
     const sample = { row, layer, shape, operandBits, energyPj: energyMj * 1e9, latencyNs: latencyMs * 1e6 };
     classes.set(key, [...(classes.get(key) ?? []), sample]);
@@ -241,9 +245,9 @@ function fitClass(samples: readonly Sample[]): ProxyClass {
 type Row = readonly [operation: number, weight: number, input: number, output: number];
 
 /** The four features of a layer: each is what its coefficient alone would give. */
-function featuresOf(layer: LayerDescription, honoursGroups: boolean): Row {
+function featuresOf(layer: LayerDescription, profile: AcceleratorProfile): Row {
   const none = { operation: 0, weight: 0, input: 0, output: 0 };
-  const only = (term: keyof ProxyTerms): number => applied({ ...none, [term]: 1 }, layer, honoursGroups);
+  const only = (term: keyof ProxyTerms): number => applied({ ...none, [term]: 1 }, layer, profile);
   return [only('operation'), only('weight'), only('input'), only('output')];
 }
 
@@ -327,7 +331,7 @@ export function typicalLayers(options: {
 }): LayerDescription[] {
   const random = Random.stream('typical layers', options.seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random.uniform() * from.length)]!;
-  const kinds = primitives.flatMap((primitive) => [
+  const kinds = arithmeticPrimitives.flatMap((primitive) => [
     ...[1, 3, 5, 7].map((kernel) => ({ primitive, shape: LayerShape.Dense, kernel })),
     ...[3, 5, 7].map((kernel) => ({ primitive, shape: LayerShape.DepthWise, kernel })),
     { primitive, shape: LayerShape.Matrix, kernel: 1 },

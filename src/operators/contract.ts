@@ -121,6 +121,12 @@ export interface OperatorFamily {
    * then have the shape [planes, kernel, kernel, in / groups, out]; absent, there is one and no such axis.
    */
   readonly planes?: number;
+  /**
+   * Shape of the stored weights, where there is not one for each input and output of the kernel; four axes, of which a
+   * supernet that runs a layer narrower uses the leading part of the last two. Such weights are nothing that other families
+   * could share: a supernet keeps them with the layer, for this family alone, and the sharing map is not asked.
+   */
+  weightShape?(geometry: LayerGeometry): readonly [number, number, number, number];
   /** Fresh stored weights, [kernel, kernel, in / groups, out] for each plane. */
   initialWeights(geometry: LayerGeometry, random: Random): Float32Array;
   /** Tensors of each layer beside the weights, in the order in which `forward` and `lower` take them; absent: none. */
@@ -134,9 +140,9 @@ export interface OperatorFamily {
   forward(x: Tensor, weights: Tensor, geometry: LayerGeometry, own?: readonly Tensor[]): Tensor;
   /**
    * The values the layer really computes with, one per weight, for export, histograms and bit counts (powers of two for
-   * pot.q).
+   * pot.q). Families with a `weightShape` must be told the geometry.
    */
-  effectiveWeights(weights: Float32Array): Float32Array;
+  effectiveWeights(weights: Float32Array, geometry?: LayerGeometry): Float32Array;
   /** Puts stand-alone weights back into the family's domain after an optimiser step; absent when there is nothing to do. */
   readonly project?: (weights: Float32Array) => void;
   /** Whether weight decay acts on the stored weights as they are; absent: it does. */

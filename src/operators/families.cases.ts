@@ -23,6 +23,7 @@ import {
 } from '../tensor/float64.cases.js';
 import { describeDevice } from '../tensor/device.js';
 import { nativeInfo, setThreads } from '../tensor/native/device.js';
+import { sizeOf } from '../tensor/shape.js';
 import { contribute, record, Tape, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { layerInput, type LayerGeometry, type LayerOnMap, type OperatorFamily } from './contract.js';
@@ -31,7 +32,7 @@ import { OperatorLayer, storedShape, weightShape } from './layer.js';
 import { deviationOf } from './statistics.js';
 
 /** One family as its publication defines it. */
-export type FamilyOracle = TermOracle | LayerOracle;
+export type FamilyOracle = TermOracle | LayerOracle | ChoiceOracle;
 
 interface EffectiveOracle {
   /** The value that a weight is computed with, given what is stored of it: one number per plane of the family. */
@@ -56,6 +57,19 @@ export interface LayerOracle extends EffectiveOracle {
     dy: ArrayLike<number>,
     geometry: LayerGeometry,
   ) => Pass64;
+}
+
+/** A layer whose stored values together say what it computes with, of the shape that its family has for them. */
+export interface ChoiceOracle extends Pick<LayerOracle, 'pass'> {
+  /** The values computed with, as many as are stored. */
+  readonly effectiveOf: (stored: Float32Array, geometry: LayerGeometry) => Float32Array;
+  /**
+   * Outputs that one stored value has a say in, by its place: a NaN there shows in the effective values of these and no
+   * other.
+   */
+  readonly outputOf: (at: number, geometry: LayerGeometry) => number;
+  /** An output is made of one input: where there are fewer outputs than inputs of a window, some inputs get no gradient. */
+  readonly takesOneInput: true;
 }
 
 /** An output and dL/d everything that led to it. */
@@ -141,10 +155,24 @@ const storedAt = (family: OperatorFamily, stored: Float32Array, i: number): read
   return Array.from({ length: planes }, (_, plane) => stored[(plane * stored.length) / planes + i]!);
 };
 
-const effectiveOf = (family: OperatorFamily, oracle: FamilyOracle, stored: Float32Array): Float32Array =>
-  Float32Array.from({ length: stored.length / (family.planes ?? 1) }, (_, i) =>
-    oracle.effective(...storedAt(family, stored, i)),
-  );
+const effectiveOf = (
+  family: OperatorFamily,
+  oracle: FamilyOracle,
+  stored: Float32Array,
+  geometry: LayerGeometry,
+): Float32Array =>
+  'effectiveOf' in oracle
+    ? oracle.effectiveOf(stored, geometry)
+    : Float32Array.from({ length: stored.length / (family.planes ?? 1) }, (_, i) =>
+        oracle.effective(...storedAt(family, stored, i)),
+      );
+
+/** How many values are computed with: as many as are stored, of those of several planes one. */
+const effectiveCount = (family: OperatorFamily, geometry: LayerGeometry): number =>
+  sizeOf(storedShape(family, geometry)) / (family.planes ?? 1);
+
+/** A layer with `count` values to compute with: a kernel of one place, from one channel. */
+const layerOfWeights = (count: number): LayerGeometry => layer(1, count, 1, 1, 0);
 
 /** The pass of a layer of terms, its dL/dw brought to what is stored of the weights. */
 function throughStored(
@@ -173,7 +201,7 @@ function inputsOf(family: OperatorFamily, [geometry, size]: Case, label: string,
   const w = family.initialWeights(geometry, Random.stream(label, 'w'));
   const outputs = filter64(
     array64(shape, x),
-    array64(weightShape(geometry), family.effectiveWeights(w)),
+    array64(weightShape(geometry), new Float64Array(weightCount(geometry))),
     () => 0,
     geometry,
   );
@@ -222,7 +250,10 @@ function describeComputation(family: OperatorFamily, oracle: FamilyOracle): void
   it.each(Object.entries(cases))('%s: forward and both gradients are as published', (label, at) => {
     const { shape, x, w, own, dy, outputShape } = inputsOf(family, at, label);
     const x64 = array64(shape, x);
-    const w64 = array64(weightShape(at[0]), 'term' in oracle ? effectiveOf(family, oracle, w) : w);
+    const w64 = array64(
+      family.weightShape?.(at[0]) ?? weightShape(at[0]),
+      'term' in oracle ? effectiveOf(family, oracle, w, at[0]) : w,
+    );
     const own64 = own.map((values) => array64(values.shape, values.data));
     const actual = passOf(family, at, label);
     const expected =
@@ -268,6 +299,15 @@ function describeComputation(family: OperatorFamily, oracle: FamilyOracle): void
     const at: Case = [layer(3, 8, 3, 2, 1), [8, 8]];
     // Small inputs: where they are large, the rule of the binary layer passes nothing.
     const { dx } = passOf(family, at, 'strided', 0.15);
+    if ('takesOneInput' in oracle) {
+      // Every one that an output is made of, and no other.
+      const { shape, x, w, dy } = inputsOf(family, at, 'strided', 0.15);
+      const stored = array64(storedShape(family, at[0]), w);
+      const expected = oracle.pass(array64(shape, x), stored, [], dy, at[0]);
+      expect([...dx].map((value) => value === 0)).toEqual([...expected.dx].map((value) => value === 0));
+      expect(dx.some((value) => value !== 0)).toBe(true);
+      return;
+    }
     expect(dx.filter((value) => value === 0).length).toBeLessThan(dx.length / 50);
   });
 
@@ -292,25 +332,57 @@ function describeWeights(family: OperatorFamily, oracle: FamilyOracle): void {
       const drawn = (seed: number): Float32Array => family.initialWeights(geometry, Random.stream(seed));
       expect(drawn(1)).toEqual(drawn(1));
       expect(drawn(1)).not.toEqual(drawn(2));
-      expect(drawn(1).length).toBe(weightCount(geometry) * (family.planes ?? 1));
-      expect(family.effectiveWeights(drawn(1)).length).toBe(weightCount(geometry));
+      expect(drawn(1).length).toBe(sizeOf(storedShape(family, geometry)));
+      if (family.weightShape === undefined)
+        expect(effectiveCount(family, geometry)).toBe(weightCount(geometry));
+      expect(family.effectiveWeights(drawn(1), geometry).length).toBe(effectiveCount(family, geometry));
       expect(drawn(1).every(Number.isFinite)).toBe(true);
       expect(deviationOf(drawn(1))).toBeGreaterThan(0);
     }
   });
 
   it('effective weights are those of the definition, and do not change the stored ones', () => {
-    fc.assert(
-      fc.property(fc.float32Array({ noNaN: true, noDefaultInfinity: true, min: -8, max: 8 }), (drawn) => {
-        const weights = drawn.slice(0, drawn.length - (drawn.length % (family.planes ?? 1)));
-        const before = weights.slice();
-        expect(family.effectiveWeights(weights)).toEqual(effectiveOf(family, oracle, weights));
-        expect(weights).toEqual(before);
-      }),
-    );
+    const numbers = { noNaN: true, noDefaultInfinity: true, min: -8, max: 8 };
+    const hold = (weights: Float32Array, geometry: LayerGeometry): void => {
+      const before = weights.slice();
+      expect(family.effectiveWeights(weights, geometry)).toEqual(
+        effectiveOf(family, oracle, weights, geometry),
+      );
+      expect(weights).toEqual(before);
+    };
+    if (family.weightShape === undefined)
+      fc.assert(
+        fc.property(fc.float32Array(numbers), (drawn) => {
+          const weights = drawn.slice(0, drawn.length - (drawn.length % (family.planes ?? 1)));
+          hold(weights, layerOfWeights(weights.length / (family.planes ?? 1)));
+        }),
+      );
+    else
+      for (const geometry of [layer(4, 3, 3, 1, 1), layer(2, 5, 1, 1, 0), layer(2, 4, 2, 1, 0, 2)]) {
+        const length = sizeOf(storedShape(family, geometry));
+        fc.assert(
+          fc.property(fc.float32Array({ ...numbers, minLength: length, maxLength: length }), (weights) =>
+            hold(weights, geometry),
+          ),
+        );
+      }
   });
 
   it('a NaN in what is stored of a weight makes that weight NaN, and no other', () => {
+    if ('outputOf' in oracle) {
+      const geometry = layer(4, 3, 3, 1, 1);
+      for (const nan of [0, 5, 26]) {
+        const stored = normals(27, 'NaN', nan);
+        stored[nan] = NaN;
+        expect([...family.effectiveWeights(stored, geometry)].map(Number.isNaN)).toEqual(
+          Array.from(
+            { length: 27 },
+            (_, i) => oracle.outputOf(i, geometry) === oracle.outputOf(nan, geometry),
+          ),
+        );
+      }
+      return;
+    }
     const count = 12;
     const planes = family.planes ?? 1;
     for (let plane = 0; plane < planes; plane++) {
@@ -323,17 +395,23 @@ function describeWeights(family: OperatorFamily, oracle: FamilyOracle): void {
   });
 
   it('project is idempotent and changes no effective weight', () => {
-    const inDomain = family.initialWeights(layer(8, 8, 3, 1, 1), Random.stream('project'));
+    const drawn = layer(8, 8, 3, 1, 1);
+    const inDomain = family.initialWeights(drawn, Random.stream('project'));
     const edges = [0, 1, -1, 3, -17, 1e-9, -1e-30, 2 ** -15, -(2 ** -15), 2 ** -16];
     const outside = Float32Array.from(
       Array.from({ length: family.planes ?? 1 }, (_, plane) =>
         edges.map((_, i) => edges[(i + plane) % 10]!),
       ).flat(),
     );
-    for (const weights of [inDomain, outside]) {
+    for (const [weights, geometry] of [
+      [inDomain, drawn],
+      [outside, layerOfWeights(edges.length)],
+    ] as const) {
       const projected = weights.slice();
       family.project?.(projected);
-      expect(family.effectiveWeights(projected)).toEqual(family.effectiveWeights(weights));
+      expect(family.effectiveWeights(projected, geometry)).toEqual(
+        family.effectiveWeights(weights, geometry),
+      );
       const again = projected.slice();
       family.project?.(again);
       expect(again).toEqual(projected);

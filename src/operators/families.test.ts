@@ -137,6 +137,16 @@ const attentionBy = (rule: Rule64, withNeighbours = false): LayerOracle => ({
 });
 
 /** One per registered family; a family without one fails below. */
+/** 1 where a logit [k, k, 1, channels] is the first of the largest ones of its channel. */
+const largestOfEach = (logits: ArrayLike<number>, channels: number): Float32Array =>
+  Float32Array.from({ length: logits.length }, (_, i) => {
+    const ofChannel = Array.from(
+      { length: logits.length / channels },
+      (_, tap) => logits[tap * channels + (i % channels)]!,
+    );
+    return ofChannel.indexOf(Math.max(...ofChannel)) === Math.floor(i / channels) ? 1 : 0;
+  });
+
 const oracles: Readonly<Record<string, FamilyOracle>> = {
   conv: { ...convolution, effective: (w) => w, isDerivative: true },
   // Straight-through: the gradient of a convolution at the rounded weights, passed to the stored ones.
@@ -204,6 +214,54 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
       dx.forEach((value, i) => (dThreshold[i % inChannels]! -= value));
       const dw = inner.dw.map((value, i) => (Math.abs(w.data[i]!) <= 1 ? value : 0));
       return { y: inner.y, dx, dw, own: [dThreshold] };
+    },
+  },
+  // GhostSR: output o reads input o mod in at the offset of its largest logit; the gradient is the softmax's.
+  displace: {
+    effectiveOf: (stored, { outChannels }) => largestOfEach(stored, outChannels),
+    outputOf: (at, { outChannels }) => at % outChannels,
+    takesOneInput: true,
+    pass: (x, w, _, dy, { inChannels, outChannels, kernel, stride, padding, groups }) => {
+      const [items, height, width] = x.shape as [number, number, number];
+      const [outHeight, outWidth] = [height, width].map(
+        (size) => Math.floor((size + 2 * padding - kernel) / stride) + 1,
+      ) as [number, number];
+      const chosen = largestOfEach(w.data, outChannels);
+      const y = new Float64Array(items * outHeight * outWidth * outChannels);
+      const [dx, dChosen] = [new Float64Array(x.data.length), new Float64Array(w.data.length)];
+      for (let at = 0; at < y.length; at++) {
+        const o = at % outChannels;
+        const column = Math.floor(at / outChannels) % outWidth;
+        const row = Math.floor(at / outChannels / outWidth) % outHeight;
+        const item = Math.floor(at / outChannels / outWidth / outHeight);
+        const inGroup = inChannels / groups;
+        const outGroup = outChannels / groups;
+        const c = Math.floor(o / outGroup) * inGroup + ((o % outGroup) % inGroup);
+        for (let tap = 0; tap < kernel ** 2; tap++) {
+          const i = row * stride - padding + Math.floor(tap / kernel);
+          const j = column * stride - padding + (tap % kernel);
+          if (i < 0 || j < 0 || i >= height || j >= width) continue;
+          const from = ((item * height + i) * width + j) * inChannels + c;
+          dChosen[tap * outChannels + o]! += dy[at]! * x.data[from]!;
+          if (chosen[tap * outChannels + o] !== 1) continue;
+          y[at] = x.data[from]!;
+          dx[from]! += dy[at]!;
+        }
+      }
+      const ofChannel = (i: number): number[] =>
+        Array.from({ length: kernel ** 2 }, (_, tap) => tap * outChannels + (i % outChannels));
+      const shareOf = (i: number): number => {
+        const logits = ofChannel(i).map((at) => w.data[at]!);
+        const largest = Math.max(...logits);
+        return (
+          Math.exp(w.data[i]! - largest) / logits.reduce((sum, each) => sum + Math.exp(each - largest), 0)
+        );
+      };
+      const dw = Float64Array.from(w.data, (_, i) => {
+        const mean = ofChannel(i).reduce((sum, at) => sum + shareOf(at) * dChosen[at]!, 0);
+        return shareOf(i) * (dChosen[i]! - mean);
+      });
+      return { y, dx, dw, own: [] };
     },
   },
 };

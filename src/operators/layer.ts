@@ -15,12 +15,12 @@ export function weightShape(geometry: LayerGeometry): readonly [number, number, 
   return [kernel, kernel, inChannels / groups, outChannels];
 }
 
-/** Shape of what `family` trains for such a layer: the weights, behind an axis of planes where it has one. */
+/** Shape of what `family` trains for such a layer: its weights, behind an axis of planes where it has one. */
 export function storedShape(
-  family: Pick<OperatorFamily, 'planes'>,
+  family: Pick<OperatorFamily, 'planes' | 'weightShape'>,
   geometry: LayerGeometry,
 ): readonly number[] {
-  const shape = weightShape(geometry);
+  const shape = family.weightShape?.(geometry) ?? weightShape(geometry);
   return family.planes === undefined ? shape : [family.planes, ...shape];
 }
 
@@ -127,7 +127,7 @@ export class OperatorLayer implements Module {
 
   /** The values the layer computes with. */
   effectiveWeights(): Float32Array {
-    return this.family.effectiveWeights(this.#weight.data);
+    return this.family.effectiveWeights(this.#weight.data, this.geometry);
   }
 
   lower(graph: OnnxGraph, input: string): string {

@@ -11,6 +11,7 @@ import { attentionLinear } from './attention/linear.js';
 import { binary } from './binary/family.js';
 import type { OperatorFamily } from './contract.js';
 import { conv } from './conv/family.js';
+import { displace } from './displace/family.js';
 import { potDense, potDense2, potDense4 } from './pot-dense/family.js';
 import { potPs, potPsCompat } from './pot-ps/family.js';
 import { potQ, potQNearest } from './pot-q/family.js';
@@ -20,7 +21,7 @@ import { shiftAdd } from './shiftadd/family.js';
 
 const families: readonly OperatorFamily[] = [
   ...[conv, potQ, potQNearest, potPs, potPsCompat, potDense, potDense2, potDense4, potS3],
-  ...[add, addSign, addLp, shiftAdd, shiftAddFixed, binary],
+  ...[add, addSign, addLp, shiftAdd, shiftAddFixed, binary, displace],
   ...[attention, attentionLinear, attentionCompat],
 ];
 

@@ -8,6 +8,7 @@ import { operationCount, Primitive, type LayerDescription } from '../hardware/la
 import { LearnedActivation } from '../nn/activation.js';
 import { layerInput, type LayerPart, type OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
+import { sizeOf } from '../tensor/shape.js';
 import { type Architecture, BlockKind } from './architecture.js';
 import { fixedFamily } from './blocks/ends.js';
 import { nodesOf } from './expand.js';
@@ -136,11 +137,10 @@ function parametersOf(node: Node): number {
   switch (node.kind) {
     case NodeKind.Layer: {
       const { kernel, inChannels, outChannels, groups, bias } = node;
-      const own = (familyNamed(node.family).own ?? []).reduce(
-        (sum, { shape }) => sum + shape(node).reduce((product, side) => product * side, 1),
-        0,
-      );
-      return kernel * kernel * (inChannels / groups) * outChannels + own + (bias ? outChannels : 0);
+      const family = familyNamed(node.family);
+      const own = (family.own ?? []).reduce((sum, { shape }) => sum + sizeOf(shape(node)), 0);
+      const shape = family.weightShape?.(node) ?? [kernel, kernel, inChannels / groups, outChannels];
+      return sizeOf(shape) + own + (bias ? outChannels : 0);
     }
     case NodeKind.BatchNorm:
     case NodeKind.LayerNorm:

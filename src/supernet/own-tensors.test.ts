@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import { Mode, stateOf, type NamedTensors } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
+import type { OperatorFamily } from '../operators/contract.js';
 import { weightShape } from '../operators/layer.js';
 import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
@@ -19,8 +20,11 @@ import { snapshot, toyBatch, toyBatchSize, toySpace } from '../training/toy.case
 import { Sgd } from '../training/optimiser.js';
 import { Supernet } from './supernet.js';
 
+const keepsWeights = ({ fixedWeights, weightShape: ownShape }: OperatorFamily): boolean =>
+  fixedWeights === true || ownShape !== undefined;
+
 const names = listFamilies()
-  .filter(({ own, fixedWeights }) => own !== undefined || fixedWeights)
+  .filter((family) => family.own !== undefined || keepsWeights(family))
   .map(({ name }) => name);
 const space = createMiniSpace({ ...toySpace.options, families: ['conv', ...names, 'add'] });
 const images = (step: number): Tensor => Tensor.view([toyBatchSize, 16, 16, 1], toyBatch(0, step).images);
@@ -30,6 +34,10 @@ function genomeOf(label: string): Genome {
     Array.from({ length: count }, (_, option) => space.optionLabel(position, option)).indexOf(label),
   );
 }
+
+/** Whether the weights that are the family's alone tell something apart: a window of one place is no choice. */
+const hasChoice = ({ name, parameters }: Supernet['sharedLayers'][number], family: string): boolean =>
+  parameters.find((parameter) => parameter.name === `${name}.${family}.weight`)!.tensor.shape[0]! > 1;
 
 /** The leading part, in the last two axes, of a tensor of four. */
 function cut(whole: Tensor['shape'], data: Float32Array, shape: readonly number[]): Float32Array {
@@ -62,7 +70,7 @@ function inherited(held: NamedTensors, genome: Genome): Network {
       set(`${layer.name}.norm.${key}`, `${block.name}.${family.name}.w${block.midChannels}.${norm}.${key}`);
     for (const { name } of family.own ?? [])
       set(`${layer.name}.${name}`, `${layer.name}.${family.name}.${name}`);
-    if (family.fixedWeights) set(`${layer.name}.weight`, `${layer.name}.${family.name}.weight`);
+    if (keepsWeights(family)) set(`${layer.name}.weight`, `${layer.name}.${family.name}.weight`);
     else {
       const { shape, data } = held.get(`${layer.name}.shared`)!;
       const wanted = weightShape(layer);
@@ -118,10 +126,11 @@ describe.each(names)('%s in a supernet', (family) => {
       .filter(([name, { data }]) => data.some((value, i) => value !== before.get(name)!.data[i]))
       .map(([name]) => name);
     const { own = [], fixedWeights = false } = familyNamed(family);
+    const kept = keepsWeights(familyNamed(family));
     for (const layer of supernet.sharedLayers) {
       for (const { name, fixed = false } of own)
         expect(changed.includes(`${layer.name}.${family}.${name}`), name).toBe(!fixed);
-      expect(changed.includes(`${layer.name}.shared`)).toBe(!fixedWeights);
+      expect(changed.includes(`${layer.name}.shared`)).toBe(!kept);
       for (const other of ['conv', ...names, 'add'].filter((each) => each !== family))
         expect(
           changed.filter(
@@ -129,7 +138,9 @@ describe.each(names)('%s in a supernet', (family) => {
               name.startsWith(`${layer.name}.${other}.`) && !name.startsWith(`${layer.name}.${family}.`),
           ),
         ).toEqual([]);
-      expect(changed).not.toContain(`${layer.name}.${family}.weight`);
+      expect(changed.includes(`${layer.name}.${family}.weight`)).toBe(
+        kept && !fixedWeights && hasChoice(layer, family),
+      );
     }
     sgd.dispose();
     supernet.dispose();

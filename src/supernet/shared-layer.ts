@@ -24,14 +24,19 @@ const normMomentum = 0.9;
 /** Adaptive rate of the learned scalars of a sharing map: they see the sum over a whole tensor. */
 const scalarAdaptiveRate = 0.02;
 
+/** Whether a family's weights cannot come from a shared tensor. */
+function keepsWeights({ fixedWeights = false, weightShape: ownShape }: OperatorFamily): boolean {
+  return fixedWeights || ownShape !== undefined;
+}
+
 export class SharedLayer {
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
   readonly #shared: Tensor;
   /** The learned scalars of each family's map. */
   readonly #scalars: ReadonlyMap<string, readonly Tensor[]>;
-  /** What each family has for itself: weights that are never trained, and tensors beside the weights. */
-  readonly #fixed: ReadonlyMap<string, Tensor>;
+  /** What each family has for itself: weights that no other could share, and tensors beside the weights. */
+  readonly #kept: ReadonlyMap<string, Tensor>;
   readonly #own: ReadonlyMap<string, readonly Tensor[]>;
   /** Running norm of the multiplying families' gradients; 0 before the first. */
   readonly #gradientNorm = new Float32Array(1);
@@ -50,13 +55,15 @@ export class SharedLayer {
       tensors: family.sharing.parameters.map(({ initial }) => Tensor.persistent([1], [initial], true)),
     }));
     this.#scalars = new Map(scalars.map(({ family, tensors }) => [family.name, tensors]));
-    const fixed = families
-      .filter(({ fixedWeights }) => fixedWeights)
-      .map((family) => ({
-        family,
-        tensor: Tensor.persistent(weightShape(geometry), family.initialWeights(geometry, random)),
-      }));
-    this.#fixed = new Map(fixed.map(({ family, tensor }) => [family.name, tensor]));
+    const kept = families.filter(keepsWeights).map((family) => ({
+      family,
+      tensor: Tensor.persistent(
+        family.weightShape?.(geometry) ?? weightShape(geometry),
+        family.initialWeights(geometry, random),
+        !family.fixedWeights,
+      ),
+    }));
+    this.#kept = new Map(kept.map(({ family, tensor }) => [family.name, tensor]));
     const own = families.map((family) => ({
       family,
       parameters: ownParameters(`${name}.${family.name}`, family, geometry, random),
@@ -74,11 +81,12 @@ export class SharedLayer {
           adaptiveRate: scalarAdaptiveRate,
         })),
       ),
-      ...fixed.map(({ family, tensor }) => ({
+      ...kept.map(({ family, tensor }) => ({
         name: `${name}.${family.name}.weight`,
         tensor,
-        decay: false,
-        fixed: true,
+        decay: !family.fixedWeights && (family.decay ?? true),
+        ...(family.adaptiveRate !== undefined && { adaptiveRate: family.adaptiveRate }),
+        ...(family.fixedWeights && { fixed: true }),
       })),
       ...own.flatMap(({ parameters }) => parameters),
     ];
@@ -90,9 +98,10 @@ export class SharedLayer {
     this.#familyOfStep = family;
     return at(this.name, () => {
       const geometry = { ...this.geometry, inChannels, outChannels };
-      const fixed = this.#fixed.get(family.name);
-      const slice = sliceWeights(fixed ?? this.#shared, inChannels, outChannels);
-      const weights = fixed === undefined ? this.#mapped(family, slice) : slice;
+      const kept = this.#kept.get(family.name);
+      const [, , rows, columns] = family.weightShape?.(geometry) ?? [0, 0, inChannels, outChannels];
+      const slice = sliceWeights(kept ?? this.#shared, rows, columns);
+      const weights = kept === undefined ? this.#mapped(family, slice) : slice;
       const own = (this.#own.get(family.name) as readonly Tensor[]).map((tensor, i) => {
         const [, , rows, columns] = (family.own as readonly OwnTensor[])[i]!.shape(geometry);
         return sliceWeights(tensor, rows, columns);
@@ -107,8 +116,8 @@ export class SharedLayer {
 
   /** The weights that `family` computes with here, for histograms: its map applied to the whole shared tensor. */
   weightsOf(family: OperatorFamily): Float32Array {
-    const fixed = this.#fixed.get(family.name);
-    if (fixed !== undefined) return family.effectiveWeights(fixed.data).slice();
+    const kept = this.#kept.get(family.name);
+    if (kept !== undefined) return family.effectiveWeights(kept.data, this.geometry).slice();
     const mapped = this.#mapped(family, this.#shared);
     const weights = family.effectiveWeights(mapped.data).slice();
     if (mapped !== this.#shared) mapped.dispose();

@@ -9,7 +9,7 @@
  * of the gate profile that takes the operands as the cost profile has them; integers, whatever the arithmetic of the
  * profile. Buffers, register files of operands and wires are not in it.
  */
-import { Primitive, operationCount, type LayerDescription } from '../layer.js';
+import { arithmeticPrimitives, operationCount, type LayerDescription } from '../layer.js';
 import { chargedBits } from '../machine.js';
 import type { AcceleratorProfile } from '../profile-schema.js';
 import {
@@ -46,7 +46,7 @@ export function arrayArea(
   profile: AcceleratorProfile,
   gates: GateProfile = loadGateProfile(),
 ): ArrayArea {
-  const kinds = Object.values(Primitive).flatMap((primitive) => {
+  const kinds = arithmeticPrimitives.flatMap((primitive) => {
     const members = layers.filter((layer) => layer.primitive === primitive);
     if (members.length === 0) return [];
     const bits = members.map((layer) => chargedBits(profile, layer));
@@ -62,6 +62,8 @@ export function arrayArea(
       },
     ];
   });
+  // Moves need no elements.
+  if (kinds.length === 0) return { elements: 0, areaMm2: 0, parts: [] };
   const word = profile.wordSizes[String(profile.wordBits)]!;
   const total = profile.processingElements.value * word.processingElementFactor.value;
   const counts = proportionalCounts(

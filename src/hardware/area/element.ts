@@ -6,11 +6,11 @@
  * layers, DeepShift, Elhoushi et al., CVPRW 2021, with exponents counted from the smallest), sum |x - w| (AdderNet, Chen
  * et al., CVPR 2020, whose minus sign goes into the batch norm behind the layer).
  */
-import { Primitive } from '../layer.js';
+import { Primitive, type ArithmeticPrimitive } from '../layer.js';
 
 /** One circuit: what it does to a pair of operands, and how wide its operands and its sum are. */
 export interface ElementShape {
-  readonly primitive: Primitive;
+  readonly primitive: ArithmeticPrimitive;
   /** Width of the activation, and of the weight of an element that multiplies or adds. */
   readonly bits: number;
   /** Width of the exponent of a shift element's weight, which has a sign and a zero flag beside it; else absent. */
@@ -45,7 +45,11 @@ export function usualExponentBits(bits: number): number {
 }
 
 /** The element of these operands with the accumulator that fewer than 2^12 of its terms need. */
-export function elementShape(primitive: Primitive, bits: number, exponentBits?: number): ElementShape {
+export function elementShape(
+  primitive: ArithmeticPrimitive,
+  bits: number,
+  exponentBits?: number,
+): ElementShape {
   if (!Number.isInteger(bits) || bits < narrowestBits || bits > widestElementBits)
     throw new RangeError(`elements have ${narrowestBits} to ${widestElementBits} bits, not ${bits}`);
   if (primitive !== Primitive.Shift)

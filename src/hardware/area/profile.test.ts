@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync, copyFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Primitive } from '../layer.js';
+import { arithmeticPrimitives, Primitive, type ArithmeticPrimitive } from '../layer.js';
 import { unitTable } from '../units.js';
 import { elementName, elementShapes, exponentWidths } from './element.js';
 import { makeGateProfile, profileWidths } from './make-profile.js';
@@ -42,7 +42,7 @@ describe('the stored profile', () => {
 
   it('takes and switches more the wider the operands are, and multiplying most', () => {
     for (const bits of profileWidths) {
-      const [multiply, shift, add] = [Primitive.Multiply, Primitive.Shift, Primitive.Add].map((primitive) =>
+      const [multiply, shift, add] = arithmeticPrimitives.map((primitive) =>
         usualElement(stored, primitive, bits)!,
       );
       for (const [more, less] of [
@@ -63,7 +63,7 @@ describe('the stored profile', () => {
 
   it('has its energies from one published figure, and comes near two others', () => {
     const entries = unitTable('horowitz-45nm')!.entries;
-    const energy = (primitive: Primitive, bits: number) =>
+    const energy = (primitive: ArithmeticPrimitive, bits: number) =>
       elementEnergyPj(stored, usualElement(stored, primitive, bits)!);
     const anchor = entries['multiply.int8']!.value + entries['add.int32']!.value;
     expect(energy(Primitive.Multiply, 8).settledPj).toBeCloseTo(anchor, 12);
@@ -83,7 +83,7 @@ describe('the stored profile', () => {
   });
 
   it('gives the smallest element that takes the operands', () => {
-    const found = (...operands: [Primitive, number, number]) =>
+    const found = (...operands: [ArithmeticPrimitive, number, number]) =>
       elementName(smallestElement(stored, ...operands));
     expect(found(Primitive.Multiply, 8, 8)).toBe('multiply 8 bit');
     expect(found(Primitive.Multiply, 5, 9)).toBe('multiply 16 bit');

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { FileError, OptionError } from '../../base/errors.js';
 import { readDataFile } from '../data-file.js';
-import { Primitive } from '../layer.js';
+import { arithmeticPrimitives, Primitive, type ArithmeticPrimitive } from '../layer.js';
 import {
   elementShape,
   narrowestBits,
@@ -26,7 +26,7 @@ const switched = z.number().nonnegative().max(1e12);
 
 const elementSchema = z
   .strictObject({
-    primitive: z.enum(Primitive),
+    primitive: z.enum(arithmeticPrimitives),
     bits: z.int().min(narrowestBits).max(widestElementBits),
     exponentBits: z.int().min(1).max(4).optional(),
     sumBits: z.int().positive().max(256),
@@ -74,7 +74,7 @@ export const gateProfileSchema = z
     energyAnchor: z.strictObject({
       value: z.number().positive().max(1e9),
       unit: z.literal('pJ'),
-      primitive: z.enum(Primitive),
+      primitive: z.enum(arithmeticPrimitives),
       bits: z.int().positive(),
       source,
     }),
@@ -137,7 +137,7 @@ export function elementOf(
 /** Stands for an operand width in tables: see {@link usualExponentBits}. */
 export function usualElement(
   profile: GateProfile,
-  primitive: Primitive,
+  primitive: ArithmeticPrimitive,
   bits: number,
 ): GateElement | undefined {
   return elementOf(profile, elementShape(primitive, bits, usualExponentBits(bits)));
@@ -149,7 +149,7 @@ export function usualElement(
  */
 export function smallestElement(
   profile: GateProfile,
-  primitive: Primitive,
+  primitive: ArithmeticPrimitive,
   activationBits: number,
   weightBits: number,
 ): GateElement {

@@ -1,12 +1,12 @@
 /**
  * @file Figures of others for the same operations, to stand beside ours, and why they differ.
  */
-import { Primitive } from '../layer.js';
+import { Primitive, type ArithmeticPrimitive } from '../layer.js';
 import { unitTable } from '../units.js';
 
 /** Area or energy of one operation with its accumulation, put together of published figures. */
 export interface PublishedOperation {
-  readonly primitive: Primitive;
+  readonly primitive: ArithmeticPrimitive;
   readonly bits: number;
   readonly areaUm2: number | undefined;
   readonly energyPj: number | undefined;
@@ -26,7 +26,11 @@ export function publishedOperations(): readonly PublishedOperation[] {
     return Number(total.toPrecision(6));
   };
   return [8, 32].flatMap((bits) => {
-    const operation = (primitive: Primitive, parts: readonly string[], text: string): PublishedOperation => ({
+    const operation = (
+      primitive: ArithmeticPrimitive,
+      parts: readonly string[],
+      text: string,
+    ): PublishedOperation => ({
       primitive,
       bits,
       areaUm2: sum('area.', parts),
@@ -51,13 +55,18 @@ export function publishedOperations(): readonly PublishedOperation[] {
 
 /** Transistors and lookup tables of an earlier count of such elements, by the same yosys with other circuits. */
 export interface EarlierCount {
-  readonly primitive: Primitive;
+  readonly primitive: ArithmeticPrimitive;
   readonly bits: number;
   readonly transistors: number;
   readonly lut4: number;
 }
 
-const earlier = (primitive: Primitive, bits: number, transistors: number, lut4: number): EarlierCount => ({
+const earlier = (
+  primitive: ArithmeticPrimitive,
+  bits: number,
+  transistors: number,
+  lut4: number,
+): EarlierCount => ({
   primitive,
   bits,
   transistors,

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.js';
-import { Primitive } from '../layer.js';
+import { Primitive, type ArithmeticPrimitive } from '../layer.js';
 import { elementName, elementShape, elementShapes } from './element.js';
 import { moduleOf, rtlFile } from './synthesis.js';
 import { Tool, toolVersion } from './tools.js';
@@ -29,7 +29,11 @@ describe.skipIf(missing)('the Verilog of an element (skipped without iverilog)',
     30_000,
   );
 
-  const broken = (primitive: Primitive, from: string, to: string): ReturnType<typeof compareSums> => {
+  const broken = (
+    primitive: ArithmeticPrimitive,
+    from: string,
+    to: string,
+  ): ReturnType<typeof compareSums> => {
     const shape = elementShape(primitive, 4);
     const text = readFileSync(rtlFile(shape), 'utf8');
     expect(text).toContain(from);
@@ -45,7 +49,7 @@ describe.skipIf(missing)('the Verilog of an element (skipped without iverilog)',
     ['that takes zero for a power', Primitive.Shift, "zero ? {WIDTH{1'b0}} : x", 'x'],
     ['of a difference too narrow', Primitive.Add, 'difference[WIDTH];', 'difference[WIDTH-1];'],
     ['a clock late', Primitive.Add, 'always @(posedge clock) sum <=', 'always @(posedge clock) sum <= #3'],
-  ])('is found out: %s', (_, primitive, from, to) => {
+  ] as const)('is found out: %s', (_, primitive, from, to) => {
     const { agreed, pairs, firstMismatch } = broken(primitive, from, to);
     expect(agreed).toBeLessThan(pairs);
     expect(firstMismatch).toBeDefined();

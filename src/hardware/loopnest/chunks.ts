@@ -12,7 +12,13 @@
  */
 import { OptionError } from '../../base/errors.js';
 import { elementAreaUm2, smallestElement, type GateProfile } from '../area/profile.js';
-import { Primitive, operationCount, type LayerDescription } from '../layer.js';
+import {
+  arithmeticPrimitives,
+  operationCount,
+  Primitive,
+  type ArithmeticPrimitive,
+  type LayerDescription,
+} from '../layer.js';
 import { OperandWidths, type Machine, type MachineLevel } from './machine.js';
 import type { MappingCost } from './evaluate.js';
 import { refusedLimits, searchMapping, type SearchOptions } from './search.js';
@@ -26,7 +32,7 @@ export interface ChunkOptions extends SearchOptions {
 
 /** One chunk and what its layers cost on it. */
 export interface Chunk {
-  readonly primitive: Primitive;
+  readonly primitive: ArithmeticPrimitive;
   readonly columns: number;
   readonly rows: number;
   readonly elements: number;
@@ -79,14 +85,17 @@ export function divideChunks(
     throw new OptionError(`the area must be above 0 mm2, got ${options.areaMm2}`);
   const areaUm2 = options.areaMm2 * 1e6;
   const arrayLevel = widestLevel(machine);
-  const kinds = Object.values(Primitive)
-    .map((primitive) => layers.filter((layer) => layer.primitive === primitive))
-    .filter((members) => members.length > 0)
-    .map((members) => {
-      const primitive = members[0]!.primitive;
+  const used = arithmeticPrimitives.filter((each) => layers.some(({ primitive }) => primitive === each));
+  if (used.length === 0)
+    throw new OptionError('the layers only move values: there is no arithmetic to divide elements among');
+  // Moves need no element of their own: they pass through those that come last, the simplest.
+  const kinds = used
+    .map((each) => ({ primitive: each, members: layers.filter(({ primitive }) => primitive === each) }))
+    .map(({ primitive, members }) => {
+      const moves = layers.filter((layer) => layer.primitive === Primitive.Move && primitive === used.at(-1));
       return {
         primitive,
-        layers: members,
+        layers: [...members, ...moves],
         operations: members.reduce((sum, layer) => sum + operationCount(layer), 0),
         elementAreaUm2: elementArea(
           machine,
@@ -210,7 +219,7 @@ function moveElements(
 }
 
 interface Kind {
-  readonly primitive: Primitive;
+  readonly primitive: ArithmeticPrimitive;
   readonly layers: readonly LayerDescription[];
   readonly operations: number;
   readonly elementAreaUm2: number;
@@ -293,7 +302,7 @@ function shapes(elements: number): { readonly x: number; readonly y: number }[] 
 function chunkMachine(
   machine: Machine,
   arrayLevel: number,
-  primitive: Primitive,
+  primitive: ArithmeticPrimitive,
   { x, y }: { readonly x: number; readonly y: number },
   share: number,
 ): Machine {
@@ -341,7 +350,7 @@ function widestLevel(machine: Machine): number {
 /** Area of one unit, as wide as the widest of the layers needs. */
 function unitArea(
   machine: Machine,
-  primitive: Primitive,
+  primitive: ArithmeticPrimitive,
   layers: readonly LayerDescription[],
   gates: GateProfile | undefined,
 ): number {

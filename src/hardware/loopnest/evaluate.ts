@@ -139,7 +139,7 @@ export function evaluatePrepared(prepared: Prepared, mapping: Mapping): MappingC
     machine: machine.name,
     mapping,
     mappingText: mappingText(mapping, machine),
-    operations,
+    operations: prepared.onlyMoves ? 0 : operations,
     cycles: {
       compute: price.compute,
       exchange: price.exchange,

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { OptionError } from '../../base/errors.js';
 import { readDataFile } from '../data-file.js';
-import { Primitive } from '../layer.js';
+import { arithmeticPrimitives } from '../layer.js';
 import { mostPj, widestBits } from '../profile-schema.js';
 import { Tensor, dimensions, tensors } from './problem.js';
 import { HaloReuse, type Layout } from './traffic.js';
@@ -141,7 +141,7 @@ const level = z
   });
 
 const operation = z.strictObject({
-  primitive: z.enum(Primitive),
+  primitive: z.enum(arithmeticPrimitives),
   /** Widest operands the unit takes. */
   bits: z.int().positive().max(widestBits),
   pj,

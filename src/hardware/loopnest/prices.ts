@@ -35,6 +35,8 @@ export interface Prepared {
   readonly problem: Problem;
   readonly layout: Layout;
   readonly operations: number;
+  /** Its steps move values: none of them is an operation. */
+  readonly onlyMoves: boolean;
   /** Room a word of each tensor takes in each level, copies included; `level * tensorCount + tensor`. */
   readonly room: Float64Array;
   /** Part of a storage word that an operand word fills. */
@@ -130,6 +132,7 @@ export function prepare(
     problem,
     layout,
     operations: operationsOf(problem),
+    onlyMoves: layer.primitive === Primitive.Move,
     room,
     fraction,
     finalFraction: machine.operandWidths === OperandWidths.Layer ? bits.activation / top.wordBits : 1,
@@ -168,6 +171,7 @@ export function prepare(
 
 /** Energy of one operation: the narrowest unit wide enough, or the widest one where words are charged whole. */
 function operationFor(machine: Machine, primitive: Primitive, bits: OperandBits, layerName: string): number {
+  if (primitive === Primitive.Move) return 0;
   const units = machine.arithmetic.operations
     .filter((unit) => unit.primitive === primitive)
     .sort((a, b) => a.bits - b.bits);

@@ -45,6 +45,7 @@ const rates: Readonly<Record<Primitive, number>> = {
   [Primitive.Multiply]: 1e-8,
   [Primitive.Shift]: 1.5e-8,
   [Primitive.Add]: 2e-8,
+  [Primitive.Move]: 5e-9,
 };
 
 /** A law that the linear predictor can follow: a start, operations in whole vectors, and what moves. */

@@ -12,7 +12,7 @@
  * folding: Samajdar et al., SCALE-Sim (ISPASS 2020); the terms are proved against a cycle-by-cycle array in the tests.
  */
 import { OptionError } from '../../base/errors.js';
-import type { LayerDescription } from '../layer.js';
+import { Primitive, type LayerDescription } from '../layer.js';
 import { problemOf } from '../loopnest/problem.js';
 
 /** What stays in the elements. */
@@ -74,7 +74,9 @@ export function systolicCycles(
   array: SystolicArray,
   dataflow: SystolicDataflow,
 ): SystolicCost {
-  return systolicProduct(matrixProductOf(layer), array, dataflow);
+  const cost = systolicProduct(matrixProductOf(layer), array, dataflow);
+  // What moves takes the cycles and has no operations in them.
+  return layer.primitive === Primitive.Move ? { ...cost, operations: 0, utilisation: 0 } : cost;
 }
 
 /** As {@link systolicCycles}, for a matrix product. */

@@ -4,11 +4,11 @@
  * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer and `shiftaddnas.BinaryConv` one of
  * 1-bit operands; a layer whose weights
  * are all signed powers of two (or zero) is a shift layer, whoever exported it, since that is what hardware would make
- * of it. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
+ * of it; where each output has a single weight other than zero, and that is 1, values are only moved. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
  * under any profile; every other operator is unpriced, by name. One that multiplies and is unpriced (a transposed or
  * dilated convolution, say) makes every total too small, which callers must say.
  */
-import { Primitive, type LayerDescription, type OperandBits } from '../../hardware/layer.js';
+import { asMoves, Primitive, type LayerDescription, type OperandBits } from '../../hardware/layer.js';
 import { sizeOf } from '../../tensor/shape.js';
 import type { ReadModel, ReadNode, ReadTensor } from './read.js';
 import { intOf, intsOf, type KnownValue } from './known-values.js';
@@ -111,7 +111,7 @@ function layerOf(
   const operands = isConvolution
     ? { x, w, weights: constants[second] }
     : productOperands(x, w, constants[0], constants[second]);
-  const kind = kindOf(node, operands.weights);
+  const kind = kindOf(node, operands.weights, isConvolution ? sizeOf(w.shape.slice(1)) : 0);
   const operandBits: OperandBits = kind.operandBits ?? {
     weight: kind.weightBits ?? operands.w.bits,
     activation: operands.x.bits,
@@ -138,12 +138,29 @@ function productOperands(
 function kindOf(
   { opType }: ReadNode,
   weights: ReadTensor | undefined,
+  taps: number,
 ): { readonly primitive: Primitive; readonly weightBits?: number; readonly operandBits?: OperandBits } {
   if (opType === 'L1Conv' || opType === 'LpConv') return { primitive: Primitive.Add };
   if (opType === 'BinaryConv') return { primitive: Primitive.Multiply, operandBits: signBits };
-  const bits = powerOfTwoBits(weights?.values() ?? []);
+  const values = weights?.values() ?? [];
+  if (opType === 'Conv' && onlyMoves(values, taps))
+    return { primitive: Primitive.Move, weightBits: Math.max(1, Math.ceil(Math.log2(taps))) };
+  const bits = powerOfTwoBits(values);
   if (bits === undefined) return { primitive: Primitive.Multiply };
   return { primitive: Primitive.Shift, weightBits: Math.max(shiftBits, bits) };
+}
+
+/** Whether of every filter, `taps` weights one after the other, one is 1 and the others are 0. */
+function onlyMoves(weights: ArrayLike<number>, taps: number): boolean {
+  if (weights.length === 0) return false;
+  for (let from = 0; from < weights.length; from += taps) {
+    let ones = 0;
+    for (let at = from; at < from + taps; at++)
+      if (weights[at] === 1) ones++;
+      else if (weights[at] !== 0) return false;
+    if (ones !== 1) return false;
+  }
+  return true;
 }
 
 /**
@@ -204,7 +221,7 @@ function convolution(
   if (stride !== strideWidth) return `strides ${stride} and ${strideWidth}; only equal ones are priced`;
   if (kernelHeight! > 1 && dilations.some((each) => each !== 1))
     return `a dilation of ${dilations.join('x')}; only undilated kernels are priced`;
-  return {
+  const layer = {
     ...base,
     fullyConnected: false,
     ...{ batch: x[0]!, inHeight: x[2]!, inWidth: x[3]!, inChannels: x[1]! },
@@ -212,6 +229,7 @@ function convolution(
     stride,
     groups: intOf(node, 'group', 1),
   };
+  return base.primitive === Primitive.Move ? asMoves(layer) : layer;
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from '../../../hardware/area/profile.js';
 import { differences, earlierCounts, publishedOperations } from '../../../hardware/area/references.js';
 import { formatCsvLine } from '../../../hardware/csv-text.js';
-import { Primitive } from '../../../hardware/layer.js';
+import { arithmeticPrimitives } from '../../../hardware/layer.js';
 import { significant } from '../../format.js';
 import { textTable } from '../../tables.js';
 
@@ -57,7 +57,7 @@ interface Trio {
 
 function triosOf(profile: GateProfile, elements: readonly GateElement[]): Trio[] {
   return [...new Set(elements.map(({ bits }) => bits))].flatMap((bits) => {
-    const [multiply, shift, add] = [Primitive.Multiply, Primitive.Shift, Primitive.Add].map((primitive) =>
+    const [multiply, shift, add] = arithmeticPrimitives.map((primitive) =>
       usualElement(profile, primitive, bits),
     );
     return multiply && shift && add ? [{ bits, multiply, shift, add }] : [];
@@ -75,7 +75,7 @@ export function ratioLines(profile: GateProfile, elements: readonly GateElement[
     const of = (figure: (element: GateElement) => number): string =>
       ratio(figure(trio.multiply), figure(trio.shift), figure(trio.add));
     const before = (key: 'transistors' | 'lut4'): string => {
-      const [multiply, shift, add] = [Primitive.Multiply, Primitive.Shift, Primitive.Add].map(
+      const [multiply, shift, add] = arithmeticPrimitives.map(
         (primitive) =>
           earlierCounts.find((each) => each.primitive === primitive && each.bits === trio.bits)?.[key],
       );

@@ -17,7 +17,7 @@ import { builtInGateProfile, loadGateProfile, type GateProfile } from '../../../
 import { differences } from '../../../hardware/area/references.js';
 import { Tool, toolVersion } from '../../../hardware/area/tools.js';
 import { verifyElement, type Verification } from '../../../hardware/area/verify.js';
-import { Primitive } from '../../../hardware/layer.js';
+import { arithmeticPrimitives, Primitive } from '../../../hardware/layer.js';
 import { loadProfile } from '../../../hardware/profile.js';
 import { count, percent, significant } from '../../format.js';
 import { examples, typedCommand, wholeNumber } from '../../options.js';
@@ -185,7 +185,7 @@ function refuseContradictions(flags: AreaFlags): void {
 
 /** Counts take minutes; what they came from must be there afterwards, and they must not be lost. */
 function refuseOverwriting({ csv, out, gates, rtl }: AreaFlags): void {
-  const verilog = rtl === undefined ? [] : Object.values(Primitive).map((kind) => join(rtl, `pe_${kind}.v`));
+  const verilog = rtl === undefined ? [] : arithmeticPrimitives.map((kind) => join(rtl, `pe_${kind}.v`));
   for (const [option, path] of Object.entries({ csv, out }))
     for (const input of [...(gates === undefined ? [] : [gates]), ...verilog])
       if (path !== undefined && isSameFile(path, input))

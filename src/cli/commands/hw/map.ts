@@ -321,6 +321,8 @@ function costText(cost: MappingCost): string {
     '',
     significant(cost.arithmeticPj / 1e6),
   ]);
+  const perOperation =
+    cost.operations === 0 ? '' : `${significant(cost.energyPj / cost.operations)} pJ per operation, `;
   if (cost.staticPj > 0)
     rows.push(['static', '', '', '', '', '', '', '', '', significant(cost.staticPj / 1e6)]);
   return [
@@ -330,7 +332,7 @@ function costText(cost: MappingCost): string {
       ['level', 'instances', 'words', 'tensor', 'tile', 'reads', 'fills', 'updates', 'drains', 'energy uJ'],
       rows,
     ),
-    `energy ${significant(cost.energyPj / 1e6)} uJ, ${significant(cost.energyPj / cost.operations)} pJ per operation, ${count(cost.operations)} operations`,
+    `energy ${significant(cost.energyPj / 1e6)} uJ, ${perOperation}${count(cost.operations)} operations`,
     `latency ${significant(cost.latencyMs)} ms: ${words(cycles.total)} cycles = fill ${words(cycles.fill)} + steady ${words(cycles.steady)} + drain ${words(cycles.drain)}; ` +
       `array ${words(cycles.compute)}${cycles.exchange > 0 ? `, waits for tiles ${words(cycles.exchange)}` : ''}; bound by ${cost.boundBy}`,
     `utilisation ${percentOf(cost.utilisation)} of ${cost.units} units; ${significant(cost.activeUnits)} active in a step`,
