@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { OptionError } from '../base/errors.js';
 import { filter64, type Array64 } from '../tensor/float64.cases.js';
-import {
-  describeFamily,
-  termPass,
-  type FamilyOracle,
-  type LayerOracle,
-  type TermRules,
-} from './families.cases.js';
+import { describeFamily } from './families.cases.js';
+import { termPass, type FamilyOracle, type LayerOracle, type TermRules } from './oracle.cases.js';
 import { headsOf } from './attention/core.js';
 import { attended64, type Rule64 } from './attention/oracle.cases.js';
 import { defaultFamilies, familyNamed, listFamilies } from './registry.js';
@@ -193,7 +188,7 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
   },
   shiftadd: shiftThenAdd(powerOfTwo, true),
   'shiftadd.fixed': shiftThenAdd((w) => w, false),
-  attention: attentionBy('softmax'),
+  attention: attentionBy('normalised'),
   'attention.compat': attentionBy('swapped'),
   'attention.linear': attentionBy('linearBinary', true),
   // Signs of both operands, the weights' times the mean magnitude of their channel; see binary/ops.ts for the rules.

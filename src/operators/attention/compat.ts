@@ -14,5 +14,5 @@ export const attentionCompat = softmaxLayer(
     colour: '#9396cc',
   },
   swappedAttention,
-  true,
+  { swapped: true, normalised: false },
 );

@@ -9,6 +9,7 @@ import {
   headsOf,
   linearBinaryAttention,
   linearKernel,
+  normalisedAttention,
   overPositions,
   softmaxAttention,
   swappedAttention,
@@ -21,6 +22,7 @@ const shape = [2, 10, 8];
 const drawn = (label: string): Float32Array => normals(160, 'attention core', label);
 const rules: readonly (readonly [Rule64, AttentionRule])[] = [
   ['softmax', softmaxAttention],
+  ['normalised', normalisedAttention],
   ['swapped', swappedAttention],
   ['linearBinary', linearBinaryAttention],
 ];
@@ -76,6 +78,49 @@ describe('softmax and swapped attention', () => {
       }
     straight.dispose();
     swapped.dispose();
+  });
+});
+
+describe('normalised attention', () => {
+  const run = (factors: readonly [number, number]): Float32Array => {
+    const at = (label: string, factor: number): Tensor =>
+      Tensor.view(
+        shape,
+        drawn(label).map((value) => factor * value),
+      );
+    const y = tidy(() => normalisedAttention(at('q', factors[0]), at('k', factors[1]), at('v', 1), 2));
+    const values = y.data.slice();
+    y.dispose();
+    return values;
+  };
+
+  it('does not see the scale of queries and keys, however large', () => {
+    const y = run([1, 1]);
+    for (const factors of [
+      [1e-3, 1],
+      [50, 3],
+      [1e6, 1e6],
+    ] as const)
+      expect(relativeError(run(factors), y)).toBeLessThan(2e-6);
+  });
+
+  it('of queries and keys of that length is softmax attention', () => {
+    const unit = (label: string): Tensor => {
+      const values = drawn(label);
+      for (let from = 0; from < values.length; from += 4) {
+        const row = values.subarray(from, from + 4);
+        const length = Math.hypot(...row);
+        row.forEach((value, i) => (row[i] = (2 * value) / length));
+      }
+      return Tensor.view(shape, values);
+    };
+    const v = Tensor.view(shape, drawn('v'));
+    const [plain, normalised] = [softmaxAttention, normalisedAttention].map((rule) =>
+      tidy(() => rule(unit('q'), unit('k'), v, 2)),
+    ) as [Tensor, Tensor];
+    expect(relativeError(normalised.data, plain.data)).toBeLessThan(2e-6);
+    plain.dispose();
+    normalised.dispose();
   });
 });
 

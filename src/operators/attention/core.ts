@@ -2,7 +2,8 @@
  * @file What attention layers of every kind compute of their queries, keys and values.
  *
  * Queries, keys and values are tokens [N, T, C] (a map's positions in rows, by {@link overPositions}), whose channels
- * stand in heads. `softmax` is the attention of Vaswani et al. (NIPS 2017). `swapped` is that of the released code of
+ * stand in heads. `softmax` is the attention of Vaswani et al. (NIPS 2017), `normalised` the same of queries and keys of one
+ * length. `swapped` is that of the released code of
  * ShiftAddNAS, which contracts the other axis of the weights. `linearBinary` is that of ShiftAddViT (NeurIPS'23, arXiv
  * 2306.06446): queries and keys of zeros and ones, so that both products are sums of chosen rows, and (by
  * Q (K' V) = (Q K') V) no square of the tokens.
@@ -39,6 +40,17 @@ export type AttentionRule = (q: Tensor, k: Tensor, v: Tensor, heads: number) => 
 
 /** softmax(q k' / sqrt(C / heads)) v in each head. @throws ShapeError */
 export const softmaxAttention: AttentionRule = (q, k, v, heads) => attention(q, k, v, { heads });
+
+/**
+ * As {@link softmaxAttention}, each query and key in each head first brought to the length sqrt(C / heads), at which its
+ * channels have a root mean square of 1: the scores are sqrt(C / heads) times a cosine. (Query-key normalisation, Henry et
+ * al., EMNLP Findings 2020, arXiv 2010.04245, which learns the factor; here it is fixed.) @throws ShapeError
+ */
+export const normalisedAttention: AttentionRule = (q, k, v, heads) =>
+  tidy(() => {
+    const unit = (x: Tensor): Tensor => joinHeads(unitRows(splitHeads(x, heads)), heads);
+    return attention(unit(q), unit(k), v, { heads, scale: Math.sqrt((q.shape.at(-1) as number) / heads) });
+  });
 
 /**
  * As {@link softmaxAttention}, but P' v in the place of P v for the weights P = softmax(q k' / sqrt(C / heads)): an output

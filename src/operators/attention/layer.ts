@@ -107,11 +107,19 @@ export function productPart(rows: number, depth: number, columns: number, heads:
   };
 }
 
+/** What tells layers of softmax attention apart, for their export. */
+interface SoftmaxKind {
+  /** Whether the weights are contracted over the queries. */
+  readonly swapped: boolean;
+  /** Whether queries and keys are of one length. */
+  readonly normalised: boolean;
+}
+
 /** A layer whose `rule` multiplies by weights of all positions, by softmax. */
 export function softmaxLayer(
   shown: Pick<OperatorFamily, 'name' | 'shortName' | 'title' | 'colour'>,
   rule: AttentionRule,
-  swapped: boolean,
+  { swapped, normalised }: SoftmaxKind,
 ): OperatorFamily {
   return {
     ...shown,
@@ -148,16 +156,27 @@ export function softmaxLayer(
       // [N, heads, C, T]: the positions stand last, as on the map.
       const inHeads = (of: string, part: string): string =>
         graph.node('Reshape', [of, split], {}, { name: `${name}.${part}.heads` });
+      // Of length 1 if anything: the factor of the scores makes up for the rest.
+      const compared = (of: string, part: string): string => {
+        const rows = inHeads(of, part);
+        if (!normalised) return rows;
+        const attributes = { axis: { int: 2 }, p: { int: 2 } };
+        return graph.node('LpNormalization', [rows], attributes, { name: `${name}.${part}.unit` });
+      };
       const turned = (of: string, part: string): string =>
         graph.node('Transpose', [of], { perm: { ints: [0, 1, 3, 2] } }, { name: `${name}.${part}.turned` });
-      const scale = graph.initializer(`${name}.scale`, [1], Float32Array.of(1 / Math.sqrt(width)));
+      const scale = graph.initializer(
+        `${name}.scale`,
+        [1],
+        Float32Array.of(normalised ? Math.sqrt(width) : 1 / Math.sqrt(width)),
+      );
       const queries = graph.node(
         'Mul',
-        [turned(inHeads(q, 'query'), 'query'), scale],
+        [turned(compared(q, 'query'), 'query'), scale],
         {},
         { name: `${name}.scaled` },
       );
-      const scores = graph.node('MatMul', [queries, inHeads(k, 'key')], {}, { name: `${name}.scores` });
+      const scores = graph.node('MatMul', [queries, compared(k, 'key')], {}, { name: `${name}.scores` });
       const shares = graph.node('Softmax', [scores], { axis: { int: -1 } }, { name: `${name}.shares` });
       const by = swapped ? shares : turned(shares, 'shares');
       const attended = graph.node('MatMul', [inHeads(v, 'value'), by], {}, { name });

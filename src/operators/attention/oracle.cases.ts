@@ -71,6 +71,14 @@ const unitGradient = (x: Array64, dy: Array64): Array64 => {
   };
 };
 
+/** Softmax attention of queries and keys of length sqrt C. */
+const normalisedHead: HeadPass = (q, k, v, dy) => {
+  const length = Math.sqrt(q.shape[1]!);
+  const of = (x: Array64): Array64 => scaled(unitRows64(x), length);
+  const { y, dq, dk, dv } = softmaxHead(false)(of(q), of(k), v, dy);
+  return { y, dq: scaled(unitGradient(q, dq), length), dk: scaled(unitGradient(k, dk), length), dv };
+};
+
 /** ShiftAddViT; queries and keys of zeros and ones against the means given, which are those of an item's heads. */
 const linearBinaryHead =
   (meanOfQueries: number, meanOfKeys: number): HeadPass =>
@@ -95,7 +103,7 @@ const linearBinaryHead =
     };
   };
 
-export type Rule64 = 'softmax' | 'swapped' | 'linearBinary';
+export type Rule64 = 'softmax' | 'normalised' | 'swapped' | 'linearBinary';
 
 /** q, k, v and dy [N, T, C], in `heads` heads. */
 export function attended64(
@@ -125,10 +133,13 @@ export function attended64(
   };
   for (let item = 0; item < items; item++)
     for (let head = 0; head < heads; head++) {
-      const pass =
-        rule === 'linearBinary'
-          ? linearBinaryHead(meanOf(q, item), meanOf(k, item))
-          : softmaxHead(rule === 'swapped');
+      const passes: Readonly<Record<Rule64, () => HeadPass>> = {
+        softmax: () => softmaxHead(false),
+        normalised: () => normalisedHead,
+        swapped: () => softmaxHead(true),
+        linearBinary: () => linearBinaryHead(meanOf(q, item), meanOf(k, item)),
+      };
+      const pass = passes[rule]();
       const of = (x: Array64): Array64 => headOf(x, item, head);
       const part = pass(of(q), of(k), of(v), of(dy));
       for (const key of ['y', 'dq', 'dk', 'dv'] as const)
