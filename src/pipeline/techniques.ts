@@ -22,6 +22,7 @@ import { lpAnnealing } from '../training/techniques/lp-annealing.js';
 import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
 import { maskPruning } from '../training/techniques/mask-pruning.js';
 import { mixedImages } from '../training/techniques/mixed-images.js';
+import { sparseWeights } from '../training/techniques/sparse-weights.js';
 import { loadModel } from './model-files.js';
 import { networkTeacher } from './network-teacher.js';
 import { onnxTeacher } from './onnx-teacher.js';
@@ -44,7 +45,8 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, bitPrune, pkkd } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, sparse, bitPrune, pkkd } =
+    settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -65,6 +67,7 @@ export function openTechniques(
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
   if (prune !== undefined) techniques.push(maskPruning(operatorLayers, prune));
+  if (sparse !== undefined) techniques.push(sparseWeights(operatorLayers, sparse, seed));
   if (bitPrune !== undefined) techniques.push(bitPruning(operatorLayers, bitPrune, seed));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
@@ -133,6 +136,7 @@ const layerTechniques = {
   lpAnneal: ({ own = [] }) => own.some(({ name, fixed }) => name === 'exponent' && fixed === true),
   twoStepBinary: ({ firstStage }) => firstStage !== undefined,
   prune: ({ masking }) => masking !== undefined,
+  sparse: ({ masking }) => masking !== undefined,
   pkkd: ({ name }) => name !== fixedFamily,
 } satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
 
