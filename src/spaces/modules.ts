@@ -198,9 +198,14 @@ function unary(
   };
 }
 
+/** Whether a layer is a plain linear one, which no operator family makes. */
+export function isLinear({ fullyConnected, bias, maskable = false, family }: LayerNode): boolean {
+  return fullyConnected && bias && !maskable && family === fixedFamily;
+}
+
 function layerModule(node: LayerNode, random: Random): NodeModule {
-  const { name, fullyConnected, bias: biased, inChannels, outChannels, maskable = false } = node;
-  if (fullyConnected && biased && !maskable && node.family === fixedFamily) {
+  const { name, bias: biased, inChannels, outChannels } = node;
+  if (isLinear(node)) {
     const linear = new Linear(name, inChannels, outChannels, random);
     return { ...unary(linear, (x) => at(name, () => linear.forward(x))), linear, makes: Form.Vector };
   }

@@ -57,20 +57,28 @@ function filtersOf({ kernel, inChannels, groups, outChannels }: LayerGeometry): 
 }
 
 /**
- * Each layer with the part of its terms that stay.
- * @throws OptionError for a list that does not have one part for each layer that can be masked
+ * Makes sure that a list has one part for each of the layers that can be masked, `names`.
+ * @throws OptionError
  */
+export function requireDensities(density: SparseSettings['density'], names: readonly string[]): void {
+  if (typeof density !== 'number' && density.length !== names.length)
+    throw new OptionError(
+      `'techniques.sparse.density' has ${density.length} parts, and this network has ${names.length} layers whose terms can be ` +
+        `left out (${names.join(', ')}); give one for each, 1 to leave one whole, or one number`,
+    );
+}
+
+/** Each layer with the part of its terms that stay. @throws OptionError */
 function densitiesOf(
   layers: readonly OperatorLayer[],
   { density }: SparseSettings,
 ): readonly (readonly [OperatorLayer, number])[] {
   if (typeof density === 'number') return prunedLayers(layers).map((layer) => [layer, density]);
   const maskable = layers.filter(({ family }) => family.masking !== undefined);
-  if (density.length !== maskable.length)
-    throw new OptionError(
-      `'techniques.sparse.density' has ${density.length} parts, and this network has ${maskable.length} layers whose terms can be ` +
-        `left out (${maskable.map(({ name }) => name).join(', ')}); give one for each, 1 to leave one whole, or one number`,
-    );
+  requireDensities(
+    density,
+    maskable.map(({ name }) => name),
+  );
   return maskable.map((layer, i) => [layer, density[i] as number]);
 }
 

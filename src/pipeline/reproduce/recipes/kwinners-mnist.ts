@@ -21,7 +21,7 @@ export const kwinnersMnist: Recipe = {
   title: 'k winners and sparse weights on MNIST: the network of nupic.torch',
   source: 'How Can We Be So Dense? (arXiv 1903.11257), Two Sparsities (2112.13896), nupic.torch',
   claim:
-    'that k winners and sparse weights keep the accuracy of the dense network with a part of its operations; operations count the terms of the weights that stay, active inputs or not',
+    'that k winners and sparse weights keep the accuracy of the dense network with a part of its operations; operations count the terms of the weights that stay, active inputs or not, and energies all terms',
   data: 'mnist',
   dataset: 'MNIST',
   config: {
