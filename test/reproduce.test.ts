@@ -24,10 +24,10 @@ describe('reproduce', () => {
   it('lists its recipes', async () => {
     const { code, stdout } = await shiftaddnas(['reproduce', '--list']);
     expect(code).toBe(0);
-    for (const name of ['deepshift-mnist', 'addernet-lenet5', 'cifar10-resnet20'])
+    for (const name of ['deepshift-mnist', 'kwinners-mnist', 'addernet-lenet5', 'cifar10-resnet20'])
       expect(stdout).toContain(name);
     const json = JSON.parse((await shiftaddnas(['reproduce', '--list', '--json'])).stdout) as object[];
-    expect(json.length).toBeGreaterThanOrEqual(3);
+    expect(json.length).toBeGreaterThanOrEqual(4);
   });
 
   it('trains a teacher and its pupil and prints the paper beside ours', async () => {
@@ -48,6 +48,31 @@ describe('reproduce', () => {
     const other = await shiftaddnas([...small('kd'), '--seeds', '2']);
     expect(other.code).toBe(2);
     expect(other.stderr).toMatch(/holds a reproduction with other options/);
+  });
+
+  it('tells the operations of sparse weights beside those of all', async () => {
+    const { code, stdout } = await shiftaddnas([
+      ...[
+        'reproduce',
+        'kwinners-mnist',
+        '--data',
+        data,
+        '--only',
+        'k-winners,complementary',
+        '--epochs',
+        '1',
+      ],
+      ...['--limit-train', '256', '--out', join(home, 'sparse')],
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Complementary weights, k winners .* [\d.]+ [kM] of [\d.]+ [kM] /);
+    const result = JSON.parse(
+      readFileSync(join(home, 'sparse', 'reproduce.json'), 'utf8'),
+    ) as ReproduceResult;
+    const [whole, part] = result.entries;
+    expect(whole).not.toHaveProperty('keptMacs');
+    expect(part!.macs).toBe(whole!.macs);
+    expect(part!.keptMacs! / part!.macs).toBeLessThan(0.6);
   });
 
   it('ends with the same networks after kill -9', async () => {

@@ -4,12 +4,18 @@ import { OptionError } from '../base/errors.js';
 import { normals, relativeError } from '../tensor/float64.cases.js';
 import { mul } from '../tensor/ops/binary.js';
 import { sum } from '../tensor/ops/reduction.js';
-import { Tape } from '../tensor/tape.js';
+import { checkpoint, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { KWinners, markWinners } from './k-winners.js';
 import { Mode } from './module.js';
+import { encodeOnnx } from './onnx/encode.js';
+import { OnnxGraph } from './onnx/graph.js';
+import { layersOfGraph } from './onnx/priced-layers.js';
+import { decodeOnnx } from './onnx/read.js';
+import { runOnnx } from './onnx/run-onnx.cases.js';
 
-const settings = { percentOn: 0.25, boost: 0, boostFactor: 0.85 };
+const settings = { share: 0.25, boost: 0, factor: 0.85 };
+const map = { height: 2, width: 2, channels: 4 };
 
 describe('markWinners', () => {
   it('marks exactly k of each row, none smaller than a loser, whatever the ties', () => {
@@ -47,7 +53,7 @@ describe('KWinners', () => {
   ])(
     'without a boost keeps the plain largest values as they are (over each position alone: %s)',
     (local, units, k) => {
-      const layer = new KWinners('k', 4, settings, local);
+      const layer = new KWinners('k', map, { ...settings, local });
       const x = input();
       const y = layer.forward(x, Mode.Training);
       for (let start = 0; start < values.length; start += units) {
@@ -61,7 +67,7 @@ describe('KWinners', () => {
   );
 
   it('passes the gradient of winners and none of losers', () => {
-    const layer = new KWinners('k', 4, settings);
+    const layer = new KWinners('k', map, settings);
     const x = input(true);
     const dy = normals(values.length, 'dy');
     let kept = new Float32Array(0);
@@ -75,24 +81,87 @@ describe('KWinners', () => {
     x.dispose();
   });
 
-  it('boosts by exp(beta (target - duty)) for the ranking alone', () => {
-    const layer = new KWinners('k', 4, { ...settings, boost: 2 });
-    layer.buffers[0]!.data.set([0.9, 0, 0.3, 0.25]);
-    const x = input();
-    const y = layer.forward(x, Mode.Evaluation);
-    const duty = [0.9, 0, 0.3, 0.25];
-    const scores = values.map((v, i) => v * Math.exp(2 * (0.25 - duty[i % 4]!)));
-    for (let n = 0; n < 3; n++) {
-      const row = scores.subarray(16 * n, 16 * n + 16);
-      const border = [...row].toSorted((a, b) => b - a)[3]!;
-      row.forEach((score, i) => expect(y.data[16 * n + i]).toBe(score >= border ? values[16 * n + i] : 0));
-    }
-    x.dispose();
-    y.dispose();
+  it.each([0, 3])(
+    'boosts by exp(beta (target - duty)) for the ranking alone, in training alone: epoch %d',
+    (epoch) => {
+      const duty = [0.9, 0, 0.3, 0.25];
+      const winners = (mode: Mode): readonly number[] => {
+        const layer = new KWinners('k', map, { ...settings, boost: 2 });
+        layer.buffers[0]!.data.set(duty);
+        const x = input();
+        const y = layer.forward(x, mode, epoch);
+        const kept = [...y.data];
+        x.dispose();
+        y.dispose();
+        return kept;
+      };
+      const plainly = (strength: number): readonly number[] => {
+        const scores = values.map((v, i) => v * Math.exp(strength * (0.25 - Math.fround(duty[i % 4]!))));
+        return [...values].map((value, i) => {
+          const row = scores.subarray(i - (i % 16), i - (i % 16) + 16);
+          return scores[i]! >= [...row].toSorted((a, b) => b - a)[3]! ? value : 0;
+        });
+      };
+      expect(winners(Mode.Training)).toEqual(plainly(2 * 0.85 ** epoch));
+      expect(winners(Mode.Evaluation)).toEqual(plainly(0));
+      expect(plainly(2 * 0.85 ** epoch)).not.toEqual(plainly(0));
+    },
+  );
+
+  it('ranks as before in a pass that is computed again, although it has followed the duty cycles since', () => {
+    const layer = new KWinners('k', map, { ...settings, boost: 20 });
+    const gradient = (recompute: boolean): number[] => {
+      const x = input(true);
+      layer.buffers[0]!.data.set([0.5, 0.1, 0.3, 0.2]);
+      layer.buffers[1]!.data.set([0]);
+      const pass = (): Tensor => mul(layer.forward(x, Mode.Training), x);
+      const { value, tape } = Tape.record(() => sum(recompute ? checkpoint([x], pass) : pass()));
+      tape.backward(value);
+      const found = [...x.gradient!];
+      x.dispose();
+      return found;
+    };
+    expect(gradient(true)).toEqual(gradient(false));
   });
 
+  it.each([
+    ['all units', false, map],
+    ['the channels of each position', true, map],
+    ['a vector', false, { height: 1, width: 1, channels: 16 }],
+  ] as const)(
+    'is in ONNX Runtime what it is here, ties and all: %s',
+    async (_, local, { height, width, channels }) => {
+      // Three values alone, so that borders are tied.
+      const tied = values.map((v) => Math.sign(Math.round(v)));
+      const layer = new KWinners(
+        'k',
+        { height, width, channels },
+        { ...settings, local, boost: 3, inferenceFactor: 1.5 },
+      );
+      layer.buffers[0]!.data.fill(0.5, 0, 1);
+      const x = Tensor.persistent([3, height, width, channels], tied);
+      const y = layer.forward(x, Mode.Evaluation);
+      expect(y.data.filter((v) => v !== 0).length).toBeLessThan(tied.filter((v) => v !== 0).length);
+      const graph = new OnnxGraph('winners');
+      const made = layer.lower(graph, graph.input('x', ['n', channels, height, width]));
+      graph.output(graph.node('Identity', [made], {}, { name: 'y' }), ['n', channels, height, width]);
+      const first = (data: Float32Array): Float32Array =>
+        data.map((_v, i) => {
+          const [p, above] = [i % (height * width), Math.floor(i / (height * width))];
+          const [c, n] = [above % channels, Math.floor(above / channels)];
+          return data[(n * height * width + p) * channels + c]!;
+        });
+      const bytes = encodeOnnx(graph);
+      const run = await runOnnx(bytes, { x: { dims: [3, channels, height, width], data: first(tied) } });
+      expect([...run.get('y')!.data]).toEqual([...first(y.data)]);
+      expect(layersOfGraph(decodeOnnx(bytes, 'winners')).unpriced).toEqual([]);
+      x.dispose();
+      y.dispose();
+    },
+  );
+
   it('follows the share of wins over a thousand samples, in training alone', () => {
-    const layer = new KWinners('k', 4, settings, true);
+    const layer = new KWinners('k', map, { ...settings, local: true });
     const duty = layer.buffers[0]!;
     let expected = new Float64Array(4);
     let seen = 0;
@@ -122,7 +191,7 @@ describe('KWinners', () => {
     const data = Float32Array.from({ length: 4 * 50 }, (_, i) => (i % 4 === 3 ? 1 : 1.2 + 0.01 * (i % 4)));
     const x = Tensor.persistent([50, 1, 1, 4], data);
     const everWon = (boost: number): boolean[] => {
-      const layer = new KWinners('k', 4, { ...settings, boost });
+      const layer = new KWinners('k', { height: 1, width: 1, channels: 4 }, { ...settings, boost });
       for (let step = 0; step < 100; step++) layer.forward(x, Mode.Training).dispose();
       return [...layer.buffers[0]!.data].map((duty) => duty > 0.05);
     };
@@ -131,19 +200,12 @@ describe('KWinners', () => {
     x.dispose();
   });
 
-  it('weakens the boost after each epoch, lets more win outside training, and has at least one winner', () => {
-    const layer = new KWinners('k', 10, {
-      percentOn: 0.2,
-      boost: 1.5,
-      boostFactor: 0.85,
-      inferenceFactor: 1.5,
-    });
-    layer.endEpoch();
-    layer.endEpoch();
-    expect(layer.buffers[2]!.data[0]).toBeCloseTo(1.5 * 0.85 ** 2, 6);
-    expect([layer.winners(10, Mode.Training), layer.winners(10, Mode.Evaluation)]).toEqual([2, 3]);
-    expect(new KWinners('k', 3, { ...settings, percentOn: 0.01 }).winners(3, Mode.Training)).toBe(1);
-    for (const percentOn of [0, 1.1, NaN])
-      expect(() => new KWinners('k', 3, { ...settings, percentOn })).toThrow(OptionError);
+  it('lets more win outside training, and has at least one winner', () => {
+    const vector = (channels: number) => ({ height: 1, width: 1, channels });
+    const layer = new KWinners('k', vector(10), { ...settings, share: 0.2, inferenceFactor: 1.5 });
+    expect([layer.winners(Mode.Training), layer.winners(Mode.Evaluation)]).toEqual([2, 3]);
+    expect(new KWinners('k', vector(3), { ...settings, share: 0.01 }).winners(Mode.Training)).toBe(1);
+    for (const share of [0, 1.1, NaN])
+      expect(() => new KWinners('k', vector(3), { ...settings, share })).toThrow(OptionError);
   });
 });

@@ -6,8 +6,12 @@ import { z } from 'zod';
 import { OptionError } from '../base/errors.js';
 import { Digits } from '../nn/digits.js';
 import { DistillationTarget } from '../training/techniques/distillation.js';
+import { SparseMasks } from '../training/techniques/sparse-weights.js';
 
 const fraction = z.number().min(0).max(1);
+
+/** Part of the terms of a layer. */
+const density = z.number().gt(0).max(1);
 
 const mix = (
   alpha: number,
@@ -90,6 +94,14 @@ export const techniquesSchema = z.strictObject({
     })
     .refine(({ from, until }) => from <= until, { path: ['until'], message: 'must not be before from' })
     .optional(),
+  /** Leaves terms out of the sums of layers from the first step on. */
+  sparse: z
+    .strictObject({
+      /** Part of the terms that stay: of every layer but the first, or one for each layer that can be masked. */
+      density: z.union([density, z.array(density).min(1).readonly()]),
+      masks: z.enum(SparseMasks).default(SparseMasks.Random),
+    })
+    .optional(),
   /** Multiplications by integers of few digits. */
   bitPrune: bitPrune.optional(),
   /** A convolutional teacher of the same architecture, trained at the same time, layer by layer. */
@@ -111,6 +123,12 @@ export function requireTogether(config: {
   readonly techniques?: TechniqueSettings | undefined;
   readonly recomputeBlocks: boolean;
 }): void {
+  const { sparse, prune, bitPrune } = config.techniques ?? {};
+  for (const [name, other] of Object.entries({ prune, bitPrune }))
+    if (sparse !== undefined && other !== undefined)
+      throw new OptionError(
+        `'techniques.sparse' and 'techniques.${name}' both decide what the layers compute with; leave one of them out`,
+      );
   if (config.techniques?.pkkd !== undefined && config.recomputeBlocks)
     throw new OptionError(
       "'techniques.pkkd' compares what layers compute, which 'recomputeBlocks' does not keep; leave one of them out",

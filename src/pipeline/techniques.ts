@@ -11,6 +11,7 @@ import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { planLayers } from '../spaces/layers.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
+import { isLinear } from '../spaces/modules.js';
 import { Network } from '../spaces/network.js';
 import type { Schedule } from '../training/schedule.js';
 import { crossEntropy, type Technique } from '../training/technique.js';
@@ -22,6 +23,7 @@ import { lpAnnealing } from '../training/techniques/lp-annealing.js';
 import { twoStepBinarisation } from '../training/techniques/two-step-binarisation.js';
 import { maskPruning } from '../training/techniques/mask-pruning.js';
 import { mixedImages } from '../training/techniques/mixed-images.js';
+import { requireDensities, sparseWeights } from '../training/techniques/sparse-weights.js';
 import { loadModel } from './model-files.js';
 import { networkTeacher } from './network-teacher.js';
 import { onnxTeacher } from './onnx-teacher.js';
@@ -44,7 +46,8 @@ export function openTechniques(
   settings: TechniqueSettings | undefined,
   { network, data, schedule, seed }: TechniqueSubject,
 ): readonly Technique[] {
-  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, bitPrune, pkkd } = settings ?? {};
+  const { ema, mixup, cutmix, distill, lpAnneal, twoStepBinary, prune, sparse, bitPrune, pkkd } =
+    settings ?? {};
   const classes = network.architecture.classes;
   const techniques: Technique[] = [];
   if (mixup !== undefined || cutmix !== undefined)
@@ -65,6 +68,7 @@ export function openTechniques(
   if (lpAnneal !== undefined) techniques.push(lpAnnealing(parameters, lpAnneal));
   if (twoStepBinary !== undefined) techniques.push(twoStepBinarisation(operatorLayers, twoStepBinary));
   if (prune !== undefined) techniques.push(maskPruning(operatorLayers, prune));
+  if (sparse !== undefined) techniques.push(sparseWeights(operatorLayers, sparse, seed));
   if (bitPrune !== undefined) techniques.push(bitPruning(operatorLayers, bitPrune, seed));
   if (ema !== undefined) techniques.push(averagedWeights(network, ema.decay));
   return techniques;
@@ -133,6 +137,7 @@ const layerTechniques = {
   lpAnneal: ({ own = [] }) => own.some(({ name, fixed }) => name === 'exponent' && fixed === true),
   twoStepBinary: ({ firstStage }) => firstStage !== undefined,
   prune: ({ masking }) => masking !== undefined,
+  sparse: ({ masking }) => masking !== undefined,
   pkkd: ({ name }) => name !== fixedFamily,
 } satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
 
@@ -148,7 +153,8 @@ export function requireTechniques(
   architecture?: Architecture,
 ): void {
   if (architecture !== undefined) {
-    const present = new Set(planLayers(architecture).map(({ family }) => family));
+    const layers = planLayers(architecture);
+    const present = new Set(layers.map(({ family }) => family));
     for (const [key, acts] of Object.entries(layerTechniques)) {
       const families = listFamilies()
         .filter(acts)
@@ -163,11 +169,23 @@ export function requireTechniques(
         );
     }
     const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
-    if (settings?.prune !== undefined && whole.length > 0)
+    const { prune, sparse } = settings ?? {};
+    // A list of densities says itself which layers are meant.
+    const named = prune !== undefined ? 'prune' : typeof sparse?.density === 'number' ? 'sparse' : undefined;
+    if (named !== undefined && whole.length > 0)
       throw new OptionError(
-        `'techniques.prune' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
+        `'techniques.${named}' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
           'leave it out or choose another family',
       );
+    if (sparse !== undefined) {
+      const maskable = layers.filter(
+        (layer) => !isLinear(layer) && familyNamed(layer.family).masking !== undefined,
+      );
+      requireDensities(
+        sparse.density,
+        maskable.map(({ name }) => name),
+      );
+    }
   }
   if (settings?.distill !== undefined) teacherOf(settings.distill, data, schedule.batchSize).dispose();
 }

@@ -57,12 +57,16 @@ export interface CheckpointHooks {
 export function trainNetwork(job: TrainingJob, host: JobHost = silentHost): Network {
   const { data, schedule, seed, architecture, recomputeBlocks = false } = job;
   const network = new Network(architecture, Random.stream(seed, 'weights'));
+  const steps = stepsPerEpoch(data.train.indices.length, schedule.batchSize, true);
   const trainee: Trainee = {
     name: job.name,
     parameters: network.parameters,
     buffers: network.buffers,
     forward: (images, step) =>
-      network.forward(images, Mode.Training, { recomputeBlocks, chance: { seed, step } }),
+      network.forward(images, Mode.Training, {
+        recomputeBlocks,
+        chance: { seed, step, stepsPerEpoch: steps },
+      }),
     afterStep: () => network.project(),
   };
   let techniques: readonly Technique[] = [];

@@ -116,6 +116,7 @@ function draftsOf(
       case NodeKind.BatchNorm:
       case NodeKind.LayerNorm:
       case NodeKind.Activation:
+      case NodeKind.KWinners:
       case NodeKind.Position:
         if (readers.get(node.inputs[0]!) === 1 && inputs[0] !== inputName) held.set(name, inputs[0]!);
         else step(name, inputs, node, undefined, true);

@@ -11,6 +11,8 @@ import { inputName, type Node } from './nodes.js';
 export interface Chance {
   readonly seed: number;
   readonly step: number;
+  /** Steps of an epoch, for what changes from one to the next; absent: all steps are of the first. */
+  readonly stepsPerEpoch?: number;
 }
 
 /** How a network is run in training. */
@@ -20,7 +22,7 @@ export interface ForwardOptions {
    * memory of a training step, a third more work.
    */
   readonly recomputeBlocks?: boolean;
-  /** What dropout draws from in training mode; networks with dropout need it. */
+  /** Where in the training the pass stands, and what dropout draws from; networks with dropout or k winners need it in training mode. */
   readonly chance?: Chance;
 }
 

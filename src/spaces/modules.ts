@@ -6,6 +6,7 @@ import { activationOf, LearnedActivation } from '../nn/activation.js';
 import { BatchNorm } from '../nn/batch-norm.js';
 import { Bias } from '../nn/bias.js';
 import { dropout } from '../nn/dropout.js';
+import { KWinners } from '../nn/k-winners.js';
 import { LayerNorm } from '../nn/layer-norm.js';
 import { Linear } from '../nn/linear.js';
 import { lowerMapAttention, mapAttention } from '../nn/map-attention.js';
@@ -38,6 +39,7 @@ import {
   type DropoutNode,
   type FeatureMap,
   type JoinNode,
+  type KWinnersNode,
   type LayerNode,
   type Node,
 } from './nodes.js';
@@ -93,6 +95,8 @@ export function moduleOf(node: Node, random: Random): NodeModule {
         return unary(activation, (x) => activation.forward(x));
       }
       return statelessOf(node)!;
+    case NodeKind.KWinners:
+      return kWinnersModule(node);
     default:
       return statelessOf(node)!;
   }
@@ -194,9 +198,14 @@ function unary(
   };
 }
 
+/** Whether a layer is a plain linear one, which no operator family makes. */
+export function isLinear({ fullyConnected, bias, maskable = false, family }: LayerNode): boolean {
+  return fullyConnected && bias && !maskable && family === fixedFamily;
+}
+
 function layerModule(node: LayerNode, random: Random): NodeModule {
-  const { name, fullyConnected, bias: biased, inChannels, outChannels } = node;
-  if (fullyConnected && biased && node.family === fixedFamily) {
+  const { name, bias: biased, inChannels, outChannels } = node;
+  if (isLinear(node)) {
     const linear = new Linear(name, inChannels, outChannels, random);
     return { ...unary(linear, (x) => at(name, () => linear.forward(x))), linear, makes: Form.Vector };
   }
@@ -229,6 +238,23 @@ function joinModule({ name, relu }: JoinNode): NodeModule {
       // The ReLU of a block is called after the block: `stage0.block0.relu` behind `stage0.block0.join`.
       return relu ? lowerRelu(graph, name.replace(/join(?=[^.]*$)/, 'relu'), sum) : sum;
     },
+  };
+}
+
+function kWinnersModule(node: KWinnersNode): NodeModule {
+  const { name, settings } = node;
+  const winners = new KWinners(name, mapOf(node), settings);
+  const { parameters, buffers } = winners;
+  return {
+    ...{ parameters, buffers },
+    takes: Form.Map,
+    forward([x], mode, { chance }) {
+      if (mode === Mode.Training && chance === undefined)
+        throw new Error(`${name}: k winners need the step (ForwardOptions.chance)`);
+      const { step = 0, stepsPerEpoch = Infinity } = chance ?? {};
+      return at(name, () => winners.forward(x!, mode, Math.floor(step / stepsPerEpoch)));
+    },
+    lower: (graph, [input]) => winners.lower(graph, input!),
   };
 }
 

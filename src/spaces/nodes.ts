@@ -6,6 +6,7 @@
  * and a vector is a map of 1x1. A node and the value it makes have one name.
  */
 import type { ActivationKind, LearnedActivation } from '../nn/activation.js';
+import type { KWinnersSettings } from '../nn/k-winners.js';
 
 /** The value that every network begins with. */
 export const inputName = 'input';
@@ -18,6 +19,8 @@ export enum NodeKind {
   /** Normalisation of each position over its channels. */
   LayerNorm = 'layerNorm',
   Activation = 'activation',
+  /** The largest values of a map stay, the others are zero. */
+  KWinners = 'kWinners',
   /** Sum of two maps, ReLU included where it follows. */
   Join = 'join',
   MaxPool = 'maxPool',
@@ -64,6 +67,8 @@ export interface LayerNode extends NodeBase {
   /** Zeros on each side. */
   readonly padding: number;
   readonly groups: number;
+  /** A layer of its family, whose terms can be left out, where a plain linear layer would do. */
+  readonly maskable?: boolean;
 }
 
 export interface BatchNormNode extends NodeBase {
@@ -76,6 +81,11 @@ export interface BatchNormNode extends NodeBase {
 export interface ActivationNode extends NodeBase {
   readonly kind: NodeKind.Activation;
   readonly activation: ActivationKind | LearnedActivation;
+}
+
+export interface KWinnersNode extends NodeBase {
+  readonly kind: NodeKind.KWinners;
+  readonly settings: KWinnersSettings;
 }
 
 export interface JoinNode extends NodeBase {
@@ -106,7 +116,15 @@ export interface PlainNode extends NodeBase {
 }
 
 export type Node =
-  LayerNode | BatchNormNode | ActivationNode | JoinNode | PoolNode | DropoutNode | AttentionNode | PlainNode;
+  | LayerNode
+  | BatchNormNode
+  | ActivationNode
+  | KWinnersNode
+  | JoinNode
+  | PoolNode
+  | DropoutNode
+  | AttentionNode
+  | PlainNode;
 
 /** What a layer may say; the rest is that of a 1x1 layer without bias. */
 export interface LayerOptions {
@@ -119,6 +137,8 @@ export interface LayerOptions {
   readonly groups?: number;
   readonly bias?: boolean;
   readonly fullyConnected?: boolean;
+  /** {@link LayerNode.maskable} */
+  readonly maskable?: boolean;
 }
 
 /** Square windows; they do not overlap when nothing else is said. */
@@ -151,7 +171,7 @@ export class NodeList {
 
   layer(name: string, from: string, options: LayerOptions): string {
     const { family, outChannels, kernel = 1, stride = 1, groups = 1 } = options;
-    const { padding = (kernel - 1) / 2, bias = false, fullyConnected = false } = options;
+    const { padding = (kernel - 1) / 2, bias = false, fullyConnected = false, maskable = false } = options;
     const { height, width, channels } = this.mapOf(from);
     return this.#add({
       kind: NodeKind.Layer,
@@ -171,6 +191,7 @@ export class NodeList {
       outHeight: windows(height, kernel, stride, padding),
       outWidth: windows(width, kernel, stride, padding),
       outChannels,
+      ...(maskable && { maskable }),
     });
   }
 
@@ -210,6 +231,10 @@ export class NodeList {
 
   activation(name: string, from: string, activation: ActivationNode['activation']): string {
     return this.#add({ kind: NodeKind.Activation, ...this.#same(name, [from]), activation });
+  }
+
+  kWinners(name: string, from: string, settings: KWinnersSettings): string {
+    return this.#add({ kind: NodeKind.KWinners, ...this.#same(name, [from]), settings });
   }
 
   pool(

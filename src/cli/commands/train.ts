@@ -80,9 +80,10 @@ export function addTrainCommand(program: Command): void {
       ]),
     )
     .addOption(
-      new Option('--activation <kind>', 'of the residual blocks of a model (default relu)').choices(
-        residualActivations,
-      ),
+      new Option(
+        '--activation <kind>',
+        'of the residual blocks of a model (default relu); relu instead of k winners',
+      ).choices(residualActivations),
     )
     .option('--self-shortcut', 'a shortcut around each layer of residual blocks instead of around two');
   addConfigOptions(command, datasetUsages)

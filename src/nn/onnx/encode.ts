@@ -93,7 +93,7 @@ function nodeMessage(node: OnnxNode): object {
     opType: node.opType,
     domain: node.domain,
     input: node.inputs,
-    output: [node.output],
+    output: [node.output, ...node.more],
     attribute: Object.entries(node.attributes).map(([name, value]) => ({ name, ...attributeMessage(value) })),
   };
 }

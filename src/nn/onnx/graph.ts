@@ -52,6 +52,8 @@ export interface OnnxNode {
   /** Value names; '' leaves an optional input out. */
   readonly inputs: readonly string[];
   readonly output: string;
+  /** Further outputs, behind the first. */
+  readonly more: readonly string[];
   readonly attributes: OnnxAttributes;
 }
 
@@ -75,6 +77,8 @@ export interface OnnxFunction {
 export interface NodeOptions {
   /** Name of the node and of its output; made up from the operator when absent. */
   readonly name?: string;
+  /** Names of further outputs, behind the first. */
+  readonly alsoMakes?: readonly string[];
   /** Domain of the operator, {@link functionDomain} for functions; ONNX's own when absent. */
   readonly domain?: string;
 }
@@ -123,7 +127,7 @@ export class OnnxGraph {
   }
 
   /**
-   * Adds a node with one output and returns the output's name, which is also the node's.
+   * Adds a node and returns the name of its first output, which is also the node's.
    * @param inputs names of values defined before; '' leaves an optional input out
    */
   node(
@@ -144,7 +148,8 @@ export class OnnxGraph {
       if ('tensor' in value) checkTensor(`${name}.${key}`, value.tensor);
     }
     const output = this.#define(name, 'node');
-    this.#nodes.push({ name, opType, domain, inputs, output, attributes });
+    const more = (options.alsoMakes ?? []).map((value) => this.#define(value, 'node'));
+    this.#nodes.push({ name, opType, domain, inputs, output, more, attributes });
     return output;
   }
 

@@ -165,7 +165,7 @@ describe('layersOfGraph', () => {
     // Whatever multiplies is missing from a total; what does not is only worth a notice.
     const lacks = (opType: string): boolean | undefined => read(opType, maps).unpriced[0]?.multiplies;
     expect(['ConvTranspose', 'Einsum', 'LSTM', 'MatMulNBits'].map(lacks)).toEqual([true, true, true, true]);
-    expect(['NonZero', 'TopK', 'GridSample'].map(lacks)).toEqual([false, false, false]);
+    expect(['NonZero', 'Unique', 'GridSample'].map(lacks)).toEqual([false, false, false]);
     const graph = new OnnxGraph('unknown');
     const x = graph.input('x', ['batch', 4]);
     const odd = graph.node('NonZero', [x], {}, { name: 'odd' });

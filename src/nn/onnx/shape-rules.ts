@@ -113,6 +113,13 @@ const freeRules: Readonly<Record<string, ShapeRule>> = {
     if (x === undefined) return undefined;
     return [x.shape.slice(intOf(node, 'start', 0), intOf(node, 'end', x.shape.length)).length];
   },
+  TopK: ({ node, inputs: [x, k] }) => {
+    const count = k?.numbers?.[0] ?? intOf(node, 'k', Number.NaN);
+    if (x === undefined || Number.isNaN(count)) return undefined;
+    const axis = axisOf(intOf(node, 'axis', -1), x.shape.length);
+    return x.shape.map((size, at) => (at === axis ? count : size));
+  },
+  ScatterElements: same,
   Size: () => [],
   ConstantOfShape: ({ inputs: [shape] }) => shape?.numbers,
   DepthToSpace: ({ node, inputs: [x] }) => {

@@ -36,7 +36,7 @@ export interface EntryOutcome {
   /** One inference, by profile. */
   readonly energyMj: Readonly<Record<string, number>>;
   readonly macs: number;
-  /** Operations that pruning left; absent where nothing is pruned. */
+  /** Those whose terms are still in the sums; absent where none was left out. */
   readonly keptMacs?: number;
   readonly params: number;
   /** What techniques say of the trained network, mean over the seeds: `digitsPerWeight`. */

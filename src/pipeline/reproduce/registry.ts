@@ -8,9 +8,11 @@ import { addernetLenet5 } from './recipes/addernet-lenet5.js';
 import { bitpruningLenet } from './recipes/bitpruning-lenet.js';
 import { cifar10Resnet20 } from './recipes/cifar10-resnet20.js';
 import { deepshiftMnist } from './recipes/deepshift-mnist.js';
+import { kwinnersMnist } from './recipes/kwinners-mnist.js';
 
 const recipes: readonly Recipe[] = [
   deepshiftMnist,
+  kwinnersMnist,
   bitpruningLenet,
   addernetLenet5,
   adderQuant,

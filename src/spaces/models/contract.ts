@@ -3,6 +3,7 @@
  * that it is tested against.
  */
 import { OptionError, ShapeError } from '../../base/errors.js';
+import { ActivationKind } from '../../nn/activation.js';
 import { familyNamed } from '../../operators/registry.js';
 import {
   type Architecture,
@@ -21,7 +22,7 @@ export interface ModelOptions {
   readonly families: readonly string[];
   /** First layer and classifier in the family of their stage too, instead of multiplicative; absent: as published. */
   readonly convertAll?: boolean;
-  /** Of residual blocks; ReLU when absent. */
+  /** Of residual blocks, ReLU when absent; `relu` in the place of k winners where a model has these. */
   readonly activation?: ResidualActivation;
   /** A shortcut around each layer of residual blocks instead of one around both. */
   readonly selfShortcut?: boolean;
@@ -91,6 +92,12 @@ function withResidualOptions(
   { activation, selfShortcut }: ModelOptions,
 ): Architecture {
   if (activation === undefined && selfShortcut === undefined) return architecture;
+  if (
+    activation === ActivationKind.Relu &&
+    selfShortcut === undefined &&
+    architecture.blocks.some(hasWinners)
+  )
+    return { ...architecture, blocks: architecture.blocks.map(withRelu) };
   const isResidual = ({ kind }: BlockDescription): boolean => kind === BlockKind.Residual;
   if (!architecture.blocks.some(isResidual))
     throw new OptionError(
@@ -102,6 +109,17 @@ function withResidualOptions(
   };
   const blocks = architecture.blocks.map((block) => (isResidual(block) ? { ...block, ...more } : block));
   return { ...architecture, blocks };
+}
+
+function hasWinners(block: BlockDescription): boolean {
+  return 'activation' in block && (block.kind === BlockKind.Convolution || block.kind === BlockKind.Dense);
+}
+
+/** The block without its k winners. */
+function withRelu(block: BlockDescription): BlockDescription {
+  if (!hasWinners(block)) return block;
+  const rest = Object.entries(block).filter(([key]) => key !== 'activation');
+  return Object.fromEntries(rest) as unknown as BlockDescription;
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import { OptionError } from '../../base/errors.js';
 import type { Model } from './contract.js';
+import { kwinnersMnist } from './kwinners-mnist.js';
 import { lenet5Bn } from './lenet5-bn.js';
 import { mlpDeepshift } from './mlp-deepshift.js';
 import { mobilenetTiny } from './mobilenet.js';
@@ -13,6 +14,7 @@ import { vitLite, vitTiny } from './vit.js';
 const models: readonly Model[] = [
   mlpDeepshift,
   lenet5Bn,
+  kwinnersMnist,
   resnetModel(20, 0.27, 40.8),
   resnetModel(32, 0.46, 69.1),
   resnetModel(56, 0.85, 125.7),

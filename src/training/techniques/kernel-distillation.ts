@@ -130,14 +130,19 @@ export function kernelDistillation(
     ...teacher.parameters.map((parameter) => ({ ...parameter, name: `pkkd:teacher.${parameter.name}` })),
     ...maps.flatMap((map) => [map.student, map.teacher]),
   ];
+  let epoch = Infinity;
   return {
     name: 'pkkd',
     parameters,
     buffers: teacher.buffers.map(({ name, data }) => ({ name: `pkkd:teacher.${name}`, data })),
+    beforeStep({ stepsPerEpoch }) {
+      epoch = stepsPerEpoch;
+    },
     loss: (inner) => {
       if (ofStudent === undefined || ofTeacher === undefined) return inner;
       return (logits, batch, step) => {
-        const said = teacher.forward(batch.input, Mode.Training, { chance: { seed, step } });
+        const chance = { seed, step, stepsPerEpoch: epoch };
+        const said = teacher.forward(batch.input, Mode.Training, { chance });
         let total = add(inner(logits, batch, step), plain(said, batch, step));
         if (kd > 0) {
           const classes = said.shape.at(-1) as number;
