@@ -4,8 +4,8 @@
  *
  * Queries and keys are normalised in each head (Henry et al., EMNLP Findings 2020): they are convolutions of whatever map
  * stands in front, whose scale nothing bounds, and scores of two of them grow with its square and with that of both
- * weights. At the rate at which the other families train, SGD then drives the softmax to one position, and the loss beyond
- * all numbers within an epoch. Normalised, a score of a head of C channels is at most sqrt C, whatever the weights and the
+ * weights. Without it SGD at the rate at which the other families train ended in numbers that are not finite within an epoch
+ * of MNIST. Normalised, a score of a head of C channels is at most sqrt C, whatever the weights and the
  * map are, and the gradient of a projection is orthogonal to what it makes, so that growth of its weights only makes its
  * steps smaller. The batch norm behind the layer bounds the values in the same way.
  *
