@@ -17,6 +17,11 @@ export interface SearchSpace {
   readonly identity: string;
   /** Number of options at each position. */
   readonly optionCounts: readonly number[];
+  /**
+   * Positions that say what the others mean (how many layers a stage has); the cost of a network is a sum over the others.
+   * Absent: none.
+   */
+  readonly structure?: readonly number[];
   /** Exact number of architectures, which is that of canonical genomes. */
   readonly size: bigint;
   /** The genome that stands for all with the same architecture; itself where it is the only one. */

@@ -20,7 +20,7 @@ const rules: Readonly<Record<BlockKind, BlockRule>> = {
   [BlockKind.Bottleneck]: ruleFor(bottleneck),
   [BlockKind.Convolution]: ruleFor(convolution),
   [BlockKind.Dense]: ruleFor(dense),
-  [BlockKind.Inverted]: inverted,
+  [BlockKind.Inverted]: ruleFor(inverted),
   [BlockKind.Patches]: ruleFor(patches),
   [BlockKind.Transformer]: ruleFor(transformer),
   [BlockKind.Residual]: ruleFor(residual),

@@ -88,9 +88,9 @@ export function createHytraSpace(name: string, options: HytraSettings): HytraSpa
 
   return {
     ...{ name, identity, options: settings, splits, layerFamilies, optionCounts, size },
-    ...{ canonical, familiesOf },
+    ...{ canonical, familiesOf, structure: [0] },
     sample(random) {
-      let rank = belowBig(size, random);
+      let rank = random.below(size);
       const split = sizes.findIndex((each) => (rank -= each) < 0n);
       return [split, ...stagesBySplit[split]!.map((stage, layer) => drawLayer(stage, layer, random))];
     },
@@ -159,19 +159,6 @@ function crossedSplit(
   const wanted = stagesBySplit[first]!.map((stage, layer) => extreme(stage, stagesBySplit[second]![layer]!));
   const found = stagesBySplit.findIndex((stages) => stages.join() === wanted.join());
   return found >= 0 ? found : random.pick([first, second]);
-}
-
-const word = 1n << 32n;
-
-/** Uniform in [0, bound), by rejection. */
-function belowBig(bound: bigint, random: Random): bigint {
-  let range = 1n;
-  while (range < bound) range *= word;
-  for (;;) {
-    let draw = 0n;
-    for (let reached = 1n; reached < range; reached *= word) draw = draw * word + BigInt(random.uint32());
-    if (draw < range - (range % bound)) return draw % bound;
-  }
 }
 
 /** The identity must not depend on the order in which options are listed. */
