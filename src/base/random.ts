@@ -73,6 +73,17 @@ export class Random {
     }
   }
 
+  /** Uniform in [0, bound) for a bound of any size >= 1, unbiased (rejection). */
+  below(bound: bigint): bigint {
+    let range = 1n;
+    while (range < bound) range <<= 32n;
+    for (;;) {
+      let draw = 0n;
+      for (let reached = 1n; reached < range; reached <<= 32n) draw = (draw << 32n) | BigInt(this.uint32());
+      if (draw < range - (range % bound)) return draw % bound;
+    }
+  }
+
   /** Standard normal (Box-Muller). */
   normal(): number {
     if (this.#spareNormal !== undefined) {

@@ -10,6 +10,7 @@ import { addHardwareCommands } from './commands/hw.js';
 import { addReportCommand } from './commands/report.js';
 import { addReproduceCommand } from './commands/reproduce.js';
 import { addSearchCommand } from './commands/search.js';
+import { addSpaceCommands } from './commands/space.js';
 import { addTrainCommand } from './commands/train.js';
 import { examples } from './options.js';
 
@@ -34,6 +35,7 @@ export function createProgram(): Command {
   addTrainCommand(program);
   addEvaluateCommand(program);
   addConvertCommand(program);
+  addSpaceCommands(program);
   addHardwareCommands(program);
   addReproduceCommand(program);
   addReportCommand(program);

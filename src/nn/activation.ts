@@ -2,7 +2,7 @@
  * @file The activations by name, with their ops and their ONNX nodes; those that learn are modules of their own.
  */
 import { relu } from '../tensor/ops/elementwise.js';
-import { gelu, hardSwish, relu6, silu } from '../tensor/ops/unary.js';
+import { gelu, hardSwish, relu6, sigmoid, silu } from '../tensor/ops/unary.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { lowerRelu } from './onnx/layers.js';
 import type { OnnxGraph } from './onnx/graph.js';
@@ -13,6 +13,7 @@ export enum ActivationKind {
   Gelu = 'gelu',
   Silu = 'silu',
   HardSwish = 'hardSwish',
+  Sigmoid = 'sigmoid',
 }
 
 /** Activations with parameters: `rprelu.ts`, `power-activation.ts`. */
@@ -40,6 +41,10 @@ const activations: Readonly<Record<ActivationKind, PlainActivation>> = {
   [ActivationKind.HardSwish]: {
     forward: hardSwish,
     lower: (graph, name, input) => graph.node('HardSwish', [input], {}, { name }),
+  },
+  [ActivationKind.Sigmoid]: {
+    forward: sigmoid,
+    lower: (graph, name, input) => graph.node('Sigmoid', [input], {}, { name }),
   },
 };
 

@@ -26,12 +26,16 @@ export interface AttentionMap {
   readonly heads: number;
 }
 
-/** The same over [N, C, H, W], whose products are `NAME.scores` and `NAME.values`. */
+/**
+ * The same over [N, C, H, W], whose products are `NAME.scores` and `NAME.values`; `swapped` sums the values over the queries
+ * instead of the keys.
+ */
 export function lowerMapAttention(
   graph: OnnxGraph,
   name: string,
   [q, k, v]: readonly [string, string, string],
   { height, width, channels, heads }: AttentionMap,
+  swapped = false,
 ): string {
   const headChannels = channels / heads;
   // [N, heads, channels of a head, tokens]; 0 keeps the batch.
@@ -42,7 +46,7 @@ export function lowerMapAttention(
   const scale = graph.initializer(`${name}.scale`, [], Float32Array.of(1 / Math.sqrt(headChannels)));
   const scaled = graph.node('Mul', [scores, scale], {}, { name: `${name}.scaled` });
   const weights = graph.node('Softmax', [scaled], { axis: { int: -1 } }, { name: `${name}.weights` });
-  const byKey = lowerTranspose(graph, `${name}.weightsByKey`, weights, [0, 1, 3, 2]);
+  const byKey = swapped ? weights : lowerTranspose(graph, `${name}.weightsByKey`, weights, [0, 1, 3, 2]);
   const values = graph.node('MatMul', [split('valuesOfHeads', v), byKey], {}, { name: `${name}.values` });
   return lowerReshape(graph, name, values, [0, channels, height, width]);
 }

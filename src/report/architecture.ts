@@ -100,13 +100,21 @@ function groupsOf(
     skip: false,
     energyMj: undefined,
   };
-  const stemNodes = ({ channels, stride, family }: StemDescription): readonly Node[] => [
+  const stemNodes = ({
+    channels,
+    stride,
+    family,
+    kernel = 3,
+    pool = false,
+  }: StemDescription): readonly Node[] => [
     {
       name: stemName,
-      title: 'Stem, 3×3',
+      title: `Stem, ${kernel}×${kernel}`,
       lines: [
         `${input.channels} → ${channels} ch`,
-        `${Math.ceil(input.height / stride)}×${Math.ceil(input.width / stride)}`,
+        [input.height, input.width]
+          .map((side) => Math.ceil(Math.ceil(side / stride) / (pool ? 2 : 1)))
+          .join('×'),
       ],
       family: family ?? fixedFamily,
       skip: false,

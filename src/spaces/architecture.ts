@@ -22,6 +22,12 @@ export enum BlockKind {
   Patches = 'patches',
   /** A pre-norm transformer layer. */
   Transformer = 'transformer',
+  /** A 1x1 layer, a depth-wise one, a 3x3 and a 1x1 layer with a shortcut (ShiftAddNAS). */
+  Bottleneck = 'bottleneck',
+  /** The same with attention in the place of the 3x3 layer. */
+  AttentionBottleneck = 'attentionBottleneck',
+  /** Between stem and first block: a depth-wise layer and a 1x1 layer. */
+  Adapter = 'adapter',
 }
 
 /** What blocks of every kind have; those of a kind may have more ({@link BlockKind}, `blocks/`). */
@@ -42,12 +48,16 @@ export interface BlockDescription {
   readonly stride: number;
 }
 
-/** A 3x3 layer, batch norm and ReLU in front of the blocks. */
+/** A layer, batch norm and ReLU in front of the blocks. */
 export interface StemDescription {
   readonly channels: number;
   readonly stride: number;
   /** Operator family; a convolution when absent, as published networks keep it. */
   readonly family?: string;
+  /** Side of its kernel; 3 when absent. */
+  readonly kernel?: number;
+  /** The largest of 3x3 values at a stride of 2 behind it. */
+  readonly pool?: boolean;
 }
 
 /** How the map of the last block becomes the features that are classified. */
@@ -68,6 +78,8 @@ export interface ClassifierDescription {
   readonly norm?: boolean;
   /** A layer norm in front of the features (pre-norm transformers). */
   readonly layerNorm?: boolean;
+  /** Classifiers side by side, whose logits are averaged (one of labels, one of a teacher); 1 when absent. */
+  readonly heads?: 1 | 2;
 }
 
 export interface Architecture {

@@ -1,8 +1,10 @@
 /**
  * @file The contract of a search space: genome <-> architecture, and the moves of a search.
  *
- * A genome is one option index per position. Spaces are finite and know their exact size. Nothing above this floor
- * knows what the options of a space mean.
+ * A genome is one option index per position, and every such list is one: moves that know no more of a space than
+ * `optionCounts` cannot leave it. Where what a position offers depends on another one, several genomes stand for the same
+ * architecture, and `canonical` names one of them. Spaces are finite and know their exact size. Nothing above this floor knows
+ * what the options of a space mean.
  */
 import type { Random } from '../base/random.js';
 import type { Architecture } from './architecture.js';
@@ -15,15 +17,22 @@ export interface SearchSpace {
   readonly identity: string;
   /** Number of options at each position. */
   readonly optionCounts: readonly number[];
-  /** Exact number of genomes. */
+  /**
+   * Positions that say what the others mean (how many layers a stage has); the cost of a network is a sum over the others.
+   * Absent: none.
+   */
+  readonly structure?: readonly number[];
+  /** Exact number of architectures, which is that of canonical genomes. */
   readonly size: bigint;
-  /** Uniform over the genomes. */
+  /** The genome that stands for all with the same architecture; itself where it is the only one. */
+  canonical(genome: Genome): Genome;
+  /** Uniform over the architectures; canonical, as what the moves below make of canonical genomes is. */
   sample(random: Random): Genome;
   /** Each gene is redrawn uniformly with probability `rate` (cv-search: 0.2). */
   mutate(genome: Genome, rate: number, random: Random): Genome;
-  /** Each gene from one of the two parents at even odds. */
+  /** Each gene from one of the two parents at even odds, where positions do not depend on each other. */
   crossover(first: Genome, second: Genome, random: Random): Genome;
-  /** The resolved architecture. Throws on an illegal genome. */
+  /** The resolved architecture, with its canonical genome. Throws on an illegal genome. */
   architecture(genome: Genome): Architecture;
   /** One human-readable label per position and option, for example `add x0.5`. */
   optionLabel(position: number, option: number): string;

@@ -130,10 +130,11 @@ export function familyOfLayer(architecture: Architecture, layerName: string): st
  * biases, scale and offset of every norm, and what else learns.
  */
 export function parameterCount(architecture: Architecture): number {
-  return nodesOf(architecture).reduce((total, node) => total + parametersOf(node), 0);
+  return nodesOf(architecture).reduce((total, node) => total + nodeParameters(node), 0);
 }
 
-function parametersOf(node: Node): number {
+/** Those of one node. */
+export function nodeParameters(node: Node): number {
   switch (node.kind) {
     case NodeKind.Layer: {
       const { kernel, inChannels, outChannels, groups, bias } = node;

@@ -24,13 +24,14 @@ import {
 import { PositionEmbedding } from '../nn/position-embedding.js';
 import { PowerActivation } from '../nn/power-activation.js';
 import { RPRelu } from '../nn/rprelu.js';
+import { overPositions, swappedAttention } from '../operators/attention/core.js';
 import { OperatorLayer } from '../operators/layer.js';
 import { familyNamed } from '../operators/registry.js';
-import { add } from '../tensor/ops/binary.js';
+import { add, mul } from '../tensor/ops/binary.js';
 import { averagePool, globalAveragePool, maxPool } from '../tensor/ops/pooling.js';
 import { reshape } from '../tensor/ops/reshape.js';
-import { at } from '../tensor/tape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { at, tidy } from '../tensor/tape.js';
+import { Tensor } from '../tensor/tensor.js';
 import { fixedFamily } from './blocks/ends.js';
 import type { ForwardOptions } from './execute.js';
 import {
@@ -158,14 +159,32 @@ export function statelessOf(node: Node): NodeModule | undefined {
         makes: Form.Vector,
       };
     case NodeKind.Attention: {
-      const { heads } = node;
+      const { heads, swapped } = node;
       return {
         ...stateless,
         takes: Form.Map,
-        forward: ([q, k, v]) => at(name, () => mapAttention(q!, k!, v!, heads)),
-        lower: (graph, [q, k, v]) => lowerMapAttention(graph, name, [q!, k!, v!], { ...mapOf(node), heads }),
+        forward: ([q, k, v]) =>
+          at(name, () =>
+            swapped ? overPositions(swappedAttention, q!, k!, v!, heads) : mapAttention(q!, k!, v!, heads),
+          ),
+        lower: (graph, [q, k, v]) =>
+          lowerMapAttention(graph, name, [q!, k!, v!], { ...mapOf(node), heads }, swapped),
       };
     }
+    case NodeKind.Scale:
+      return {
+        ...stateless,
+        takes: Form.Map,
+        forward: ([map, factors]) => at(name, () => mul(map!, factors!)),
+        lower: (graph, [map, factors]) => graph.node('Mul', [map!, factors!], {}, { name }),
+      };
+    case NodeKind.Mean:
+      return {
+        ...stateless,
+        forward: ([a, b]) =>
+          at(name, () => tidy(() => mul(add(a!, b!), Tensor.view([1], Float32Array.of(0.5))))),
+        lower: (graph, inputs) => graph.node('Mean', inputs, {}, { name }),
+      };
     default:
       return undefined;
   }

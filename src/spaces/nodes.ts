@@ -34,6 +34,10 @@ export enum NodeKind {
   Attention = 'attention',
   /** A learned value added at each position and channel. */
   Position = 'position',
+  /** A map times a vector, channel by channel. */
+  Scale = 'scale',
+  /** The mean of two maps. */
+  Mean = 'mean',
 }
 
 export interface FeatureMap {
@@ -109,10 +113,18 @@ export interface DropoutNode extends NodeBase {
 export interface AttentionNode extends NodeBase {
   readonly kind: NodeKind.Attention;
   readonly heads: number;
+  /** The product with the values runs over the queries, as in the released code of ShiftAddNAS. */
+  readonly swapped: boolean;
 }
 
 export interface PlainNode extends NodeBase {
-  readonly kind: NodeKind.LayerNorm | NodeKind.GlobalPool | NodeKind.Flatten | NodeKind.Position;
+  readonly kind:
+    | NodeKind.LayerNorm
+    | NodeKind.GlobalPool
+    | NodeKind.Flatten
+    | NodeKind.Position
+    | NodeKind.Scale
+    | NodeKind.Mean;
 }
 
 export type Node =
@@ -266,8 +278,17 @@ export class NodeList {
     return this.#add({ kind: NodeKind.Dropout, ...this.#same(name, [from]), rate });
   }
 
-  attention(name: string, q: string, k: string, v: string, heads: number): string {
-    return this.#add({ kind: NodeKind.Attention, ...this.#same(name, [q, k, v]), heads });
+  attention(name: string, q: string, k: string, v: string, heads: number, swapped = false): string {
+    return this.#add({ kind: NodeKind.Attention, ...this.#same(name, [q, k, v]), heads, swapped });
+  }
+
+  /** `map` times the 1x1 map `factors` of as many channels. */
+  scale(name: string, map: string, factors: string): string {
+    return this.#add({ kind: NodeKind.Scale, ...this.#same(name, [factors, map]), inputs: [map, factors] });
+  }
+
+  mean(name: string, a: string, b: string): string {
+    return this.#add({ kind: NodeKind.Mean, ...this.#same(name, [a, b]) });
   }
 
   position(name: string, from: string): string {

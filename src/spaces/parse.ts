@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { FileError } from '../base/errors.js';
 import { type Architecture, type BlockDescription, Features } from './architecture.js';
-import { classifierName, stemName } from './blocks/ends.js';
+import { classifierName, expandStem, stemName } from './blocks/ends.js';
 import { listRules, ruleOf } from './blocks/registry.js';
 import { inputName, NodeList } from './nodes.js';
 
@@ -21,7 +21,13 @@ const architectureSchema = z.strictObject({
   input: z.strictObject({ height: count, width: count, channels: count }),
   classes: z.int().min(2),
   stem: z
-    .strictObject({ channels: count, stride: z.int().min(1).max(4), family: z.string().min(1).optional() })
+    .strictObject({
+      channels: count,
+      stride: z.int().min(1).max(4),
+      family: z.string().min(1).optional(),
+      kernel: z.int().min(1).max(15).optional(),
+      pool: z.boolean().optional(),
+    })
     .nullable(),
   blocks: z.array(blockSchema).min(1),
   classifier: z
@@ -30,6 +36,7 @@ const architectureSchema = z.strictObject({
       features: z.enum(Features).optional(),
       norm: z.boolean().optional(),
       layerNorm: z.boolean().optional(),
+      heads: z.union([z.literal(1), z.literal(2)]).optional(),
     })
     .optional(),
 });
@@ -62,10 +69,7 @@ function firstInconsistency({ input, stem, blocks }: Architecture): string | nul
   const names = new Set<string>([inputName, stemName, classifierName]);
   const nodes = new NodeList(input);
   let last = inputName;
-  if (stem !== null) {
-    const { channels: outChannels, stride } = stem;
-    last = nodes.layer(stemName, inputName, { family: '', kernel: 3, stride, outChannels });
-  }
+  if (stem !== null) last = expandStem(stem, nodes, inputName);
   let previous: BlockDescription | null = null;
   for (const block of blocks) {
     const at = `block ${block.name}`;

@@ -8,13 +8,17 @@ import { OptionError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import type { Genome, SearchSpace } from './contract.js';
 
-export type ProductMoves = Pick<SearchSpace, 'optionCounts' | 'size' | 'sample' | 'mutate' | 'crossover'>;
+export type ProductMoves = Pick<
+  SearchSpace,
+  'optionCounts' | 'size' | 'canonical' | 'sample' | 'mutate' | 'crossover'
+>;
 
 /** Sampling, mutation, crossover and exact size of the product of `optionCounts` (each >= 1). */
 export function productMoves(optionCounts: readonly number[]): ProductMoves {
   return {
     optionCounts,
     size: optionCounts.reduce((size, count) => size * BigInt(count), 1n),
+    canonical: (genome) => genome,
     sample: (random) => optionCounts.map((count) => random.integer(count)),
     mutate: (genome, rate, random) =>
       genome.map((gene, position) =>

@@ -45,6 +45,18 @@ export function blockSchema(kind: BlockKind, fields: z.ZodRawShape = {}): z.ZodO
   });
 }
 
+/** Sides of kernels that keep the map. */
+export const oddKernel = z
+  .int()
+  .min(1)
+  .max(15)
+  .refine((kernel) => kernel % 2 === 1, 'must be odd');
+
+/** ` k5` where a block says the side of its kernels. */
+export function kernelLabel({ kernel }: { readonly kernel?: number }): string {
+  return kernel === undefined ? '' : ` k${kernel}`;
+}
+
 /** ` /2` where a block has a stride. */
 export function strideLabel({ stride }: Pick<BlockDescription, 'stride'>): string {
   return stride === 1 ? '' : ` /${stride}`;

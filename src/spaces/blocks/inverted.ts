@@ -10,25 +10,31 @@ import { BlockKind, type BlockDescription } from '../architecture.js';
 import {
   blockSchema,
   familyOfBlock,
+  kernelLabel,
+  oddKernel,
   mapLine,
   problemOfFamily,
   strideLabel,
   type BlockRule,
 } from './contract.js';
 
-const kernel = 3;
+export interface InvertedBlock extends BlockDescription {
+  readonly kind: BlockKind.Inverted;
+  /** Side of the depth-wise kernel, odd; 3 when absent. */
+  readonly kernel?: number;
+}
 
 /** Whether the output is added to the input. */
 function isResidual({ stride, inChannels, outChannels }: BlockDescription): boolean {
   return stride === 1 && inChannels === outChannels;
 }
 
-export const inverted: BlockRule = {
+export const inverted: BlockRule<InvertedBlock> = {
   kind: BlockKind.Inverted,
-  schema: blockSchema(BlockKind.Inverted),
+  schema: blockSchema(BlockKind.Inverted, { kernel: oddKernel.optional() }),
   problem: problemOfFamily,
   expand(block, nodes, input) {
-    const { name, inChannels, midChannels, outChannels, stride } = block;
+    const { name, inChannels, midChannels, outChannels, stride, kernel = 3 } = block;
     const family = familyOfBlock(block);
     const clipped = (layer: string): string =>
       nodes.activation(`${layer}.relu6`, nodes.batchNorm(layer), ActivationKind.Relu6);
@@ -44,13 +50,13 @@ export const inverted: BlockRule = {
     const thin = nodes.batchNorm(nodes.layer(`${name}.project`, filtered, { family, outChannels }));
     return isResidual(block) ? nodes.join(`${name}.join`, thin, input) : thin;
   },
-  label: (block) => `${block.midChannels}>${block.outChannels}${strideLabel(block)}`,
+  label: (block) => `${block.midChannels}>${block.outChannels}${kernelLabel(block)}${strideLabel(block)}`,
   lines(block) {
-    const { inHeight, inWidth, inChannels, midChannels, outChannels, stride } = block;
+    const { inHeight, inWidth, inChannels, midChannels, outChannels, stride, kernel = 3 } = block;
     return [
       `${inChannels} → ${midChannels} → ${outChannels} ch`,
       mapLine(block, Math.ceil(inHeight / stride), Math.ceil(inWidth / stride)),
-      'depth-wise 3×3',
+      `depth-wise ${kernel}×${kernel}`,
       ...(isResidual(block) ? [] : ['no shortcut']),
     ];
   },

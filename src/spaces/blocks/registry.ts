@@ -2,6 +2,9 @@
  * @file The kinds of block.
  */
 import { BlockKind, type BlockDescription } from '../architecture.js';
+import { adapter } from './adapter.js';
+import { attentionBottleneck } from './attention-bottleneck.js';
+import { bottleneck } from './bottleneck.js';
 import { ruleFor, type BlockRule } from './contract.js';
 import { convolution } from './convolution.js';
 import { dense } from './dense.js';
@@ -12,9 +15,12 @@ import { skip } from './skip.js';
 import { transformer } from './transformer.js';
 
 const rules: Readonly<Record<BlockKind, BlockRule>> = {
+  [BlockKind.Adapter]: adapter,
+  [BlockKind.AttentionBottleneck]: ruleFor(attentionBottleneck),
+  [BlockKind.Bottleneck]: ruleFor(bottleneck),
   [BlockKind.Convolution]: ruleFor(convolution),
   [BlockKind.Dense]: ruleFor(dense),
-  [BlockKind.Inverted]: inverted,
+  [BlockKind.Inverted]: ruleFor(inverted),
   [BlockKind.Patches]: ruleFor(patches),
   [BlockKind.Transformer]: ruleFor(transformer),
   [BlockKind.Residual]: ruleFor(residual),

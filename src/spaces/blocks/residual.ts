@@ -3,7 +3,7 @@
  *
  *     x -> conv1 -> norm -> activation -> conv2 -> norm -> (+ shortcut) -> activation
  *
- * `conv1` and `conv2` are 3x3, the first has the block's stride. The shortcut is the identity, or `shortcut`, a 1x1 layer
+ * `conv1` and `conv2` are 3x3, or have a `kernel` of their own, the first has the block's stride. The shortcut is the identity, or `shortcut`, a 1x1 layer
  * of the family with its own norm, where map or channels change. The activation is a ReLU, or one that learns (RPReLU of
  * ReActNet, ECCV'20; the power of AdderSR, CVPR'21).
  *
@@ -18,6 +18,8 @@ import type { NodeList } from '../nodes.js';
 import {
   blockSchema,
   familyOfBlock,
+  kernelLabel,
+  oddKernel,
   mapLine,
   problemOfFamily,
   strideLabel,
@@ -39,6 +41,8 @@ export interface ResidualBlock extends BlockDescription {
   readonly activation?: ResidualActivation;
   /** A shortcut around each layer instead of one around both. */
   readonly selfShortcut?: boolean;
+  /** Side of the kernels of both layers, odd; 3 when absent. */
+  readonly kernel?: number;
 }
 
 /** True when a residual block needs a 1x1 layer on its shortcut, because map or channels change. */
@@ -51,6 +55,7 @@ export const residual: BlockRule<ResidualBlock> = {
   schema: blockSchema(BlockKind.Residual, {
     activation: z.enum(residualActivations).optional(),
     selfShortcut: z.boolean().optional(),
+    kernel: oddKernel.optional(),
   }),
   problem: (block) =>
     problemOfFamily(block) ??
@@ -58,7 +63,7 @@ export const residual: BlockRule<ResidualBlock> = {
       ? 'selfShortcut needs midChannels equal to outChannels'
       : null),
   expand(block, nodes, input) {
-    const { name, stride, midChannels, outChannels, selfShortcut = false } = block;
+    const { name, stride, midChannels, outChannels, selfShortcut = false, kernel = 3 } = block;
     const family = familyOfBlock(block);
     const relu = (block.activation ?? ActivationKind.Relu) === ActivationKind.Relu;
     const straight = (): string =>
@@ -67,7 +72,7 @@ export const residual: BlockRule<ResidualBlock> = {
         : input;
     const first = nodes.layer(`${name}.conv1`, input, {
       family,
-      kernel: 3,
+      kernel,
       stride,
       outChannels: midChannels,
     });
@@ -76,20 +81,22 @@ export const residual: BlockRule<ResidualBlock> = {
       const inner = nodes.batchNorm(first);
       between = joined(block, nodes, `${name}.join1`, inner, straight(), `${name}.activation1`);
     } else between = active(block, nodes, nodes.batchNorm(first, relu), `${name}.activation1`);
-    const outer = nodes.batchNorm(nodes.layer(`${name}.conv2`, between, { family, kernel: 3, outChannels }));
+    const outer = nodes.batchNorm(nodes.layer(`${name}.conv2`, between, { family, kernel, outChannels }));
     return joined(
       ...([block, nodes, `${name}.join`, outer] as const),
       selfShortcut ? between : straight(),
       `${name}.activation`,
     );
   },
-  label: (block) => `${block.midChannels}${strideLabel(block)}${block.selfShortcut ? ' +self' : ''}`,
+  label: (block) =>
+    `${block.midChannels}${kernelLabel(block)}${strideLabel(block)}${block.selfShortcut ? ' +self' : ''}`,
   lines(block) {
     const { inHeight, inWidth, inChannels, midChannels, outChannels, stride } = block;
     const { activation = ActivationKind.Relu, selfShortcut = false } = block;
     return [
       `${inChannels} → ${midChannels} → ${outChannels} ch`,
       mapLine(block, Math.ceil(inHeight / stride), Math.ceil(inWidth / stride)),
+      ...(block.kernel === undefined ? [] : [`${block.kernel}×${block.kernel}`]),
       ...(hasShortcutLayer(block) ? ['1×1 on the shortcut'] : []),
       ...(selfShortcut ? ['a shortcut around each layer'] : []),
       ...(activation === ActivationKind.Relu ? [] : [`${activation} activation`]),

@@ -1,0 +1,94 @@
+/**
+ * @file `shiftaddnas space` through the real program.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { packageRoot } from '../src/base/modules.js';
+import { parseArchitecture } from '../src/spaces/parse.js';
+import { shiftaddnas, temporaryFolder } from './support.js';
+
+const { path: home, remove } = temporaryFolder();
+afterAll(remove);
+const example = join(packageRoot, 'examples', 'space.yaml');
+
+async function printed(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await shiftaddnas(['space', ...args], { cwd: home });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+const json = async (...args: readonly string[]) => JSON.parse(await printed(...args, '--json'));
+
+async function mistake(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await shiftaddnas(['space', ...args], { cwd: home });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(/^error: [^\n]+\n$/);
+  return stderr;
+}
+
+describe('space', () => {
+  it('tells the size, the positions and the extremes of a space', async () => {
+    const text = await printed('info', 'hytra-imagenet');
+    expect(text).toMatch(/^hytra-imagenet: 198,955,008 networks, images of 224x224x3, 1000 classes\n/);
+    expect(text).toContain('1-1-5-9');
+    const info = await json('info', 'hytra-cifar', '--classes', '100');
+    expect(info).toMatchObject({ name: 'hytra-cifar', classes: 100, input: { height: 32 } });
+    for (const { least, most } of Object.values<{ least: { cost: number }; most: { cost: number } }>(
+      info.extremes,
+    ))
+      expect(least.cost).toBeLessThan(most.cost);
+    expect((await json('info', example)).name).toBe('my-space');
+  });
+
+  it('samples by a seed, and writes what other commands read', async () => {
+    const first = await json('sample', 'hytra-cifar', '--count', '2', '--seed', '4', '--out', 'networks');
+    const again = await json('sample', 'hytra-cifar', '--count', '2', '--seed', '4');
+    expect(again).toEqual(first);
+    for (const [at, { architecture }] of first.networks.entries()) {
+      const file = join(home, 'networks', String(at + 1), 'architecture.json');
+      expect(parseArchitecture(JSON.parse(readFileSync(file, 'utf8')), file)).toEqual(architecture);
+    }
+    const priced = await shiftaddnas(['hw', 'estimate', join(home, 'networks', '2'), '--json']);
+    expect(JSON.parse(priced.stdout).energyMj).toBeCloseTo(first.networks[1].energyMj, 12);
+    const text = await printed('sample', 'hytra-cifar', '--seed', '4');
+    expect(text.split('\n')[0]).toBe(first.networks[0].genome.join(','));
+    expect(await mistake('sample', 'hytra-cifar', '--count', '2', '--out', 'networks')).toContain('is there');
+  });
+
+  it('describes and draws a genome', async () => {
+    const described = await json('describe', 'mini', '--genome', '1,0,3,2,5,6');
+    expect(described.labels).toEqual(['conv x0.5', 'skip', 'pot.q x1', 'conv x1', 'add x1', 'add x1']);
+    const sum = described.layers.reduce(
+      (total: number, layer: { energyMj: number }) => total + layer.energyMj,
+      0,
+    );
+    expect(sum).toBeCloseTo(described.total.energyMj, 9);
+    expect(await printed('describe', 'mini', '--genome', '1,0,3,2,5,6')).toContain('stage1.block0.shortcut');
+    expect(await printed('draw', 'mini', '--genome', '1,0,3,2,5,6')).toMatch(/stage 1 .*\[shift 32 \/2\]/);
+    await printed('draw', example, '--seed', '2', '--svg', 'network.svg');
+    expect(readFileSync(join(home, 'network.svg'), 'utf8')).toMatch(
+      /^<svg [\s\S]*stage2\.block0[\s\S]*<\/svg>\n$/,
+    );
+  });
+
+  it('takes a named space with other options out of a file', async () => {
+    writeFileSync(join(home, 'all.yaml'), 'base: hytra-imagenet\noptions: { splits: all, classes: 10 }\n');
+    expect((await json('info', 'all.yaml', '--input', '64x64x3')).size).toBe('335499264');
+  });
+
+  it('says in one line what is wrong', async () => {
+    expect(await mistake('info', 'maxi')).toContain(
+      "unknown space 'maxi'; known: hytra-imagenet, hytra-cifar, mini",
+    );
+    expect(await mistake('info', 'none.yaml')).toContain('none.yaml: no such configuration file');
+    expect(await mistake('describe', 'mini', '--genome', '1,2')).toContain('has 6 genes, not 2');
+    expect(await mistake('draw', 'mini', '--genome', '9,0,0,0,0,0')).toContain('from 0 to 6, not 9');
+    expect(await mistake('sample', 'mini', '--genome', '1')).toContain("unknown option '--genome'");
+    expect(await mistake('info', 'hytra-imagenet', '--input', '100x96x3')).toContain('multiples of 32');
+    writeFileSync(join(home, 'bad.yaml'), 'base: mini\noptions: { depth: 3 }\n');
+    expect(await mistake('info', 'bad.yaml')).toContain('bad.yaml: mini space:');
+    writeFileSync(join(home, 'worse.json'), '{"name": "x", "classes": 1}');
+    expect(await mistake('info', 'worse.json')).toContain('worse.json:');
+  });
+});
