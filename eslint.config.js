@@ -13,6 +13,7 @@ const floors = [
   'conversion',
   'training',
   'supernet',
+  'proxies',
   'search',
   'pipeline',
   'report',
@@ -25,6 +26,8 @@ const only = {
   data: ['base', 'tensor'],
   // Beside `conversion`, not above it.
   training: ['base', 'hardware', 'tensor', 'data', 'nn', 'operators', 'spaces'],
+  // Of untrained networks.
+  proxies: ['base', 'hardware', 'tensor', 'nn', 'operators', 'spaces'],
 };
 
 const importRules = floors.map((floor, height) => {

@@ -7,6 +7,7 @@ import { addConvertCommand } from './commands/convert.js';
 import { addDataCommands } from './commands/data.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
 import { addHardwareCommands } from './commands/hw.js';
+import { addRankCommand } from './commands/rank.js';
 import { addReportCommand } from './commands/report.js';
 import { addReproduceCommand } from './commands/reproduce.js';
 import { addSearchCommand } from './commands/search.js';
@@ -37,6 +38,7 @@ export function createProgram(): Command {
   addConvertCommand(program);
   addSpaceCommands(program);
   addHardwareCommands(program);
+  addRankCommand(program);
   addReproduceCommand(program);
   addReportCommand(program);
   addDataCommands(program);

@@ -166,6 +166,10 @@ function readingOf(message: Exclude<JobMessage, { type: 'notice' | 'phase' }>): 
       text: phase === 'reading' ? `${significant(total / 1e6)} MB` : `${total} images`,
     };
   }
+  if (message.type === 'ranking') {
+    const { title, done, total, text } = message;
+    return { title, done, total, text };
+  }
   if (message.type === 'measuring') {
     const { done, total, operation } = message;
     return { title: 'measuring', done: Math.round(100 * done), total: 100 * total, text: operation };

@@ -9,6 +9,7 @@ import type { Random } from '../base/random.js';
 import type { LayerDescription, OperandBits, Primitive } from '../hardware/layer.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { VarianceTransfer } from './variance.js';
 
 /** Static geometry of one convolution-like layer; square kernels and strides. Weights are [kernel, kernel, in / groups, out]. */
 export interface LayerGeometry {
@@ -165,6 +166,9 @@ export interface OperatorFamily {
   readonly needsNorm?: boolean;
 
   readonly sharing: SharingMap;
+
+  /** How far the outputs spread, for scores that need no training: closed form, pure data. */
+  readonly variance: VarianceTransfer;
 
   // --- what techniques of training ask for
   /** The layer with binary activations and real weights, which the first of two stages of binarisation trains. */

@@ -20,6 +20,14 @@ export type JobMessage =
   | ({ readonly type: 'training' } & TrainingProgress)
   | ({ readonly type: 'search' } & SearchProgress)
   | { readonly type: 'measuring'; readonly done: number; readonly total: number; readonly operation: string }
+  | {
+      readonly type: 'ranking';
+      /** What is being done to the networks. */
+      readonly title: string;
+      readonly done: number;
+      readonly total: number;
+      readonly text: string;
+    }
   | { readonly type: 'phase'; readonly phase: string; readonly state: 'started' | 'finished' | 'resumed' }
   | { readonly type: 'notice'; readonly message: string };
 

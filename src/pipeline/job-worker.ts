@@ -9,6 +9,7 @@ import { runConvertJob } from './convert-job.js';
 import { runEvaluateJob } from './evaluate-job.js';
 import type { JobHost } from './host.js';
 import type { JobReport, JobRequest, JobWork, PostedError } from './run-in-worker.js';
+import { runRankJob } from './rank/job.js';
 import { runProbeJob } from './reproduce/probe-job.js';
 import { runSearchJob } from './search-job.js';
 import { runTrainJob } from './train-job.js';
@@ -49,6 +50,8 @@ function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
       return runConvertJob(request, host);
     case 'evaluate':
       return runEvaluateJob(request, host);
+    case 'rank':
+      return runRankJob(request, host);
     case 'probe':
       return runProbeJob(request, host);
   }

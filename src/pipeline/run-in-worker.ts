@@ -19,6 +19,8 @@ import type { RunConfig } from './config.js';
 import type { ConvertRequest, ConvertResult } from './convert-job.js';
 import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
 import type { JobMessage } from './host.js';
+import type { RankRequest } from './rank/request.js';
+import type { RankResult } from './rank/result.js';
 import type { ProbeRequest, ProbeResult } from './reproduce/probe-job.js';
 import type { RunResult } from './result.js';
 import type { TrainResult } from './train-job.js';
@@ -38,6 +40,7 @@ export interface Jobs {
   readonly train: { readonly request: TrainRequest; readonly result: TrainResult };
   readonly convert: { readonly request: ConvertRequest; readonly result: ConvertResult };
   readonly evaluate: { readonly request: EvaluateRequest; readonly result: EvaluateResult };
+  readonly rank: { readonly request: RankRequest; readonly result: RankResult };
   readonly probe: { readonly request: ProbeRequest; readonly result: ProbeResult };
 }
 

@@ -438,7 +438,7 @@ function prefixed(prefix: string, settings: Schedule): Record<string, number | s
 }
 
 /** A host that also writes training progress into the event log. */
-function logged(folder: RunFolder, host: JobHost): JobHost {
+export function logged(folder: RunFolder, host: JobHost): JobHost {
   return {
     send(message) {
       host.send(message);

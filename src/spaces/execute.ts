@@ -24,6 +24,8 @@ export interface ForwardOptions {
   readonly recomputeBlocks?: boolean;
   /** Where in the training the pass stands, and what dropout draws from; networks with dropout or k winners need it in training mode. */
   readonly chance?: Chance;
+  /** Is shown the output of every node of a stand-alone network, which is only lent. */
+  readonly onNode?: (node: Node, output: Tensor) => void;
 }
 
 /** One node, or the nodes of a block as one. */

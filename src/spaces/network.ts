@@ -43,7 +43,11 @@ export class Network implements Module {
     return run(
       this.#program,
       x,
-      (node, inputs) => this.#modules.get(node)!.forward(inputs, mode, options),
+      (node, inputs) => {
+        const output = this.#modules.get(node)!.forward(inputs, mode, options);
+        options.onNode?.(node, output);
+        return output;
+      },
       options,
     );
   }

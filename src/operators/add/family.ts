@@ -11,6 +11,7 @@ import { standardNormal } from '../initialisation.js';
 import { addMasking } from './masking.js';
 import { lowerL1 } from './onnx.js';
 import { transportSharing } from './transport.js';
+import { distanceVariance } from '../variance.js';
 
 export const add: OperatorFamily = {
   name: 'add',
@@ -23,6 +24,7 @@ export const add: OperatorFamily = {
   adaptiveRate: 0.2,
   needsNorm: true,
   sharing: transportSharing,
+  variance: distanceVariance,
   primitive: Primitive.Add,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },
   masking: addMasking,

@@ -23,6 +23,7 @@ import {
 import { kaimingNormal } from '../initialisation.js';
 import { weightShape } from '../layer.js';
 import { identitySharing } from '../sharing.js';
+import { productVariance } from '../variance.js';
 import { headsOf, overPositions, type AttentionRule } from './core.js';
 
 export const fp32: OperandBits = { weight: 32, activation: 32, partialSum: 32 };
@@ -132,6 +133,8 @@ export function softmaxLayer(
       }),
     effectiveWeights: (weights) => weights,
     sharing: identitySharing,
+    // Of the values; weights of positions that add up to one leave that when one position has them all.
+    variance: productVariance(1),
     primitive: Primitive.Multiply,
     operandBits: fp32,
     // As the published tables price it: scores, then values by scores, head by head; softmax is free.

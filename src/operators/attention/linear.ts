@@ -16,6 +16,7 @@ import type { LayerGeometry, LayerOnMap, OperatorFamily, OwnTensor } from '../co
 import { kaimingNormal, kaimingUniform } from '../initialisation.js';
 import { weightShape } from '../layer.js';
 import { identitySharing } from '../sharing.js';
+import { productVariance } from '../variance.js';
 import { headsOf, linearBinaryAttention, overPositions } from './core.js';
 import {
   fp32,
@@ -58,6 +59,8 @@ export const attentionLinear: OperatorFamily = {
     }),
   effectiveWeights: (weights) => weights,
   sharing: identitySharing,
+  // Of the values; weights of positions that add up to one leave that when one position has them all.
+  variance: productVariance(1),
   primitive: Primitive.Multiply,
   operandBits: fp32,
   // An addition of chosen values costs an accumulation; as a part it is priced like the distance of an add layer, which

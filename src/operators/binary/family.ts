@@ -20,6 +20,7 @@ import { tidy } from '../../tensor/tape.js';
 import type { OperatorFamily } from '../contract.js';
 import { kaimingNormal } from '../initialisation.js';
 import { identitySharing } from '../sharing.js';
+import { signVariance } from '../variance.js';
 import { lowerBinary } from './onnx.js';
 import { approxSign, binaryConv2d, signsInto } from './ops.js';
 
@@ -51,6 +52,7 @@ export const binary: OperatorFamily = {
     return signs;
   },
   sharing: identitySharing,
+  variance: signVariance,
   firstStage: {
     forward: (x, weights, geometry, own) =>
       tidy(() => conv2d(approxSign(sub(x, thresholdOf(own))), weights, geometry)),

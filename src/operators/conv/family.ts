@@ -8,6 +8,7 @@ import { WindowSum, type OperatorFamily } from '../contract.js';
 import { kaimingNormal } from '../initialisation.js';
 import { maskedByZero } from '../masking.js';
 import { identitySharing } from '../sharing.js';
+import { productVariance } from '../variance.js';
 
 const layer = {
   forward: conv2d,
@@ -23,6 +24,7 @@ export const conv: OperatorFamily = {
   initialWeights: kaimingNormal,
   ...layer,
   sharing: identitySharing,
+  variance: productVariance(1),
   masking: maskedByZero(layer),
   primitive: Primitive.Multiply,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },

@@ -14,6 +14,7 @@ import type { OperatorFamily } from '../contract.js';
 import { lowVarianceNormal, reparameterised, type Reparameterisation } from '../reparameterised.js';
 import { fromSignBits } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
+import { productVariance, roundedSquare } from '../variance.js';
 
 /** How many values decide on the exponent of an n-bit weight, which is also the largest exponent. */
 const exponentsOf = (bits: number): number => 2 ** (bits - 1) - 1;
@@ -55,6 +56,12 @@ function denseShift(
     ...computed,
     initialWeights: lowVarianceNormal(planes.planes),
     needsNorm: true,
+    variance: productVariance(
+      roundedSquare(
+        Array.from({ length: largest + 1 }, (_, k) => 2 ** (1 - largest + k)),
+        Array.from({ length: largest }, (_, k) => Math.SQRT2 * 2 ** (1 - largest + k)),
+      ),
+    ),
     sharing: thresholdSharing({
       // The largest level is at two standard deviations; borders lie between levels on the logarithmic scale.
       unit: 2 ** (1 - largest),

@@ -24,6 +24,7 @@ import {
   type Reparameterisation,
 } from '../reparameterised.js';
 import { maskedByZero } from '../masking.js';
+import { powerOfTwoSquare, productVariance } from '../variance.js';
 import type { Random } from '../../base/random.js';
 
 const weightBits = 5;
@@ -182,6 +183,7 @@ function deepShiftPs(
       release(weights);
     },
     sharing: logarithmSharing,
+    variance: productVariance(powerOfTwoSquare(Math.SQRT2)),
     primitive: Primitive.Shift,
     operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
   };

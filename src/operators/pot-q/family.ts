@@ -15,6 +15,7 @@ import type { OperatorFamily } from '../contract.js';
 import { kaimingUniform } from '../initialisation.js';
 import { maskedByZero } from '../masking.js';
 import { identitySharing } from '../sharing.js';
+import { powerOfTwoSquare, productVariance } from '../variance.js';
 
 const weightBits = 5;
 const minExponent = -(2 ** (weightBits - 1) - 1);
@@ -52,6 +53,8 @@ const byValue: Rounding = (weights, powers) => {
 function deepShiftQ(
   shown: Pick<OperatorFamily, 'name' | 'shortName' | 'title' | 'colour'>,
   round: Rounding,
+  /** Between 1 and 2. */
+  border: number,
 ): OperatorFamily {
   const effectiveWeights = (weights: Float32Array): Float32Array => {
     const rounded = new Float32Array(weights.length);
@@ -80,6 +83,7 @@ function deepShiftQ(
     masking: maskedByZero(layer),
     project,
     sharing: identitySharing,
+    variance: productVariance(powerOfTwoSquare(border)),
     primitive: Primitive.Shift,
     operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
   };
@@ -99,6 +103,7 @@ function project(weights: Float32Array): void {
 export const potQ = deepShiftQ(
   { name: 'pot.q', shortName: 'shift', title: 'Shift (DeepShift-Q, 5 bit)', colour: '#d98f1f' },
   inLogarithm,
+  Math.SQRT2,
 );
 
 /** Rounded by value, as ShiftAddNet rounds: the largest relative error is 1/3 in the place of sqrt(2) - 1. */
@@ -110,4 +115,5 @@ export const potQNearest = deepShiftQ(
     colour: '#ecc07a',
   },
   byValue,
+  1.5,
 );

@@ -15,6 +15,7 @@ import { maskedByZero } from '../masking.js';
 import { lowVarianceNormal, planeOf, reparameterised } from '../reparameterised.js';
 import { fromSignBits } from '../sign-bits.js';
 import { thresholdSharing } from '../threshold-sharing.js';
+import { productVariance, roundedSquare } from '../variance.js';
 
 const weightBits = 3;
 const sparsityPenalty = 1e-5;
@@ -52,6 +53,7 @@ export const potS3: OperatorFamily = {
     release(below);
   },
   needsNorm: true,
+  variance: productVariance(roundedSquare([0, 0.5, 1, 2], [0.25, Math.SQRT1_2, Math.SQRT2])),
   sharing: thresholdSharing({
     // The largest level is at two standard deviations; zero ends half way to the first.
     unit: 0.5,

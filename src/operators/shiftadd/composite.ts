@@ -12,6 +12,7 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { add } from '../add/family.js';
 import { layerInput, type LayerGeometry, type OperatorFamily, type OwnTensor } from '../contract.js';
 import { weightShape } from '../layer.js';
+import { chainedVariance } from '../variance.js';
 
 /** The add layer behind a shift layer of this geometry. @throws ShapeError for an even kernel, which moves the map */
 export function addGeometry({ outChannels, kernel, groups }: LayerGeometry): LayerGeometry {
@@ -31,11 +32,11 @@ const addWeight: OwnTensor = {
 };
 
 /** What a shift layer needs to be the first half. */
-export type ShiftHalf = Pick<OperatorFamily, 'forward' | 'lower' | 'primitive' | 'operandBits'>;
+export type ShiftHalf = Pick<OperatorFamily, 'forward' | 'lower' | 'primitive' | 'operandBits' | 'variance'>;
 
 type Composite = Pick<
   OperatorFamily,
-  'own' | 'needsNorm' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'parts'
+  'own' | 'needsNorm' | 'forward' | 'lower' | 'primitive' | 'operandBits' | 'parts' | 'variance'
 >;
 
 /** The layer made of `shift` and an add layer behind it. Exported as two nodes, `NAME.shift` and `NAME`. */
@@ -48,6 +49,7 @@ export function addBehind(shift: ShiftHalf): Composite {
       tidy(() =>
         add.forward(shift.forward(x, weights, geometry), first(own, 'forward'), addGeometry(geometry)),
       ),
+    variance: chainedVariance(shift.variance, add.variance, addGeometry),
     primitive: add.primitive,
     operandBits: add.operandBits,
     parts: (layer) => {

@@ -11,6 +11,7 @@ import { conv2d } from '../../tensor/ops/convolution.js';
 import type { LayerGeometry, OperatorFamily } from '../contract.js';
 import { weightCount } from '../initialisation.js';
 import { identitySharing } from '../sharing.js';
+import { productVariance } from '../variance.js';
 import { addBehind } from './composite.js';
 
 const minExponent = -7;
@@ -37,5 +38,7 @@ export const shiftAddFixed: OperatorFamily = {
     primitive: Primitive.Shift,
     // 17 values: eight exponents with a sign, and zero.
     operandBits: { weight: 5, activation: 32, partialSum: 32 },
+    // They are drawn as powers of two; their own deviation is the unit.
+    variance: productVariance(1),
   }),
 };

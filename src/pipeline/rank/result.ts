@@ -1,0 +1,142 @@
+/**
+ * @file The outcome of a rank measurement: how the supernet and each zero-cost scorer order networks, against what they
+ * reach when trained alone.
+ */
+import { mean } from 'd3-array';
+import type { Estimate } from '../../search/statistics/bootstrap.js';
+import { kendallTau } from '../../search/statistics/kendall.js';
+import {
+  kendallTauDifference,
+  rankFidelity,
+  type RankedNetwork,
+  type RankFidelity,
+} from '../../search/statistics/rank-fidelity.js';
+import type { Genome } from '../../spaces/contract.js';
+import type { Machine } from '../machine.js';
+
+/** Name of the supernet among the scorers. */
+export const supernetScorer = 'supernet';
+
+/** One network with all that was measured of it. */
+export interface RankNetwork {
+  readonly genome: Genome;
+  /** One label for each position: `add x0.5`. */
+  readonly options: readonly string[];
+  readonly energyMj: number;
+  readonly macs: number;
+  readonly params: number;
+  /** By scorer; null for a network that the scorer thinks worthless. */
+  readonly scores: Readonly<Record<string, number | null>>;
+  /** Of each seed, on search-validation after training alone; null where the training diverged. */
+  readonly accuracies: readonly (number | null)[];
+  /** Their mean; null when one diverged: the network is not ranked. */
+  readonly accuracy: number | null;
+  /** Folders of the trained networks, inside the measurement's. */
+  readonly folders: readonly string[];
+}
+
+/** How one scorer orders the networks. */
+export interface ScorerOutcome {
+  readonly title: string;
+  readonly networks: number;
+  /** tau-b overall and inside the best third by accuracy; null where it is not defined. */
+  readonly kendallTau: number | null;
+  readonly kendallTauBestThird: number | null;
+  /** The same with Spearman's correlation, regrets, energy bins, and intervals everywhere. */
+  readonly fidelity: RankFidelity;
+  /** tau-b of the supernet less that of this scorer, on the same samples; absent for the supernet. */
+  readonly supernetAhead?: { readonly overall: Estimate; readonly bestThird: Estimate };
+}
+
+/** What `rank.json` holds. */
+export interface RankResult {
+  readonly format: 'shiftaddnas-rank';
+  readonly version: 1;
+  readonly command: string;
+  readonly seed: number;
+  /** Of the stand-alone trainings. */
+  readonly seeds: readonly number[];
+  readonly seconds: number;
+  readonly phaseSeconds: Readonly<Record<string, number>>;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: Machine;
+  readonly dataset: {
+    readonly name: string;
+    readonly spec: string;
+    readonly height: number;
+    readonly width: number;
+    readonly channels: number;
+    readonly classes: number;
+    readonly trainImages: number;
+    readonly searchValidationImages: number;
+    readonly fingerprint: string;
+  };
+  readonly space: { readonly name: string; readonly size: string; readonly families: readonly string[] };
+  readonly profile: string;
+  readonly supernet: {
+    /** Folder of the run that it was taken from; null: trained here. */
+    readonly run: string | null;
+    /** Values of its parameters. */
+    readonly weights: number;
+    readonly schedule: Readonly<Record<string, unknown>>;
+  };
+  /** Of the stand-alone trainings. */
+  readonly schedule: Readonly<Record<string, unknown>>;
+  /** Of all intervals. */
+  readonly confidence: number;
+  /** Networks that are ranked, and tau-b of the supernet. */
+  readonly networks: number;
+  readonly kendallTau: number | null;
+  readonly kendallTauBestThird: number | null;
+  readonly scorers: Readonly<Record<string, ScorerOutcome>>;
+  /** Mean tau-b between the accuracies of two seeds: no scorer can be expected to do better. Null for one seed. */
+  readonly seedAgreement: number | null;
+  readonly measured: readonly RankNetwork[];
+}
+
+/** Outcomes of the scorers, by name; `titles` says which there are, the supernet first. */
+export function scorerOutcomes(
+  measured: readonly RankNetwork[],
+  titles: ReadonlyMap<string, string>,
+  seed: number,
+): Readonly<Record<string, ScorerOutcome>> {
+  const rankedBy = (scorer: string): readonly RankedNetwork[] =>
+    measured.flatMap(({ accuracy, energyMj, scores }) =>
+      accuracy === null ? [] : [{ truth: accuracy, score: scores[scorer] ?? -Infinity, energyMj }],
+    );
+  const supernet = rankedBy(supernetScorer);
+  return Object.fromEntries(
+    [...titles].map(([name, title]): [string, ScorerOutcome] => {
+      const networks = rankedBy(name);
+      const fidelity = rankFidelity(networks, { seed });
+      return [
+        name,
+        {
+          title,
+          networks: networks.length,
+          kendallTau: numberOrNull(fidelity.overall.kendallTau.value),
+          kendallTauBestThird: numberOrNull(fidelity.bestThird.kendallTau.value),
+          fidelity,
+          ...(name !== supernetScorer && {
+            supernetAhead: kendallTauDifference(supernet, networks, { seed }),
+          }),
+        },
+      ];
+    }),
+  );
+}
+
+/** Mean tau-b over the pairs of seeds, of the networks that all of them trained. */
+export function agreementOfSeeds(measured: readonly RankNetwork[]): number | null {
+  const ranked = measured.filter(({ accuracy }) => accuracy !== null);
+  const seeds = ranked[0]?.accuracies.length ?? 0;
+  const of = (seed: number): readonly number[] => ranked.map(({ accuracies }) => accuracies[seed]!);
+  const taus = Array.from({ length: seeds }, (_, first) =>
+    Array.from({ length: first }, (__, second) => kendallTau(of(first), of(second))),
+  ).flat();
+  return numberOrNull(mean(taus) ?? Number.NaN);
+}
+
+function numberOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
