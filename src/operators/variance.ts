@@ -37,6 +37,9 @@ export const distanceVariance: VarianceTransfer = ({ mean, variance }, geometry)
 /** Of sums of signs times the mean magnitude of the weights, sqrt(2 / pi). */
 export const signVariance: VarianceTransfer = (_, geometry) => (termCount(geometry) * 2) / Math.PI;
 
+/** Of values that are only moved. */
+export const movedVariance: VarianceTransfer = ({ variance }) => variance;
+
 /** Of `first`, and behind it `second` on inputs that are brought to mean 0 and variance 1; scales multiply. */
 export function chainedVariance(
   first: VarianceTransfer,

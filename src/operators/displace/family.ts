@@ -23,6 +23,7 @@ import { conv2d } from '../../tensor/ops/convolution.js';
 import { tidy } from '../../tensor/tape.js';
 import { layerInput, type LayerGeometry, type OperatorFamily } from '../contract.js';
 import { identitySharing } from '../sharing.js';
+import { movedVariance } from '../variance.js';
 import { chosenOffsets, inOrder, oneHot, takeChannels } from './offsets.js';
 
 /** Small beside the 1 at which a softmax has made up its mind. */
@@ -67,6 +68,7 @@ export const displace: OperatorFamily = {
   // Decay would only make the choice softer.
   decay: false,
   sharing: identitySharing,
+  variance: movedVariance,
   primitive: Primitive.Move,
   operandBits: offsetBits(3),
   parts: (layer) => [
