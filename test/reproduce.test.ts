@@ -35,7 +35,7 @@ describe('reproduce', () => {
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(stdout).toContain('92.96 (400)');
-    expect(stdout).toMatch(/schedule shortened: 2 of its \d+ entries; 1 instead of 15 epochs/);
+    expect(stdout).toMatch(/other than the recipe: 2 of its \d+ entries; 1 instead of 15 epochs/);
     const result = JSON.parse(readFileSync(join(home, 'kd', 'reproduce.json'), 'utf8')) as ReproduceResult;
     expect(result.entries.map(({ name }) => name)).toEqual(['conv', 'add-kd']);
     const [conv, pupil] = result.entries;
@@ -97,7 +97,7 @@ describe('reproduce', () => {
       ...['--budget-minutes', '0.08', '--out', join(home, 'budget')],
     ]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/shortened: .*\d+ instead of 15 epochs of conv/);
+    expect(stdout).toMatch(/other than the recipe: .*\d+ instead of 15 epochs of conv/);
   });
 
   it('says in one line what is wrong', async () => {

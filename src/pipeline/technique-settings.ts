@@ -124,11 +124,13 @@ export function requireTogether(config: {
   readonly recomputeBlocks: boolean;
 }): void {
   const { sparse, prune, bitPrune } = config.techniques ?? {};
-  for (const [name, other] of Object.entries({ prune, bitPrune }))
-    if (sparse !== undefined && other !== undefined)
-      throw new OptionError(
-        `'techniques.sparse' and 'techniques.${name}' both decide what the layers compute with; leave one of them out`,
-      );
+  const [first, second] = Object.entries({ sparse, prune, bitPrune })
+    .filter(([, settings]) => settings !== undefined)
+    .map(([name]) => name);
+  if (second !== undefined)
+    throw new OptionError(
+      `'techniques.${first}' and 'techniques.${second}' both decide what the layers compute with; leave one of them out`,
+    );
   if (config.techniques?.pkkd !== undefined && config.recomputeBlocks)
     throw new OptionError(
       "'techniques.pkkd' compares what layers compute, which 'recomputeBlocks' does not keep; leave one of them out",

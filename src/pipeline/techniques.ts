@@ -138,6 +138,7 @@ const layerTechniques = {
   twoStepBinary: ({ firstStage }) => firstStage !== undefined,
   prune: ({ masking }) => masking !== undefined,
   sparse: ({ masking }) => masking !== undefined,
+  bitPrune: ({ name }) => name === fixedFamily,
   pkkd: ({ name }) => name !== fixedFamily,
 } satisfies Partial<Record<keyof TechniqueSettings, (family: OperatorFamily) => boolean>>;
 

@@ -225,7 +225,7 @@ function planText(recipe: Recipe, plan: Plan, out: string): string {
   return [
     `${recipe.title}`,
     `${recipe.source}; data ${plan.data}, seeds ${plan.seeds.join(', ')}, networks below ${out}`,
-    short.length === 0 ? 'at the full length of the recipe' : `shortened: ${short.join('; ')}`,
+    short.length === 0 ? 'at the full length of the recipe' : `other than the recipe: ${short.join('; ')}`,
     '',
   ].join('\n');
 }
@@ -274,7 +274,7 @@ function resultText(recipe: Recipe, result: ReproduceResult): string {
       `so many test images leave ±${(100 * result.testInterval).toFixed(2)} points`,
     short.length === 0
       ? 'schedule: the full length of the recipe'
-      : `schedule shortened: ${short.join('; ')}`,
+      : `other than the recipe: ${short.join('; ')}`,
     ...(pairs.total === 0
       ? []
       : [`${pairs.agreeing} of ${pairs.total} pairs of published entries stand in the paper's order`]),

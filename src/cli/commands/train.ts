@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { familyNamed } from '../../operators/registry.js';
+import { familyNamed, listFamilies } from '../../operators/registry.js';
 import { checkConfig } from '../../pipeline/config.js';
 import type { TrainResult } from '../../pipeline/train-job.js';
 import {
@@ -45,6 +45,7 @@ interface TrainFlags extends ConfigFlags {
   readonly activation?: ResidualActivation;
   readonly selfShortcut?: boolean;
   readonly epochs?: number;
+  readonly limitTrain?: number;
   readonly batchSize?: number;
   readonly learningRate?: number;
   readonly optimiser?: string;
@@ -88,6 +89,7 @@ export function addTrainCommand(program: Command): void {
     .option('--self-shortcut', 'a shortcut around each layer of residual blocks instead of around two');
   addConfigOptions(command, datasetUsages)
     .option('--epochs <number>', 'passes over the training images (default 10)', wholeNumber(1))
+    .option('--limit-train <number>', 'train on at most so many images', wholeNumber(1))
     .option('--batch-size <number>', 'images per step (default 128)', wholeNumber(2))
     .option(
       '--learning-rate <number>',
@@ -143,8 +145,8 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
   for (const [option, name] of modelOptions)
     if (model === undefined && flags[option] !== undefined)
       throw new OptionError(`--${name} goes with --model; for example --model resnet20 --op add`);
-  const { epochs, batchSize, learningRate: peakLearningRate, optimiser, schedule } = flags;
-  const given = gatherConfig(flags, techniquesOf(flags));
+  const { epochs, limitTrain, batchSize, learningRate: peakLearningRate, optimiser, schedule } = flags;
+  const given = gatherConfig(flags, techniquesOf(flags), { split: { limitTrain } });
   if (given['data'] === undefined)
     throw new OptionError(
       'train needs data: give --data SPEC, for example --data mnist, or a file by --config',
@@ -211,6 +213,9 @@ function modelSubject(
 function modelLines(): string {
   const longest = Math.max(...listModels().map(({ name }) => name.length));
   return [
+    `Families of --family and --op: ${listFamilies()
+      .map(({ name }) => name)
+      .join(', ')}`,
     'Models:',
     ...listModels().map(({ name, title, stages }) => `  ${name.padEnd(longest)}  ${title}, ${stages} stages`),
     '',

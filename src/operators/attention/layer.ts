@@ -185,7 +185,7 @@ export function softmaxLayer(
       const attended = graph.node('MatMul', [inHeads(v, 'value'), by], {}, { name });
       return graph.node(
         'Reshape',
-        [attended, graph.node('Shape', [v], {}, { name: `${name}.map` })],
+        [attended, graph.node('Shape', [v], {}, { name: `${name}.shape` })],
         {},
         { name: `${name}.onMap` },
       );

@@ -117,7 +117,7 @@ export const attentionLinear: OperatorFamily = {
       node('kept', 'Mul', [values, constant('half', 0.5)]),
       node('angles', 'Mul', [reached, constant('part', 1 / Math.PI)]),
     ]);
-    const attended = node('attended', 'Reshape', [unit(kernel, 'kernel'), node('map', 'Shape', [v])]);
+    const attended = node('attended', 'Reshape', [unit(kernel, 'kernel'), node('shape', 'Shape', [v])]);
     const near = lowerConvolution(graph, name, v, ownOf(own, 2), neighbours(geometry));
     return node('sum', 'Add', [attended, near]);
   },

@@ -36,6 +36,17 @@ describe('every recipe', () => {
   );
 });
 
+describe('what differs from the recipe', () => {
+  it('is said: more epochs and other data too', () => {
+    const lenet = recipeNamed('addernet-lenet5');
+    const plan = fullPlan(lenet, { seeds: 1, epochs: 100, data: 'idx:fashion' });
+    expect(shortenings(lenet, plan).join('; ')).toMatch(
+      /100 instead of 50 epochs .*idx:fashion in the place of MNIST/,
+    );
+    expect(shortenings(lenet, fullPlan(lenet, { seeds: 1 }))).toEqual([]);
+  });
+});
+
 describe('the entries of a plan', () => {
   it('bring their teachers along, before them', () => {
     expect(chosenEntries(cifar, ['add-kd']).map(({ name }) => name)).toEqual(['conv', 'add-kd']);
@@ -63,8 +74,8 @@ describe('a time budget', () => {
 
   it('leaves a plan that fits as it is', () => {
     const scaled = scaledPlan(plan, 4 * minutes(0.1, 0.2), speeds(0.1, 0.2));
-    expect(scaled).toEqual({ ...plan, budgetMinutes: 4 * minutes(0.1, 0.2) });
-    expect(shortenings(cifar, scaled)).toEqual(['2 of its 9 entries']);
+    expect(scaled).toMatchObject({ ...plan, budgetMinutes: 4 * minutes(0.1, 0.2) });
+    expect(shortenings(cifar, scaled)).toEqual([`2 of its ${cifar.entries.length} entries`]);
   });
 
   it('takes seeds away first, then epochs of all entries alike, then images', () => {
@@ -109,6 +120,11 @@ describe('a time budget', () => {
     const held = scaledPlan(plan, 10, speeds(0.1, 0.2));
     requireSamePlan(held, { ...plan, budgetMinutes: 10 }, 'out');
     expect(() => requireSamePlan(held, { ...plan, budgetMinutes: 11 }, 'out')).toThrow(OptionError);
+    const fewer = { ...plan, seeds: [1], budgetMinutes: 10 };
+    expect(() => requireSamePlan(held, fewer, 'out')).toThrow(OptionError);
+    expect(() => requireSamePlan(held, { ...plan, limitTrain: 640, budgetMinutes: 10 }, 'out')).toThrow(
+      OptionError,
+    );
     expect(() => requireSamePlan(plan, { ...plan, seeds: [1] }, 'out')).toThrow(/out holds a reproduction/);
   });
 });

@@ -36,6 +36,14 @@ export const planSchema = z.strictObject({
   epochs: z.record(z.string(), z.int().min(1)),
   limitTrain: z.int().min(1).optional(),
   budgetMinutes: z.number().positive().optional(),
+  /** What a plan with a budget was made of. */
+  asked: z
+    .strictObject({
+      seeds: z.int().min(1),
+      epochs: z.record(z.string(), z.int().min(1)),
+      limitTrain: z.int().min(1).optional(),
+    })
+    .optional(),
 });
 
 /** What is trained, in full. */
@@ -93,7 +101,13 @@ export function scaledPlan(plan: Plan, budgetMinutes: number, speeds: ReadonlyMa
   const epochs = Object.fromEntries(
     Object.entries(plan.epochs).map(([name, full]) => [name, Math.max(1, Math.floor(full * factor))]),
   );
-  const shortened: Plan = { ...plan, seeds, epochs, budgetMinutes };
+  const { limitTrain } = plan;
+  const asked = {
+    seeds: plan.seeds.length,
+    epochs: plan.epochs,
+    ...(limitTrain !== undefined && { limitTrain }),
+  };
+  const shortened: Plan = { ...plan, seeds, epochs, budgetMinutes, asked };
   const needed = secondsOfSeed(shortened, speeds) * seeds.length;
   if (needed <= budget) return shortened;
   // One pass each is too long still: fewer images, whole batches of the largest entry.
@@ -112,10 +126,10 @@ export function scaledPlan(plan: Plan, budgetMinutes: number, speeds: ReadonlyMa
 /** Fewer steps than these teach nothing. */
 const leastBatches = 10;
 
-/** How a plan differs from the recipe's full length, in words; nothing when it does not. */
+/** How a plan differs from the recipe, in words; nothing when it does not. */
 export function shortenings(recipe: Recipe, plan: Plan): readonly string[] {
   const entries = recipe.entries.filter(({ name }) => name in plan.epochs);
-  const shorter = entries.filter((entry) => (plan.epochs[entry.name] as number) < fullEpochs(recipe, entry));
+  const shorter = entries.filter((entry) => plan.epochs[entry.name] !== fullEpochs(recipe, entry));
   const first = shorter[0];
   return [
     ...(entries.length < recipe.entries.length
@@ -127,6 +141,9 @@ export function shortenings(recipe: Recipe, plan: Plan): readonly string[] {
           `${plan.epochs[first.name]} instead of ${fullEpochs(recipe, first)} epochs` +
             (shorter.length === 1 ? ` of ${first.name}` : ` of ${first.name}, the others alike`),
         ]),
+    ...(recipe.data === undefined || recipe.data === plan.data
+      ? []
+      : [`data ${plan.data} in the place of ${recipe.dataset}, which the paper's figures are of`]),
     ...(plan.limitTrain === undefined || plan.limitTrain === recipe.config.split?.limitTrain
       ? []
       : [`at most ${plan.limitTrain} training images`]),
@@ -176,14 +193,11 @@ export function writePlan(folder: string, plan: Plan): void {
  * @throws OptionError
  */
 export function requireSamePlan(held: Plan, asked: Plan, folder: string): void {
-  const comparable = (plan: Plan): string =>
+  const comparable = ({ recipe, data, budgetMinutes, asked, ...plan }: Plan): string =>
     JSON.stringify([
-      plan.recipe,
-      plan.data,
-      plan.budgetMinutes,
-      ...(plan.budgetMinutes === undefined
-        ? [plan.seeds, plan.epochs, plan.limitTrain]
-        : [Object.keys(plan.epochs)]),
+      ...[recipe, data, budgetMinutes],
+      ...[asked?.seeds ?? plan.seeds.length, asked?.epochs ?? plan.epochs],
+      asked === undefined ? plan.limitTrain : asked.limitTrain,
     ]);
   if (comparable(held) !== comparable(asked))
     throw new OptionError(

@@ -39,10 +39,18 @@ const small = (model: Model, family: string) => {
   });
 };
 
+/** The networks that are built and run in a moment are tried in every family, as linear layers too. */
+const familiesFor = ({ name }: Model): readonly string[] => {
+  if (name === 'vgg-small') return ['conv', 'add'];
+  return ['lenet5-bn', 'mlp-deepshift'].includes(name)
+    ? listFamilies().map((family) => family.name)
+    : someFamilies;
+};
+
 const modelsByFamilies = listModels()
   .filter(({ name }) => !['resnet32', 'resnet56', 'vit-lite-6-4'].includes(name))
   .flatMap((model) =>
-    (model.name === 'vgg-small' ? ['conv', 'add'] : someFamilies).map((family) => ({
+    familiesFor(model).map((family) => ({
       ...{ model, name: model.name, family },
     })),
   );

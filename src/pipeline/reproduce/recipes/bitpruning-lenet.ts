@@ -1,6 +1,6 @@
 /**
  * @file Bit-Pruning on MNIST: LeNet-5 whose multiplications become additions of shifted inputs, one for each non-zero digit
- * of an integer weight, at rising prices of a digit; beside it magnitude pruning of the same 8-bit network.
+ * of an integer weight, at rising prices of a digit; beside it magnitude pruning of the network with real weights.
  *
  * The paper has no MNIST table that we know of; what it claims is that digits are cheaper to give up than whole weights.
  */
@@ -8,8 +8,8 @@ import type { Recipe, RecipeConfig } from '../recipe.js';
 
 const lenet = { model: 'lenet5-bn', families: ['conv'] } as const;
 
-function priced(weight: number, more: RecipeConfig['techniques'] = {}): RecipeConfig {
-  return { techniques: { bitPrune: { weight }, ...more } };
+function priced(weight: number): RecipeConfig {
+  return { techniques: { bitPrune: { weight } } };
 }
 
 export const bitpruningLenet: Recipe = {
@@ -32,9 +32,9 @@ export const bitpruningLenet: Recipe = {
     { name: 'price-8', title: 'price 8', subject: lenet, config: priced(8) },
     {
       name: 'magnitude-50',
-      title: 'half of the weights pruned',
+      title: 'half of the weights pruned, the rest real',
       subject: lenet,
-      config: priced(0, { prune: { ratio: 0.5 } }),
+      config: { techniques: { prune: { ratio: 0.5 } } },
     },
   ],
 };

@@ -45,11 +45,24 @@ export const cifar10Resnet20: Recipe = {
     },
     {
       name: 'add-kd',
-      title: 'Add, taught by the convolution',
+      title: 'Add, taught the logits of the convolution',
       subject: resnet20('add'),
       teacher: 'conv',
-      published: { accuracy: 0.9296, epochs: 400, source: 'PKKD, arXiv 2009.13044 (kernels distilled too)' },
     },
+    {
+      name: 'add-pkkd',
+      title: 'Add, taught layer by layer (PKKD)',
+      subject: resnet20('add'),
+      config: { techniques: { pkkd: {} } },
+      published: { accuracy: 0.9296, epochs: 400, source: 'PKKD, arXiv 2009.13044' },
+    },
+    {
+      name: 'add-lp',
+      title: 'Add, norm annealed from 2 to 1',
+      subject: resnet20('add.lp'),
+      config: { techniques: { lpAnneal: {} } },
+    },
+    { name: 'add.sign', title: 'Add, sign gradients', subject: resnet20('add.sign') },
     {
       name: 'pot.q',
       title: 'Shift (DeepShift-Q)',
@@ -62,7 +75,10 @@ export const cifar10Resnet20: Recipe = {
       subject: resnet20('pot.ps'),
       published: { accuracy: 0.8884, epochs: 200, source: deepShift },
     },
+    { name: 'pot.q.nearest', title: 'Shift (DeepShift-Q, by value)', subject: resnet20('pot.q.nearest') },
+    { name: 'pot.dense2', title: 'Shift (DenseShift, 2 bit)', subject: resnet20('pot.dense2') },
     { name: 'pot.dense', title: 'Shift (DenseShift, 3 bit)', subject: resnet20('pot.dense') },
+    { name: 'pot.dense4', title: 'Shift (DenseShift, 4 bit)', subject: resnet20('pot.dense4') },
     { name: 'pot.s3', title: 'Shift (S3)', subject: resnet20('pot.s3') },
     {
       name: 'shiftadd',
@@ -71,8 +87,13 @@ export const cifar10Resnet20: Recipe = {
       published: { accuracy: 0.8932, epochs: 160, source: 'AdderNet, released results' },
     },
     {
+      name: 'shiftadd.fixed',
+      title: 'Shift and add, random fixed shifts',
+      subject: resnet20('shiftadd.fixed'),
+    },
+    {
       name: 'binary',
-      title: 'Binary (ReActNet)',
+      title: 'Binary (ReActNet; paper: XNOR)',
       subject: {
         ...resnet20('binary'),
         activation: LearnedActivation.RPRelu,
