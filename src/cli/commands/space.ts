@@ -122,7 +122,7 @@ function opened(name: string, { input, classes }: SpaceFlags): SearchSpace {
   return loadSpace(name, { ...(input && { input }), ...(classes !== undefined && { classes }) });
 }
 
-interface Figures extends Record<'parameters' | 'operations' | 'energyMj', number> {}
+type Figures = Readonly<Record<'parameters' | 'operations' | 'energyMj', number>>;
 
 function figuresOf(architecture: Architecture, profile: AcceleratorProfile): Figures {
   return {
