@@ -130,7 +130,7 @@ describe('hw estimate of several profiles', () => {
     expect(code).toBe(2);
     expect((JSON.parse(stdout) as { rows: unknown[] }[]).map(({ rows }) => rows.length)).toEqual([1, 1]);
     expect(stderr.split('\n').filter((line) => line.startsWith('error:'))).toEqual([
-      `error: ${broken}:3: type must be one of Conv, FC, Shift, Add, got 'Pool'`,
+      `error: ${broken}:3: type must be one of Conv, FC, Shift, Add, Move, got 'Pool'`,
       `error: ${broken}:4: C must be a positive integer, got '-4'`,
     ]);
   });

@@ -161,7 +161,7 @@ describe('estimateCsv', () => {
     expect(table(csv)).toHaveLength(2);
     expect(badRows.map((row) => row.line)).toEqual([3, 4, 5, 6, 7]);
     const messages = badRows.map((row) => row.message);
-    expect(messages[0]).toMatch(/type must be one of Conv, FC, Shift, Add, got 'Pool'/);
+    expect(messages[0]).toMatch(/type must be one of Conv, FC, Shift, Add, Move, got 'Pool'/);
     expect(messages[1]).toMatch(/C must be a positive integer, got '0'/);
     expect(messages[2]).toMatch(/7 cells where the header has 10/);
     expect(messages[3]).toMatch(/does not fit profile 'fair'.*input register file/);

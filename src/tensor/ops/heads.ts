@@ -6,21 +6,6 @@ import { requireElements, shapeText, sizeOf } from '../shape.js';
 import { contribute, passOn, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
-/** The same values in the same order under another shape. @throws ShapeError unless it holds as many */
-export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  requireElements('reshape', [x]);
-  if (sizeOf(shape) !== x.size)
-    throw new ShapeError(`reshape: ${shapeText(shape)} does not hold the values of ${shapeText(x.shape)}`);
-  return record(
-    'reshape',
-    [x],
-    shape,
-    (y) => y.set(x.data),
-    (dy) => passOn(x, dy),
-    { tensors: [], output: false },
-  );
-}
-
 /** x [N, T, heads * C] -> [N * heads, T, C]: every head an item. @throws ShapeError */
 export function splitHeads(x: Tensor, heads: number): Tensor {
   requireElements('splitHeads', [x]);
