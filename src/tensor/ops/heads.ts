@@ -2,8 +2,8 @@
  * @file The axes of attention, on the tape: maps as rows of tokens, and heads as items of their own.
  */
 import { ShapeError } from '../../base/errors.js';
-import { requireElements, shapeText, sizeOf } from '../shape.js';
-import { contribute, passOn, record } from '../tape.js';
+import { requireElements, shapeText } from '../shape.js';
+import { contribute, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /** x [N, T, heads * C] -> [N * heads, T, C]: every head an item. @throws ShapeError */
