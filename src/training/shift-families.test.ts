@@ -20,7 +20,10 @@ import {
 } from './toy.cases.js';
 import { train } from './train.js';
 
-const shiftFamilies = listFamilies().filter(({ primitive }) => primitive === Primitive.Shift);
+/** Not the one with the released oddity: signs that never change, it learns little by. */
+const shiftFamilies = listFamilies().filter(
+  ({ name, primitive }) => primitive === Primitive.Shift && !name.endsWith('.compat'),
+);
 const epochs = 12;
 
 /** Trains the all-`family` network; also returns, by epoch, the part of its weights whose value changed. */

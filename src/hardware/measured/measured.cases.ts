@@ -2,7 +2,7 @@
  * @file Tables of made-up latencies with a known law, for tests only.
  */
 import { Random } from '../../base/random.js';
-import { Primitive } from '../layer.js';
+import { arithmeticPrimitives, Primitive } from '../layer.js';
 import { layerCounts } from './features.js';
 import { operationKey, OperationKind, type LayerOperation, type Operation } from './operation.js';
 import type { MeasuredRow } from './table.js';
@@ -19,13 +19,13 @@ export function toyLayer(part: Partial<LayerOperation> = {}): LayerOperation {
   };
 }
 
-/** Different layers of every primitive, drawn by `seed`. */
+/** Different layers of every primitive of arithmetic, drawn by `seed`. */
 export function toyLayers(count: number, seed: number): readonly LayerOperation[] {
   const random = Random.stream('toy layers', seed);
   const found = new Map<string, LayerOperation>();
   while (found.size < count) {
     const layer = toyLayer({
-      primitive: random.pick(Object.values(Primitive)),
+      primitive: random.pick(arithmeticPrimitives),
       inHeight: 4 + random.integer(29),
       inChannels: 4 * (1 + random.integer(16)),
       outChannels: 4 * (1 + random.integer(16)),
