@@ -5,7 +5,7 @@
  * goes on when the command is given again.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { checkWritable, readJson, writeFileAtomic } from '../../base/files.js';
@@ -90,7 +90,7 @@ async function reproduce(name: string | undefined, flags: ReproduceFlags): Promi
   for (const seed of plan.seeds)
     for (const entry of chosenEntries(recipe, Object.keys(plan.epochs))) {
       const path = join(out, folderName(entry.name, seed));
-      const result = await trainEntry(recipe, entry, plan, seed, out, flags);
+      const result = await trainEntry(recipe, entry, plan, seed, path, flags);
       const converted = await convertEntry(entry, path, plan, flags);
       trained.push({ entry: entry.name, path, result, ...(converted && { converted }) });
       if (talks)
@@ -152,14 +152,13 @@ async function trainEntry(
   entry: RecipeEntry,
   plan: Plan,
   seed: number,
-  out: string,
+  path: string,
   flags: ReproduceFlags,
 ): Promise<TrainResult> {
-  const path = join(out, folderName(entry.name, seed));
   const finished = finishedTraining(path);
   if (finished !== undefined) return finished;
   const request = {
-    config: checked(recipe, entry, plan, seed, out),
+    config: checked(recipe, entry, plan, seed, dirname(path)),
     subject: entry.subject,
     path,
     resume: existsSync(join(path, requestFile)),

@@ -97,7 +97,8 @@ export function outcomeOf(
   const accuracyOf = (name: string): number =>
     mean(of(name), ({ result }) => result.testAccuracy) ?? Number.NaN;
   const baseline = entries.find(({ name }) => name === recipe.baseline) ?? entries[0]!;
-  const outcomes = entries.map(({ name, title, published, conversions = [] }): EntryOutcome => {
+  const outcomes = entries.map((entry): EntryOutcome => {
+    const { name, title, published, conversions = [] } = entry;
     const runs = of(name);
     const testAccuracy = accuracyOf(name);
     const { energyMj, macs, params, keptMacs, facts = {} } = runs[0]!.result;
@@ -107,10 +108,7 @@ export function outcomeOf(
       title,
       ...(published !== undefined && { published }),
       epochs: plan.epochs[name] as number,
-      recipeEpochs: fullEpochs(
-        recipe,
-        entries.find((entry) => entry.name === name)!,
-      ),
+      recipeEpochs: fullEpochs(recipe, entry),
       seeds: runs.map(({ path, result }) => ({
         seed: result.seed,
         path,

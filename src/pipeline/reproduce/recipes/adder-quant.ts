@@ -6,6 +6,7 @@
  * clamp and clipping together half a point. We have these singly, so only the first is set beside ours.
  */
 import type { Recipe } from '../recipe.js';
+import { resnet20, sharedSchedule } from './cifar10-resnet20.js';
 
 const source =
   'Redistribution of weights and activations for AdderNet quantisation, arXiv 2212.10200, ResNet-18';
@@ -17,23 +18,19 @@ export const adderQuant: Recipe = {
   claim:
     'which of the ways to few bits keep the accuracy of additions; the published figures are of ResNet-18 on ImageNet',
   dataset: 'CIFAR-10',
-  config: {
-    augmentation: { cropPadding: 4, flip: true },
-    split: { searchValidation: 0.1 },
-    retrain: { epochs: 15, batchSize: 128, peakLearningRate: 0.1, weightDecay: 5e-4 },
-  },
+  config: sharedSchedule,
   baseline: 'conv',
   entries: [
     {
       name: 'conv',
       title: 'Convolution',
-      subject: { model: 'resnet20', families: ['conv'] },
+      subject: resnet20('conv'),
       conversions: [{ to: 'int8' }, { to: 'int6' }, { to: 'int4' }],
     },
     {
       name: 'add',
       title: 'Add (AdderNet)',
-      subject: { model: 'resnet20', families: ['add'] },
+      subject: resnet20('add'),
       conversions: [
         { to: 'add.int8' },
         { to: 'add.int8+pow2' },

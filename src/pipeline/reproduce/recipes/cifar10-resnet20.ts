@@ -7,12 +7,20 @@
  * stages of training; here they too have the common schedule.
  */
 import { LearnedActivation } from '../../../nn/activation.js';
-import type { Recipe, RecipeEntry } from '../recipe.js';
+import type { Recipe, RecipeConfig, RecipeEntry } from '../recipe.js';
 
 const adderNet = 'AdderNet, arXiv 1912.13200, table 1';
 const deepShift = 'DeepShift, arXiv 1905.13298, released results';
 
-function resnet20(family: string): RecipeEntry['subject'] {
+/** What every network of the table is trained by, here and where a recipe goes on from these networks. */
+export const sharedSchedule: RecipeConfig = {
+  augmentation: { cropPadding: 4, flip: true },
+  split: { searchValidation: 0.1 },
+  retrain: { epochs: 15, batchSize: 128, peakLearningRate: 0.1, weightDecay: 5e-4 },
+};
+
+/** ResNet-20 in one family. */
+export function resnet20(family: string): RecipeEntry['subject'] {
   return { model: 'resnet20', families: [family] };
 }
 
@@ -24,11 +32,7 @@ export const cifar10Resnet20: Recipe = {
   claim:
     'the order of the families and the gaps between them under one schedule; never the figures of the papers, which trained 160 to 400 epochs',
   dataset: 'CIFAR-10',
-  config: {
-    augmentation: { cropPadding: 4, flip: true },
-    split: { searchValidation: 0.1 },
-    retrain: { epochs: 15, batchSize: 128, peakLearningRate: 0.1, weightDecay: 5e-4 },
-  },
+  config: sharedSchedule,
   baseline: 'conv',
   entries: [
     {
