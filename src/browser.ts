@@ -23,6 +23,8 @@ export { OperatorLayer } from './operators/layer.js';
 export { familyNamed, listFamilies } from './operators/registry.js';
 export { BlockKind, type Architecture } from './spaces/architecture.js';
 export type { Genome, SearchSpace } from './spaces/contract.js';
+export { publishedNetwork, type PublishedNetwork } from './spaces/hytra/retraining.js';
+export { createHytraCifar, createHytraImagenet } from './spaces/hytra/space.js';
 export { layersOf, operationTotal, parameterCount } from './spaces/layers.js';
 export { createMiniSpace, uniformGenome } from './spaces/mini/space.js';
 export { Network } from './spaces/network.js';

@@ -77,6 +77,20 @@ describe('space', () => {
     expect((await json('info', 'all.yaml', '--input', '64x64x3')).size).toBe('335499264');
   });
 
+  it('knows the networks that were published, and writes one as a file', async () => {
+    const { networks } = await json('published');
+    expect(networks).toHaveLength(8);
+    const args = ['published', 'mix-v4', '--last-stride', '1', '--shift', 'pot.ps', '--out', 'mix-v4'];
+    const { networks: one } = await json(...args);
+    const file = join(home, 'mix-v4', 'architecture.json');
+    expect(parseArchitecture(JSON.parse(readFileSync(file, 'utf8')), file)).toEqual(one[0].architecture);
+    expect(await printed('published', 'mix-v3')).toMatch(/1 \(T1\) .*29\.9 M .*6\.40 G/);
+    expect(await mistake('published', 'mix-v9')).toContain('published are mix-v2, mix-v3, mix-v4, bossnet-t');
+    expect(await mistake('published', 'mix-v3', '--last-stride', '3')).toContain('give 1 or 2');
+    expect(await mistake('published', '--out', 'x')).toContain('--out takes one network');
+    expect(await mistake(...args)).toContain('is there already');
+  });
+
   it('says in one line what is wrong', async () => {
     expect(await mistake('info', 'maxi')).toContain(
       "unknown space 'maxi'; known: hytra-imagenet, hytra-cifar, mini",

@@ -20,6 +20,7 @@ import { namedSpaces } from '../../spaces/registry.js';
 import { count, significant } from '../format.js';
 import { examples, wholeNumber } from '../options.js';
 import { architecturePicture, textTable } from '../tables.js';
+import { addSpacePublishedCommand } from './space-published.js';
 
 interface SpaceFlags {
   readonly input?: SpaceImages['input'];
@@ -52,8 +53,10 @@ export function addSpaceCommands(program: Command): void {
         'shiftaddnas space sample hytra-cifar --count 5 --seed 2 --out samples',
         'shiftaddnas space describe mini --genome 1,0,3,2,5,6',
         'shiftaddnas space draw examples/space.yaml --svg network.svg',
+        'shiftaddnas space published',
       )}`,
     );
+  addSpacePublishedCommand(space);
   const child = (name: string, description: string, ...lines: readonly string[]): Command =>
     space
       .command(name)
@@ -105,7 +108,7 @@ export function addSpaceCommands(program: Command): void {
 }
 
 /** For `160x160x3`. */
-function imageSize(text: string): SpaceImages['input'] {
+export function imageSize(text: string): SpaceImages['input'] {
   const [, height, width, channels] = /^([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d{0,3})$/.exec(text) ?? [];
   if (channels === undefined) throw new InvalidArgumentError('Give HEIGHTxWIDTHxCHANNELS, as in 160x160x3.');
   return { height: Number(height), width: Number(width), channels: Number(channels) };
