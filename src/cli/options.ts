@@ -3,8 +3,9 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
+import { PathsKind } from '../supernet/rules/registry.js';
 
 /** The examples at the end of a help text. */
 export function examples(...lines: readonly string[]): string {
@@ -55,6 +56,17 @@ export function addConfigOptions(command: Command, dataUsages: readonly string[]
     .option('--data <spec>', `data set: ${dataUsages.join(', ')}`)
     .option('--image-size <pixels>', 'scale the images to this side', wholeNumber(1))
     .option('--seed <number>', 'seed of all chance (default 1)', wholeNumber(0));
+}
+
+/** `--paths`, of commands that train a supernet; {@link pathsOf} reads it. */
+export function pathsOption(): Option {
+  return new Option('--paths <rule>', 'which networks a step of the supernet trains (default fair)').choices(
+    Object.values(PathsKind),
+  );
+}
+
+export function pathsOf({ paths }: { readonly paths?: string }): object {
+  return paths === undefined ? {} : { supernetTraining: { paths } };
 }
 
 /** Unchecked values: preset < configuration file < flags. */

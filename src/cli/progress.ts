@@ -175,14 +175,14 @@ function readingOf(message: Exclude<JobMessage, { type: 'notice' | 'phase' }>): 
     return { title: 'measuring', done: Math.round(100 * done), total: 100 * total, text: operation };
   }
   if (message.type === 'training') {
-    const { name, step, steps, epoch, epochs, loss, accuracy, imagesPerSecond } = message;
+    const { name, step, steps, epoch, epochs, loss, accuracy, imagesPerSecond, passes } = message;
     return {
       title: name,
       done: step,
       total: steps,
       text:
         `epoch ${epoch}/${epochs}, loss ${loss.toFixed(3)}, training accuracy ${percent(accuracy, 1)}, ` +
-        `${Math.round(imagesPerSecond)} images/s`,
+        `${Math.round(imagesPerSecond)} images/s${passes === undefined ? '' : `, ${passes} passes`}`,
     };
   }
   const { generation, generations, candidate, candidates, evaluated, bestAccuracy } = message;

@@ -10,6 +10,7 @@ import { PredictorKind } from '../hardware/measured/predictor.js';
 import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 import { searchSettings } from './search-settings.js';
+import { supernetTrainingSchema } from './supernet-settings.js';
 import { techniquesSchema } from './technique-settings.js';
 
 const count = z.int().min(1);
@@ -63,6 +64,8 @@ export const runConfigSchema = z.strictObject({
     })
     .prefault({}),
   supernet: scheduleSchema,
+  /** Which subnets the steps of that schedule train; fair single paths when left out. */
+  supernetTraining: supernetTrainingSchema.optional(),
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
   /** Of stand-alone training, retraining included. */

@@ -17,7 +17,10 @@ export interface SearchProgress {
 
 export type JobMessage =
   | ({ readonly type: 'loading' } & LoadProgress)
-  | ({ readonly type: 'training' } & TrainingProgress)
+  | ({ readonly type: 'training' } & TrainingProgress & {
+        /** Forward and backward passes so far, where a step may have several. */
+        readonly passes?: number;
+      })
   | ({ readonly type: 'search' } & SearchProgress)
   | { readonly type: 'measuring'; readonly done: number; readonly total: number; readonly operation: string }
   | {

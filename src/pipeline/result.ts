@@ -109,6 +109,8 @@ export interface RunResult {
   readonly latencyTable?: { readonly file: string; readonly machine: string } | undefined;
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
+  /** Steps of the supernet's optimiser, and forward and backward passes of subnets in them; absent in runs of before. */
+  readonly supernet?: { readonly steps: number; readonly passes: number } | undefined;
   readonly search: {
     /** `evolution`, `nsga2` or `random`, and `none`, `ridge` or `gp`; absent in runs of before, as what follows. */
     readonly strategy?: string | undefined;
@@ -161,6 +163,8 @@ export interface TrainingEvent {
   readonly loss: number;
   readonly accuracy: number;
   readonly learningRate: number;
+  /** Of the supernet: forward and backward passes so far. */
+  readonly passes?: number | undefined;
 }
 
 /** A phase began or ended, or something a person should know happened. */

@@ -19,7 +19,6 @@ import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy }
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
-import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
@@ -42,6 +41,7 @@ import {
   restoreSupernet,
   searchWith,
   subnetJudge,
+  supernetEffort,
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
@@ -102,6 +102,7 @@ export async function runSearchJob(
   const strategy = strategyFor(config, space, costOf, budget);
   const start = strategy.start();
   requireBatches(data.learning, 'supernet', config.supernet);
+  supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
@@ -389,7 +390,12 @@ function handOver(
       latencyTable: { file: config.latencyTable as string, machine: machineText(latencies.table) },
     }),
     budget: limitedQuantities(budget).map((quantity) => ({ quantity, limit: budget[quantity] as number })),
-    schedule: { ...prefixed('supernet', config.supernet), ...prefixed('retrain', config.retrain) },
+    schedule: {
+      ...prefixed('supernet', config.supernet),
+      ...prefixed('supernetTraining', config.supernetTraining ?? {}),
+      ...prefixed('retrain', config.retrain),
+    },
+    supernet: supernetEffort(config, space, data.learning),
     search: {
       strategy: config.search.strategy,
       surrogate: config.search.surrogate,
@@ -428,11 +434,11 @@ function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
   return { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
 }
 
-function prefixed(prefix: string, settings: Schedule): Record<string, number | string> {
+function prefixed(prefix: string, settings: object): Record<string, number | string> {
   return Object.fromEntries(
     Object.entries(settings).map(([key, value]: [string, unknown]) => [
       `${prefix}.${key}`,
-      typeof value === 'number' ? value : String(value),
+      typeof value === 'number' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value),
     ]),
   );
 }
@@ -443,7 +449,7 @@ export function logged(folder: RunFolder, host: JobHost): JobHost {
     send(message) {
       host.send(message);
       if (message.type !== 'training') return;
-      const { name, epoch, step, loss, accuracy, learningRate } = message;
+      const { name, epoch, step, loss, accuracy, learningRate, passes } = message;
       const event: RunEvent = {
         type: 'training',
         time: new Date().toISOString(),
@@ -453,6 +459,7 @@ export function logged(folder: RunFolder, host: JobHost): JobHost {
         loss,
         accuracy,
         learningRate,
+        ...(passes !== undefined && { passes }),
       };
       folder.append(event);
     },

@@ -2,6 +2,7 @@
  * @file The two phases that work with the supernet: training it, and searching with its weights.
  */
 import { Random } from '../base/random.js';
+import { stepsPerEpoch } from '../data/batches.js';
 import type { ImageSubset } from '../data/split.js';
 import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
@@ -15,7 +16,8 @@ import {
 } from '../search/strategy.js';
 import type { Genome } from '../spaces/contract.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
-import { fairGenome } from '../supernet/sampler.js';
+import { createPlan, type PathPlan } from '../supernet/rules/plan.js';
+import { supernetTrainee } from '../supernet/rules/trainee.js';
 import { Supernet } from '../supernet/supernet.js';
 import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
 import { Interrupted } from '../training/interrupted.js';
@@ -23,9 +25,25 @@ import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { drawSubset, evaluationBatches, heldBatches, type LearningData } from './prepared-data.js';
+import { defaultSupernetTraining } from './supernet-settings.js';
 import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-network.js';
 
-/** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
+/** What trainings of supernets are compared by: they may have equal steps, or equal passes. */
+export interface SupernetEffort {
+  /** Of the optimiser. */
+  readonly steps: number;
+  /** Forward and backward passes of subnets over a batch. */
+  readonly passes: number;
+}
+
+/** What training the supernet will take. @throws OptionError for a warm-up that the space cannot do */
+export function supernetEffort(config: RunConfig, space: MiniSpace, data: LearningData): SupernetEffort {
+  const { supernet: schedule, supernetTraining: rules = defaultSupernetTraining } = config;
+  const steps = schedule.epochs * stepsPerEpoch(data.train.indices.length, schedule.batchSize, true);
+  return { steps, passes: createPlan(space, rules, steps).passesUntil(steps) };
+}
+
+/** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted, and as {@link supernetEffort} */
 export function trainSupernet(
   config: RunConfig,
   space: MiniSpace,
@@ -34,21 +52,31 @@ export function trainSupernet(
   host: JobHost,
 ): Supernet {
   const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
-  const { seed, recomputeBlocks } = config;
-  trainOn(
-    {
-      name: 'supernet',
-      parameters: supernet.parameters,
-      buffers: supernet.buffers,
-      forward: (images, step) =>
-        supernet.forward(images, fairGenome(space.positions, seed, step), Mode.Training, { recomputeBlocks }),
-      gradientScale: (parameter) => supernet.gradientScale(parameter),
-    },
-    { augmentation: config.augmentation, checkpoints },
-    { seed, label: 'supernet', data, schedule: config.supernet },
-    host,
-  );
+  const { seed, recomputeBlocks, supernetTraining: rules = defaultSupernetTraining } = config;
+  const plan = createPlan(space, rules, supernetEffort(config, space, data).steps);
+  const training = supernetTrainee(supernet, plan, rules, { seed, options: { recomputeBlocks } });
+  try {
+    trainOn(
+      training.trainee,
+      { augmentation: config.augmentation, checkpoints },
+      { seed, label: 'supernet', data, schedule: config.supernet },
+      withPasses(host, plan),
+    );
+  } finally {
+    training.dispose();
+  }
   return supernet;
+}
+
+/** A host whose reports of training say how many passes that took. */
+function withPasses(host: JobHost, plan: PathPlan): JobHost {
+  return {
+    send: (message) =>
+      host.send(
+        message.type === 'training' ? { ...message, passes: plan.passesUntil(message.step) } : message,
+      ),
+    interrupted: () => host.interrupted(),
+  };
 }
 
 /** The trained supernet as a checkpoint without momentum. */

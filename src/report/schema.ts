@@ -100,6 +100,7 @@ const resultSchema = z.object({
   latencyTable: z.object({ file: text, machine: text }).optional(),
   budget: z.array(z.object({ quantity: text, limit: number })),
   schedule: z.record(text, z.union([number, text])),
+  supernet: z.object({ steps: number, passes: number }).optional(),
   search: z.object({
     strategy: text.optional(),
     surrogate: text.optional(),

@@ -24,6 +24,14 @@ const normMomentum = 0.9;
 /** Adaptive rate of the learned scalars of a sharing map: they see the sum over a whole tensor. */
 const scalarAdaptiveRate = 0.02;
 
+/** What the passes of one family in a step sent to the shared tensor. */
+export interface GradientPart {
+  readonly family: OperatorFamily;
+  readonly gradient: Float32Array;
+  /** Sum of the weights of these passes. */
+  readonly weight: number;
+}
+
 /** Whether a family's weights cannot come from a shared tensor. */
 function keepsWeights({ fixedWeights = false, weightShape: ownShape }: OperatorFamily): boolean {
   return fixedWeights || ownShape !== undefined;
@@ -128,18 +136,37 @@ export class SharedLayer {
     return parameter.tensor === this.#shared;
   }
 
+  /** Of the last pass through the layer. */
+  get family(): OperatorFamily | undefined {
+    return this.#familyOfStep;
+  }
+
   /** Factor on the shared tensor's gradient of this step; also follows the multiplying families' norm. */
   gradientScale(): number {
     const family = this.#familyOfStep;
     const gradient = this.#shared.gradient;
     if (family === undefined || gradient === undefined) return 1;
-    const held = this.#gradientNorm[0] as number;
-    if (family.adaptiveRate === undefined) {
-      const norm = Math.sqrt(kernels().sumOfSquares(gradient));
+    return this.gradientScales([{ family, gradient, weight: 1 }])[0] as number;
+  }
+
+  /**
+   * Factors on the parts of the shared tensor's gradient of this step, one of each family: to be asked once per step.
+   * Norms are those of a pass of weight 1, so that families with more passes in the step keep their larger part.
+   */
+  gradientScales(parts: readonly GradientPart[]): readonly number[] {
+    const norms = parts
+      .filter(({ family }) => family.adaptiveRate === undefined)
+      .map(({ gradient, weight }) => Math.sqrt(kernels().sumOfSquares(gradient)) / weight);
+    if (norms.length > 0) {
+      const norm = norms.reduce((sum, each) => sum + each, 0) / norms.length;
+      const held = this.#gradientNorm[0] as number;
       this.#gradientNorm[0] = held === 0 ? norm : normMomentum * held + (1 - normMomentum) * norm;
-      return 1;
     }
-    if (held > 0) return adaptiveScale(held / Math.sqrt(gradient.length), gradient);
-    return adaptiveScale(family.adaptiveRate * deviationOf(this.#shared.data), gradient);
+    const held = this.#gradientNorm[0] as number;
+    return parts.map(({ family, gradient, weight }) => {
+      if (family.adaptiveRate === undefined) return 1;
+      if (held > 0) return adaptiveScale((weight * held) / Math.sqrt(gradient.length), gradient);
+      return adaptiveScale(weight * family.adaptiveRate * deviationOf(this.#shared.data), gradient);
+    });
   }
 }

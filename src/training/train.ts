@@ -13,21 +13,31 @@ import { countCorrect } from '../tensor/ops/loss.js';
 import { at, firstNonFinite, Tape } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Interrupted } from './interrupted.js';
-import { clipGradients, createOptimiser, isOptimiserState, type Optimiser } from './optimiser.js';
+import { createClusteredOptimiser, withStandIns, type Clusters } from './clusters.js';
+import { clipGradients, isOptimiserState, type Optimiser } from './optimiser.js';
+import type { Pass, PassingTrainee } from './passes.js';
 import { learningRate, type Schedule } from './schedule.js';
 import { crossEntropy, type LabelledImages, type Loss, type StepPlace, type Technique } from './technique.js';
 
-/** What can be trained: parameters, state, and a recorded forward pass that may depend on the step. */
-export interface Trainee {
+/** What can be trained: parameters, state, and a recorded forward pass that may depend on the step, or several. */
+export type Trainee = TraineeState & (ForwardTrainee | PassingTrainee);
+
+/** What is trained by one pass in a step. */
+interface ForwardTrainee {
+  /** Images [N, H, W, C] -> logits [N, 1, 1, classes], in training mode. */
+  forward(images: Tensor, step: number): Tensor;
+}
+
+interface TraineeState {
   /** `supernet` or `retrain:NAME`; names progress, checkpoints and errors. */
   readonly name: string;
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
-  /** Images [N, H, W, C] -> logits [N, 1, 1, classes], in training mode. */
-  forward(images: Tensor, step: number): Tensor;
+  /** Stand-ins that the optimiser moves some parameters through; their gradients are for the trainee to fill in. */
+  readonly clusters?: Clusters;
   /** What is to be small; the default is the cross-entropy with the schedule's label smoothing. */
   readonly loss?: Loss;
-  /** Extra factor on a parameter's gradient in this step. */
+  /** Extra factor on the gradient of a parameter or of a stand-in in this step. */
   gradientScale?(parameter: Parameter): number;
   /** Runs after each optimiser step. */
   afterStep?(): void;
@@ -56,10 +66,11 @@ export interface TrainingProgress {
   readonly steps: number;
   readonly epoch: number;
   readonly epochs: number;
-  /** Mean loss and training accuracy since the last report. */
+  /** Mean loss and training accuracy of all passes since the last report. */
   readonly loss: number;
   readonly accuracy: number;
   readonly learningRate: number;
+  /** Images of the batches, however many passes go over them. */
   readonly imagesPerSecond: number;
 }
 
@@ -92,7 +103,7 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   const { schedule, stepsPerEpoch, techniques = [] } = options;
   const steps = schedule.epochs * stepsPerEpoch;
   const learner = learnerOf(trainee, options);
-  const optimiser = createOptimiser(learner.parameters, schedule);
+  const optimiser = createClusteredOptimiser(learner.parameters, learner.clusters, schedule);
   let step = 0;
   let source: BatchSource | undefined;
   const reportEvery = Math.ceil(steps / progressReports);
@@ -158,8 +169,8 @@ export function train(trainee: Trainee, options: TrainingOptions): void {
   }
 }
 
-/** The trainee with its loss, and with all that its techniques train and remember. */
-type Learner = Trainee & { readonly loss: Loss };
+/** The trainee with its passes and its loss, and with all that its techniques train and remember. */
+type Learner = TraineeState & PassingTrainee & { readonly loss: Loss; readonly clusters: Clusters };
 
 function learnerOf(trainee: Trainee, { techniques = [], schedule }: TrainingOptions): Learner {
   const plain = trainee.loss ?? crossEntropy(schedule.labelSmoothing);
@@ -167,11 +178,29 @@ function learnerOf(trainee: Trainee, { techniques = [], schedule }: TrainingOpti
     name: trainee.name,
     parameters: [...trainee.parameters, ...techniques.flatMap(({ parameters = [] }) => parameters)],
     buffers: [...trainee.buffers, ...techniques.flatMap(({ buffers = [] }) => buffers)],
-    forward: (images, step) => trainee.forward(images, step),
+    clusters: trainee.clusters ?? new Map(),
+    ...passesOf(trainee),
     loss: techniques.reduce((inner, technique) => technique.loss?.(inner) ?? inner, plain),
     ...(trainee.gradientScale && { gradientScale: trainee.gradientScale.bind(trainee) }),
     afterStep: () => trainee.afterStep?.(),
   };
+}
+
+function passesOf(trainee: Trainee): PassingTrainee {
+  if (!('passes' in trainee))
+    return { passes: ({ step }) => [{ forward: (images) => trainee.forward(images, step), weight: 1 }] };
+  return {
+    passes: (place) => trainee.passes(place),
+    afterPass: (weight) => trainee.afterPass?.(weight),
+    afterPasses: (place) => trainee.afterPasses?.(place),
+  };
+}
+
+interface StepResult {
+  /** Mean over the passes, as `correct`. */
+  readonly loss: number;
+  readonly correct: number;
+  readonly divergedIn?: string;
 }
 
 interface PassResult {
@@ -187,25 +216,35 @@ function trainStep(
   options: TrainingOptions,
   place: StepPlace,
   rate: number,
-): PassResult {
+): StepResult {
   const { techniques = [], schedule } = options;
   for (const technique of techniques) technique.beforeStep?.(place);
   const batch = techniques.reduce((held, technique) => technique.batch?.(held, place) ?? held, given);
+  const parts = partsOf(batch, schedule.accumulate ?? 1);
+  const passes = learner.passes(place);
   let [loss, correct] = [0, 0];
-  for (const part of partsOf(batch, schedule.accumulate ?? 1)) {
-    const weight = part.labels.length / batch.labels.length;
-    const result = accumulateGradients(learner, part, options, place.step, weight);
-    loss += weight * result.loss;
-    correct += result.correct;
-    if (result.divergedIn !== undefined) return { loss, correct, divergedIn: result.divergedIn };
+  const soFar = (): StepResult => ({
+    loss: loss / passes.length,
+    correct: correct / passes.length,
+  });
+  for (const pass of passes) {
+    for (const part of parts) {
+      const share = part.labels.length / batch.labels.length;
+      const result = accumulateGradients(learner, pass, part, options, place.step, share);
+      loss += share * result.loss;
+      correct += result.correct;
+      if (result.divergedIn !== undefined) return { ...soFar(), divergedIn: result.divergedIn };
+    }
+    learner.afterPass?.(pass.weight);
   }
+  learner.afterPasses?.(place);
   for (const technique of techniques) technique.afterGradients?.(place);
   const { clipNorm } = schedule;
-  if (clipNorm !== undefined) clipGradients(learner.parameters, clipNorm);
+  if (clipNorm !== undefined) clipGradients(withStandIns(learner.parameters, learner.clusters), clipNorm);
   optimiser.step(rate, learner.gradientScale);
   learner.afterStep?.();
   for (const technique of techniques) technique.afterStep?.(place);
-  return { loss, correct };
+  return soFar();
 }
 
 /** The batch cut into `count` runs of images whose lengths differ by one at most, none of them empty. */
@@ -223,29 +262,31 @@ function partsOf(batch: LabelledImages, count: number): readonly LabelledImages[
   })).filter((part) => part.labels.length > 0);
 }
 
-/** Adds `weight` times the gradients of the mean loss over these images to those of the parameters. */
+/** Adds the gradients of the pass, by its mean loss over these images, `share` of all, to those of the parameters. */
 function accumulateGradients(
   learner: Learner,
+  pass: Pass,
   { images, labels, targets }: LabelledImages,
   options: TrainingOptions,
   step: number,
-  weight: number,
+  share: number,
 ): PassResult {
   const { height, width, channels } = options.imageShape;
   const input = Tensor.view([labels.length, height, width, channels], images);
-  const pass = (): { readonly logits: Tensor; readonly loss: Tensor } => {
-    const logits = learner.forward(input, step);
-    return { logits, loss: at('loss', () => learner.loss(logits, { input, labels, targets }, step)) };
+  const lossOf = pass.loss?.(learner.loss) ?? learner.loss;
+  const forward = (): { readonly logits: Tensor; readonly loss: Tensor } => {
+    const logits = pass.forward(input);
+    return { logits, loss: at('loss', () => lossOf(logits, { input, labels, targets }, step)) };
   };
-  const { value, tape } = Tape.record(pass);
+  const { value, tape } = Tape.record(forward);
   const loss = value.loss.data[0] as number;
   const correct = countCorrect(value.logits, labels);
   if (Number.isFinite(loss)) {
-    tape.backward(value.loss, weight);
+    tape.backward(value.loss, pass.weight * share);
     return { loss, correct };
   }
   tape.dispose();
-  const origin = firstNonFinite(pass);
+  const origin = firstNonFinite(forward);
   return { loss, correct, divergedIn: origin === undefined ? 'the loss' : `${origin.place} (${origin.op})` };
 }
 

@@ -24,6 +24,8 @@ import {
   examples,
   freshFolder,
   gatherConfig,
+  pathsOf,
+  pathsOption,
   quoted,
   sourceOf,
   typedCommand,
@@ -39,6 +41,7 @@ interface RankFlags extends ConfigFlags {
   readonly seeds?: number;
   readonly epochs?: number;
   readonly truth?: string;
+  readonly paths?: string;
   readonly out?: string;
   readonly resume?: string;
   readonly json?: string;
@@ -66,6 +69,7 @@ export function addRankCommand(program: Command): void {
       '--truth <folder>',
       'take stand-alone networks of another measurement where data, schedule, network and seed are the same',
     )
+    .addOption(pathsOption())
     .option('--out <folder>', 'folder of the measurement (default: below runs, by data set and time)')
     .option('--resume <folder>', 'go on with a measurement that was stopped or killed')
     .option('--json <file>', 'write the result here too')
@@ -86,7 +90,7 @@ ${examples(
   'shiftaddnas rank --preset mnist-quick',
   'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --networks 30 --seeds 2',
   'shiftaddnas rank --run runs/NAME --epochs 5 --json rank.json',
-  'shiftaddnas rank --config other-rule.yaml --truth runs/rank-first --out runs/rank-second',
+  'shiftaddnas rank --config same.yaml --paths sandwich --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --resume runs/rank-first',
 )}`,
     )
@@ -123,7 +127,7 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       throw new FileError(`--${flag} ${folder}: no such folder`);
   const retrain = epochs === undefined ? {} : { retrain: { epochs } };
   if (run !== undefined) {
-    const given = (['preset', 'config', 'data', 'imageSize', 'seed'] as const).find(
+    const given = (['preset', 'config', 'data', 'imageSize', 'seed', 'paths'] as const).find(
       (flag) => flags[flag] !== undefined,
     );
     if (given !== undefined)
@@ -140,7 +144,10 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
     throw new OptionError(
       'rank needs to know what to measure: give --config FILE.yaml, --preset mnist-quick, or --run runs/NAME',
     );
-  return { config: checkConfig(rankConfigSchema, gatherConfig(flags, retrain), sourceOf(flags)), options };
+  return {
+    config: checkConfig(rankConfigSchema, gatherConfig(flags, retrain, pathsOf(flags)), sourceOf(flags)),
+    options,
+  };
 }
 
 const allowedWithResume = ['resume', 'json', 'quiet'];
@@ -182,7 +189,8 @@ export function rankText(result: RankResult): string {
     `${networks} networks of ${space.name} (${space.size}; ${space.families.join(', ')}) on ${dataset.name} ` +
       `${dataset.height}x${dataset.width}, ${dataset.trainImages} training images, ${String(schedule['epochs'])} epochs each, ` +
       `${seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds.join(', ')}`}; ${duration(result.seconds)} in all`,
-    `supernet of ${count(supernet.weights)} weights ${supernet.run === null ? 'trained here' : `of ${supernet.run}`}; ` +
+    `supernet of ${count(supernet.weights)} weights ${supernet.run === null ? 'trained here' : `of ${supernet.run}`}, ` +
+      `paths ${String(supernet.training['paths'])}, ${count(supernet.steps)} steps, ${count(supernet.passes)} passes; ` +
       `accuracies on ${dataset.searchValidationImages} search-validation images, ` +
       `alone ${accuracyRange(result)}; energy under ${profile}`,
     '',

@@ -22,6 +22,8 @@ import {
   freshFolder,
   gatherConfig,
   list,
+  pathsOf,
+  pathsOption,
   quoted,
   sourceOf,
   typedCommand,
@@ -37,6 +39,7 @@ interface SearchFlags extends ConfigFlags {
   readonly out?: string;
   readonly families?: readonly string[];
   readonly strategy?: string;
+  readonly paths?: string;
   readonly objectives?: readonly string[];
   readonly surrogate?: string;
   readonly latencyTable?: string;
@@ -70,6 +73,7 @@ export function addSearchCommand(program: Command): void {
     )
     .option('--foreign-latency-table', 'accept a latency table of another machine')
     .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
+    .addOption(pathsOption())
     .addOption(
       new Option('--strategy <name>', 'how the space is searched (default evolution)').choices(
         Object.values(StrategyKind),
@@ -104,6 +108,7 @@ ${examples(
   'shiftaddnas search --preset mnist-quick --profile fair-int8 --budget area=60%,energy=60%',
   'shiftaddnas search --preset mnist-quick --strategy nsga2 --objectives error,energy,params',
   'shiftaddnas search --preset mnist-quick --surrogate gp',
+  'shiftaddnas search --preset mnist-quick --paths sandwich',
   'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
   'shiftaddnas search --resume runs/cifar',
 )}`,
@@ -141,6 +146,7 @@ function configOf(flags: SearchFlags): RunConfig {
       { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable },
       space,
       { search: { strategy, objectives, surrogate } },
+      pathsOf(flags),
     ),
     sourceOf(flags),
   );

@@ -43,7 +43,14 @@ import {
 import type { RunResult } from '../result.js';
 import { RunFolder } from '../run-folder.js';
 import { logged } from '../search-job.js';
-import { restoreSupernet, subnetJudge, supernetWeights, trainSupernet } from '../supernet-phases.js';
+import {
+  restoreSupernet,
+  subnetJudge,
+  supernetEffort,
+  supernetWeights,
+  trainSupernet,
+} from '../supernet-phases.js';
+import { defaultSupernetTraining } from '../supernet-settings.js';
 import { requireTogether } from '../technique-settings.js';
 import { requireTechniques, techniqueInputs } from '../techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from '../train-network.js';
@@ -119,6 +126,7 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
   );
   const source = options.run === undefined ? undefined : supernetOf(options.run, data);
   if (source === undefined) requireBatches(data.learning, 'supernet', config.supernet);
+  supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
@@ -447,7 +455,11 @@ function handOver(
     },
     space: { name: space.name, size: String(space.size), families: space.options.families },
     profile: profile.name,
-    supernet: { run: options.run ?? null, weights, schedule: config.supernet },
+    supernet: {
+      ...{ run: options.run ?? null, weights, schedule: config.supernet },
+      ...supernetEffort(config, space, data.learning),
+      training: config.supernetTraining ?? defaultSupernetTraining,
+    },
     schedule: config.retrain,
     confidence: defaultConfidence,
     ...{ networks, kendallTau, kendallTauBestThird, scorers },

@@ -78,6 +78,11 @@ export interface RankResult {
     readonly run: string | null;
     /** Values of its parameters. */
     readonly weights: number;
+    /** Steps of its optimiser, and forward and backward passes of subnets in them. */
+    readonly steps: number;
+    readonly passes: number;
+    /** The section `supernetTraining`, its defaults filled in. */
+    readonly training: Readonly<Record<string, unknown>>;
     readonly schedule: Readonly<Record<string, unknown>>;
   };
   /** Of the stand-alone trainings. */
