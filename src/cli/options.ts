@@ -3,8 +3,9 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
+import { SharingKind } from '../supernet/sharing.js';
 
 /** The examples at the end of a help text. */
 export function examples(...lines: readonly string[]): string {
@@ -55,6 +56,14 @@ export function addConfigOptions(command: Command, dataUsages: readonly string[]
     .option('--data <spec>', `data set: ${dataUsages.join(', ')}`)
     .option('--image-size <pixels>', 'scale the images to this side', wholeNumber(1))
     .option('--seed <number>', 'seed of all chance (default 1)', wholeNumber(0));
+}
+
+/** Of the commands that train a supernet. */
+export function sharingOption(): Option {
+  return new Option(
+    '--sharing <map>',
+    `how the families' weights come from a shared tensor (default ${SharingKind.Transport}; ${SharingKind.None}: own weights each)`,
+  ).choices(Object.values(SharingKind));
 }
 
 /** Unchecked values: preset < configuration file < flags. */

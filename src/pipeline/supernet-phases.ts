@@ -16,9 +16,12 @@ import {
 import type { Genome } from '../spaces/contract.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
 import { fairGenome } from '../supernet/sampler.js';
+import type { SharingSettings } from '../supernet/sharing.js';
 import { Supernet } from '../supernet/supernet.js';
+import { add } from '../tensor/ops/binary.js';
 import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
 import { Interrupted } from '../training/interrupted.js';
+import { crossEntropy } from '../training/technique.js';
 import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
@@ -33,8 +36,9 @@ export function trainSupernet(
   checkpoints: CheckpointHooks,
   host: JobHost,
 ): Supernet {
-  const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
-  const { seed, recomputeBlocks } = config;
+  const { seed, recomputeBlocks, sharing } = config;
+  const supernet = new Supernet(space, Random.stream(seed, 'weights', 'supernet'), sharing);
+  const plainLoss = crossEntropy(config.supernet.labelSmoothing);
   trainOn(
     {
       name: 'supernet',
@@ -42,7 +46,13 @@ export function trainSupernet(
       buffers: supernet.buffers,
       forward: (images, step) =>
         supernet.forward(images, fairGenome(space.positions, seed, step), Mode.Training, { recomputeBlocks }),
+      loss(logits, batch, step) {
+        const loss = plainLoss(logits, batch, step);
+        const term = supernet.distributionTerm(seed, step);
+        return term === undefined ? loss : add(loss, term);
+      },
       gradientScale: (parameter) => supernet.gradientScale(parameter),
+      afterStep: () => supernet.project(),
     },
     { augmentation: config.augmentation, checkpoints },
     { seed, label: 'supernet', data, schedule: config.supernet },
@@ -56,9 +66,14 @@ export function supernetWeights(supernet: Supernet): TrainingCheckpoint {
   return { step: 0, tensors: stateOf(supernet) };
 }
 
-/** A supernet with weights written by {@link supernetWeights}. @throws FileError */
-export function restoreSupernet(space: MiniSpace, weights: TrainingCheckpoint, where: string): Supernet {
-  const supernet = new Supernet(space, Random.stream('restore'));
+/** A supernet with weights written by {@link supernetWeights}, which shared them in this way. @throws FileError */
+export function restoreSupernet(
+  space: MiniSpace,
+  sharing: SharingSettings,
+  weights: TrainingCheckpoint,
+  where: string,
+): Supernet {
+  const supernet = new Supernet(space, Random.stream('restore'), sharing);
   loadState(supernet, weights.tensors, where);
   return supernet;
 }
