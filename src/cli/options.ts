@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
 import { PathsKind } from '../supernet/rules/registry.js';
+import { SharingKind } from '../supernet/sharing.js';
 
 /** The examples at the end of a help text. */
 export function examples(...lines: readonly string[]): string {
@@ -67,6 +68,14 @@ export function pathsOption(): Option {
 
 export function pathsOf({ paths }: { readonly paths?: string }): object {
   return paths === undefined ? {} : { supernetTraining: { paths } };
+}
+
+/** Of the commands that train a supernet. */
+export function sharingOption(): Option {
+  return new Option(
+    '--sharing <map>',
+    `how the families' weights come from a shared tensor (default ${SharingKind.Transport}; ${SharingKind.None}: own weights each)`,
+  ).choices(Object.values(SharingKind));
 }
 
 /** Unchecked values: preset < configuration file < flags. */

@@ -10,6 +10,7 @@ import type { LayerDescription, OperandBits, Primitive } from '../hardware/layer
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { VarianceTransfer } from './variance.js';
+import type { WeightLaw } from './weight-laws.js';
 
 /** Static geometry of one convolution-like layer; square kernels and strides. Weights are [kernel, kernel, in / groups, out]. */
 export interface LayerGeometry {
@@ -22,23 +23,48 @@ export interface LayerGeometry {
   readonly groups: number;
 }
 
-/** A learned scalar that a sharing map keeps per shared tensor. */
+/** Learned values that a sharing map keeps per shared tensor. */
 export interface SharingParameter {
   readonly name: string;
+  /** At the start; their mean, where they have a deviation. */
   readonly initial: number;
+  /** Default 1. */
+  readonly count?: number;
+  /** They start as normal values with this standard deviation; default 0. */
+  readonly deviation?: number;
 }
 
 /** How a family's weights are obtained from a tensor that several families share. */
 export interface SharingMap {
-  /** Own learned scalars of the map, one of each per shared tensor. */
+  /** Own learned values of the map, one tensor [count] of each per shared tensor. */
   readonly parameters: readonly SharingParameter[];
-  /** The family's stored weights, differentiably, from the shared tensor (one value per weight) and the map's own scalars ([1] each). */
-  apply(shared: Tensor, own: readonly Tensor[]): Tensor;
+  /**
+   * The family's stored weights, differentiably, from the shared tensor (one value per weight) and the map's own
+   * tensors. Where `shared` was cut from a wider one, `whole` has the values of that: a map that depends on more than
+   * each value by itself can so be the same in every width.
+   */
+  apply(shared: Tensor, own: readonly Tensor[], whole?: Float32Array): Tensor;
+}
+
+export interface InvertibleSharingMap extends SharingMap {
   /**
    * Shared values that map to these weights when the map's scalars are `own`: `apply(invert(w)) = w` up to rounding
    * for any weights of the family whose shared tensor has standard deviation `sharedStd`.
    */
   invert(weights: Float32Array, own: readonly number[], sharedStd: number): Float32Array;
+}
+
+/** What a family makes of a shared tensor whose values were multiplied by a learned factor each (`piecewise.ts`). */
+export interface PiecewiseForm {
+  /** Root mean square that the family's weights start at, where that is not the shared tensor's own. */
+  readonly deviation?: number;
+  /** The stored weights, of families that do not store the values themselves. */
+  readonly stored?: (values: Tensor) => Tensor;
+  /**
+   * As published, each of the family's planes has factors of its own, and the shared tensor gets no gradient; absent, as
+   * published the one multiplied tensor is the family's weights.
+   */
+  readonly publishedPlanes?: number;
 }
 
 /** A tensor that layers of a family have beside their weights; other families know nothing of it. */
@@ -165,7 +191,12 @@ export interface OperatorFamily {
    */
   readonly needsNorm?: boolean;
 
-  readonly sharing: SharingMap;
+  /** The closed form of how its weights come from a shared tensor. */
+  readonly sharing: InvertibleSharingMap;
+  /** Of families that may see the shared tensor through learned factors of its segments; absent: they never do. */
+  readonly piecewise?: PiecewiseForm;
+  /** What its real-valued weights are distributed like when they have been trained alone; default Gaussian. */
+  readonly weightLaw?: WeightLaw;
 
   /** How far the outputs spread, for scores that need no training: closed form, pure data. */
   readonly variance: VarianceTransfer;

@@ -1,10 +1,10 @@
 /**
  * @file Sharing maps that need nothing of a family.
  */
-import type { SharingMap } from './contract.js';
+import type { InvertibleSharingMap } from './contract.js';
 
 /** The shared tensor as it is. */
-export const identitySharing: SharingMap = {
+export const identitySharing: InvertibleSharingMap = {
   parameters: [],
   apply: (shared) => shared,
   invert: (weights) => weights.slice(),

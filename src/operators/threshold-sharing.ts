@@ -10,7 +10,7 @@ import { UnaryKind } from '../tensor/kinds.js';
 import { release, take } from '../tensor/pool.js';
 import { give, record } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { SharingMap } from './contract.js';
+import type { InvertibleSharingMap } from './contract.js';
 import { addScalar, multiply, planeOf } from './reparameterised.js';
 import { deviationOf } from './statistics.js';
 
@@ -23,7 +23,7 @@ export interface Thresholds {
   effectiveWeights(stored: Float32Array): Float32Array;
 }
 
-export function thresholdSharing(thresholds: Thresholds): SharingMap {
+export function thresholdSharing(thresholds: Thresholds): InvertibleSharingMap {
   return {
     parameters: [],
     apply: (shared) => applyThresholds(shared, thresholds),

@@ -11,6 +11,7 @@ import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 import { searchSettings } from './search-settings.js';
 import { supernetTrainingSchema } from './supernet-settings.js';
+import { isDefaultSharing, sharingSettings } from './sharing-settings.js';
 import { techniquesSchema } from './technique-settings.js';
 
 const count = z.int().min(1);
@@ -66,6 +67,7 @@ export const runConfigSchema = z.strictObject({
   supernet: scheduleSchema,
   /** Which subnets the steps of that schedule train; fair single paths when left out. */
   supernetTraining: supernetTrainingSchema.optional(),
+  sharing: sharingSettings.prefault({}),
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
   /** Of stand-alone training, retraining included. */
@@ -155,15 +157,21 @@ function isSection(value: unknown): value is object {
 
 /**
  * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves or what it
- * keeps in memory), and `inputs`, what the settings refer to.
+ * keeps in memory), and `inputs`, what the settings refer to. The default way to share weights counts as no word about
+ * it: runs of before there was a choice can go on.
  */
-export function jobIdentity(config: object, ...inputs: readonly unknown[]): string {
+export function jobIdentity(
+  config: Readonly<Record<string, unknown>> & { readonly sharing?: RunConfig['sharing'] },
+  ...inputs: readonly unknown[]
+): string {
+  const { sharing } = config;
   const matters = {
     ...config,
     name: undefined,
     out: undefined,
     checkpointSeconds: undefined,
     recomputeBlocks: undefined,
+    sharing: sharing === undefined || isDefaultSharing(sharing) ? undefined : sharing,
   };
   return createHash('sha256')
     .update(JSON.stringify([matters, ...inputs]))

@@ -235,7 +235,7 @@ async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<
   const { config, space, data, folder, identity, strategy, costOf, host } = job;
   const weights = folder.readCheckpoint(supernetPhase, identity);
   if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet = restoreSupernet(space, weights, folder.path);
+  const supernet = restoreSupernet(space, config.sharing, weights, folder.path);
   const judge = subnetJudge(config, data.learning, supernet);
   const remembered = new Map<string, number>();
   for (const event of folder.readEvents())

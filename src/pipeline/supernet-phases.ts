@@ -16,6 +16,7 @@ import {
 } from '../search/strategy.js';
 import type { Genome } from '../spaces/contract.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
+import type { SharingSettings } from '../supernet/sharing.js';
 import { createPlan, type PathPlan } from '../supernet/rules/plan.js';
 import { supernetTrainee } from '../supernet/rules/trainee.js';
 import { Supernet } from '../supernet/supernet.js';
@@ -51,8 +52,8 @@ export function trainSupernet(
   checkpoints: CheckpointHooks,
   host: JobHost,
 ): Supernet {
-  const supernet = new Supernet(space, Random.stream(config.seed, 'weights', 'supernet'));
-  const { seed, recomputeBlocks, supernetTraining: rules = defaultSupernetTraining } = config;
+  const { seed, recomputeBlocks, sharing, supernetTraining: rules = defaultSupernetTraining } = config;
+  const supernet = new Supernet(space, Random.stream(seed, 'weights', 'supernet'), sharing);
   const plan = createPlan(space, rules, supernetEffort(config, space, data).steps);
   const training = supernetTrainee(supernet, plan, rules, { seed, options: { recomputeBlocks } });
   try {
@@ -84,9 +85,14 @@ export function supernetWeights(supernet: Supernet): TrainingCheckpoint {
   return { step: 0, tensors: stateOf(supernet) };
 }
 
-/** A supernet with weights written by {@link supernetWeights}. @throws FileError */
-export function restoreSupernet(space: MiniSpace, weights: TrainingCheckpoint, where: string): Supernet {
-  const supernet = new Supernet(space, Random.stream('restore'));
+/** A supernet with weights written by {@link supernetWeights}, which shared them in this way. @throws FileError */
+export function restoreSupernet(
+  space: MiniSpace,
+  sharing: SharingSettings,
+  weights: TrainingCheckpoint,
+  where: string,
+): Supernet {
+  const supernet = new Supernet(space, Random.stream('restore'), sharing);
   loadState(supernet, weights.tensors, where);
   return supernet;
 }

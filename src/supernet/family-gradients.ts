@@ -105,6 +105,8 @@ export class FamilyGradients {
         if (scale !== 1) kernels().scale(scale, parts[at]!.gradient);
       });
       this.#project(layer.name, parts, step);
+      // What the term about distributions wants of the tensor is no family's: the first memory serves.
+      layer.takeAside(parts[0]!.gradient);
     }
     if (separateState) return;
     for (const [, { tensor }] of met) {
@@ -136,7 +138,10 @@ export class FamilyGradients {
   /** For the optimiser, once per step. */
   gradientScale(parameter: Parameter): number {
     const lone = this.#lone.get(parameter);
-    return lone === undefined ? 1 : (lone.layer.gradientScales([lone.part])[0] as number);
+    if (lone === undefined) return 1;
+    const scale = lone.layer.gradientScales([lone.part])[0] as number;
+    lone.layer.takeAside(lone.part.gradient, 1 / scale);
+    return scale;
   }
 
   /** Gives back what a step that failed has left. */

@@ -1,28 +1,47 @@
 /**
- * @file One layer position of the supernet: a single weight tensor that every operator family uses through its map.
+ * @file One layer position of the supernet: a single weight tensor that every operator family uses through its map, or,
+ * as a control, a tensor for each.
  *
  * A shared tensor must serve gradients of very different size. The published code normalises the add layer's gradient
  * to a root mean square of 0.2 inside the backward pass, some fifty times what a convolution sends to the same
  * tensor, so that additions drown the rest (operators-and-techniques 0.3; one of the stated suspects for the collapse
  * of the published shared supernets). Here the optimiser rescales the gradient of an adaptive family to the running
- * norm of the multiplying families' gradients on the same tensor.
+ * norm of the multiplying families' gradients on the same tensor. The gradient of the term about distributions is kept
+ * aside until then: it is in units of the loss whatever the family, and nothing of it is to be rescaled or followed.
  */
 import type { Random } from '../base/random.js';
 import type { Parameter, StateBuffer } from '../nn/module.js';
-import type { LayerGeometry, OperatorFamily, OwnTensor } from '../operators/contract.js';
-import { kaimingNormal } from '../operators/initialisation.js';
+import type {
+  LayerGeometry,
+  OperatorFamily,
+  OwnTensor,
+  SharingMap,
+  SharingParameter,
+} from '../operators/contract.js';
+import { ownParameters, storedShape, weightShape } from '../operators/layer.js';
 import { deviationOf } from '../operators/statistics.js';
-import { adaptiveScale } from '../training/optimiser-state.js';
-import { ownParameters, weightShape } from '../operators/layer.js';
+import { WeightLaw } from '../operators/weight-laws.js';
 import { kernels } from '../tensor/device.js';
 import { sliceWeights } from '../tensor/ops/slice.js';
-import { at } from '../tensor/tape.js';
+import { release, take } from '../tensor/pool.js';
+import { at, record, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { adaptiveScale } from '../training/optimiser-state.js';
+import { momentDistance, publishedDivergence, sortedDistance } from './distribution.js';
+import {
+  defaultSharing,
+  defaultTermWeights,
+  DistributionKind,
+  initialShared,
+  mapOf,
+  SharingKind,
+  type SharingSettings,
+} from './sharing.js';
 
 /** How fast the running gradient norm follows. */
 const normMomentum = 0.9;
-/** Adaptive rate of the learned scalars of a sharing map: they see the sum over a whole tensor. */
-const scalarAdaptiveRate = 0.02;
+/** Adaptive rate of the learned values of a sharing map: they see the sum over a whole tensor or a segment of it. */
+const mapAdaptiveRate = 0.02;
 
 /** What the passes of one family in a step sent to the shared tensor. */
 export interface GradientPart {
@@ -32,23 +51,38 @@ export interface GradientPart {
   readonly weight: number;
 }
 
-/** Whether a family's weights cannot come from a shared tensor. */
-function keepsWeights({ fixedWeights = false, weightShape: ownShape }: OperatorFamily): boolean {
-  return fixedWeights || ownShape !== undefined;
+/** How a family uses the shared tensor. */
+interface Use {
+  readonly map: SharingMap;
+  /** The learned values of the map. */
+  readonly own: readonly Tensor[];
+}
+
+/** Fresh values of a map's parameter. */
+function initialValues(
+  { initial, count = 1, deviation }: SharingParameter,
+  random: Random,
+): readonly number[] {
+  const value = deviation === undefined ? () => initial : () => initial + deviation * random.normal();
+  return Array.from({ length: count }, value);
 }
 
 export class SharedLayer {
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
-  readonly #shared: Tensor;
-  /** The learned scalars of each family's map. */
-  readonly #scalars: ReadonlyMap<string, readonly Tensor[]>;
-  /** What each family has for itself: weights that no other could share, and tensors beside the weights. */
+  /** Undefined where nothing is shared. */
+  readonly #shared: Tensor | undefined;
+  readonly #uses: ReadonlyMap<string, Use>;
+  /** What each family has for itself: weights that do not come from the shared tensor, and tensors beside the weights. */
   readonly #kept: ReadonlyMap<string, Tensor>;
   readonly #own: ReadonlyMap<string, readonly Tensor[]>;
   /** Running norm of the multiplying families' gradients; 0 before the first. */
   readonly #gradientNorm = new Float32Array(1);
   #familyOfStep: OperatorFamily | undefined;
+  /** Families that computed with weights of their own since {@link project}. */
+  readonly #usedKept = new Set<OperatorFamily>();
+  /** Gradient of the term about distributions by the shared tensor, from the pool. */
+  #aside: Float32Array | undefined;
 
   /** `geometry` is the widest the layer can be; the shared tensor is drawn at the convolution's fan-in scale. */
   constructor(
@@ -56,22 +90,35 @@ export class SharedLayer {
     private readonly geometry: LayerGeometry,
     families: readonly OperatorFamily[],
     random: Random,
+    private readonly sharing: SharingSettings = defaultSharing,
   ) {
-    this.#shared = Tensor.persistent(weightShape(geometry), kaimingNormal(geometry, random), true);
-    const scalars = families.map((family) => ({
-      family,
-      tensors: family.sharing.parameters.map(({ initial }) => Tensor.persistent([1], [initial], true)),
-    }));
-    this.#scalars = new Map(scalars.map(({ family, tensors }) => [family.name, tensors]));
-    const kept = families.filter(keepsWeights).map((family) => ({
-      family,
-      tensor: Tensor.persistent(
-        family.weightShape?.(geometry) ?? weightShape(geometry),
-        family.initialWeights(geometry, random),
-        !family.fixedWeights,
+    const shared =
+      sharing.map === SharingKind.None
+        ? undefined
+        : Tensor.persistent(weightShape(geometry), initialShared(sharing, geometry, random), true);
+    this.#shared = shared;
+    const uses = families.map((family) => {
+      const map = mapOf(sharing, family);
+      const own = (map?.parameters ?? []).map((parameter): Parameter => {
+        const values = initialValues(parameter, random);
+        return {
+          name: `${name}.${family.name}.${parameter.name}`,
+          tensor: Tensor.persistent([values.length], values, true),
+          decay: false,
+          adaptiveRate: mapAdaptiveRate,
+        };
+      });
+      return { family, map, own };
+    });
+    this.#uses = new Map(
+      uses.flatMap(({ family, map, own }) =>
+        map === undefined ? [] : [[family.name, { map, own: own.map(({ tensor }) => tensor) }]],
       ),
-    }));
-    this.#kept = new Map(kept.map(({ family, tensor }) => [family.name, tensor]));
+    );
+    const kept = uses.flatMap(({ family, map }) =>
+      map !== undefined ? [] : [{ family, parameter: keptParameter(name, family, geometry, random) }],
+    );
+    this.#kept = new Map(kept.map(({ family, parameter }) => [family.name, parameter.tensor]));
     const own = families.map((family) => ({
       family,
       parameters: ownParameters(`${name}.${family.name}`, family, geometry, random),
@@ -80,56 +127,107 @@ export class SharedLayer {
       own.map(({ family, parameters }) => [family.name, parameters.map(({ tensor }) => tensor)]),
     );
     this.parameters = [
-      { name: `${name}.shared`, tensor: this.#shared, decay: true },
-      ...scalars.flatMap(({ family, tensors }) =>
-        family.sharing.parameters.map((parameter, i) => ({
-          name: `${name}.${family.name}.${parameter.name}`,
-          tensor: tensors[i] as Tensor,
-          decay: false,
-          adaptiveRate: scalarAdaptiveRate,
-        })),
-      ),
-      ...kept.map(({ family, tensor }) => ({
-        name: `${name}.${family.name}.weight`,
-        tensor,
-        decay: !family.fixedWeights && (family.decay ?? true),
-        ...(family.adaptiveRate !== undefined && { adaptiveRate: family.adaptiveRate }),
-        ...(family.fixedWeights && { fixed: true }),
-      })),
+      ...(shared === undefined ? [] : [{ name: `${name}.shared`, tensor: shared, decay: true }]),
+      ...uses.flatMap((use) => use.own),
+      ...kept.map(({ parameter }) => parameter),
       ...own.flatMap(({ parameters }) => parameters),
     ];
-    this.buffers = [{ name: `${name}.gradientNorm`, data: this.#gradientNorm }];
+    this.buffers = shared === undefined ? [] : [{ name: `${name}.gradientNorm`, data: this.#gradientNorm }];
   }
 
-  /** x through this layer as `family`, at the leading `inChannels` x `outChannels` of the shared tensor. */
+  /** x through this layer as `family`, at the leading `inChannels` x `outChannels` of its weights. */
   forward(x: Tensor, family: OperatorFamily, inChannels: number, outChannels: number): Tensor {
     this.#familyOfStep = family;
     return at(this.name, () => {
       const geometry = { ...this.geometry, inChannels, outChannels };
-      const kept = this.#kept.get(family.name);
-      const [, , rows, columns] = family.weightShape?.(geometry) ?? [0, 0, inChannels, outChannels];
-      const slice = sliceWeights(kept ?? this.#shared, rows, columns);
-      const weights = kept === undefined ? this.#mapped(family, slice) : slice;
       const own = (this.#own.get(family.name) as readonly Tensor[]).map((tensor, i) => {
         const [, , rows, columns] = (family.own as readonly OwnTensor[])[i]!.shape(geometry);
         return sliceWeights(tensor, rows, columns);
       });
-      return family.forward(x, weights, geometry, own);
+      return family.forward(x, this.#weights(family, geometry), geometry, own);
     });
   }
 
-  #mapped(family: OperatorFamily, shared: Tensor): Tensor {
-    return family.sharing.apply(shared, this.#scalars.get(family.name) as readonly Tensor[]);
+  /** The stored weights of `family` for a layer of this geometry, as the tape sees them. */
+  #weights(family: OperatorFamily, geometry: LayerGeometry): Tensor {
+    const kept = this.#kept.get(family.name);
+    if (kept !== undefined) {
+      this.#usedKept.add(family);
+      const [rows, columns] = storedShape(family, geometry).slice(-2) as [number, number];
+      return sliceWeights(kept, rows, columns);
+    }
+    const shared = this.#shared as Tensor;
+    const { map, own } = this.#uses.get(family.name) as Use;
+    return map.apply(sliceWeights(shared, geometry.inChannels, geometry.outChannels), own, shared.data);
   }
 
-  /** The weights that `family` computes with here, for histograms: its map applied to the whole shared tensor. */
+  /** The weights that `family` computes with here, for histograms: those of the layer at its widest. */
   weightsOf(family: OperatorFamily): Float32Array {
     const kept = this.#kept.get(family.name);
     if (kept !== undefined) return family.effectiveWeights(kept.data, this.geometry).slice();
-    const mapped = this.#mapped(family, this.#shared);
+    const { map, own } = this.#uses.get(family.name) as Use;
+    const mapped = tidy(() => map.apply(this.#shared as Tensor, own));
     const weights = family.effectiveWeights(mapped.data).slice();
     if (mapped !== this.#shared) mapped.dispose();
     return weights;
+  }
+
+  /**
+   * How far the distribution of the weights that `family` has from the shared tensor is from its law: of the shared
+   * tensor itself where that is a Gaussian, and behind the family's map where it is not. Undefined where there is no
+   * such term: nobody shares the family's weights, or, as released, its term counts for nothing. Of the whole tensor,
+   * whatever part of it the family has just used.
+   */
+  distributionTerm(family: OperatorFamily, random: () => Random): Tensor | undefined {
+    const kind = this.sharing.distribution;
+    const use = this.#uses.get(family.name);
+    if (use === undefined || kind === DistributionKind.None) return undefined;
+    const law = family.weightLaw ?? WeightLaw.Gaussian;
+    const gaussian = law === WeightLaw.Gaussian;
+    if (gaussian && kind === DistributionKind.Published) return undefined;
+    const weight = this.sharing.weight ?? defaultTermWeights[kind];
+    return at(this.name, () => {
+      const shared = this.#sharedAside();
+      const weights = gaussian ? shared : use.map.apply(shared, use.own);
+      switch (kind) {
+        case DistributionKind.Sorted:
+          return sortedDistance(weights, law, weight);
+        case DistributionKind.Moment:
+          return momentDistance(weights, law, weight);
+        case DistributionKind.Published:
+          return publishedDivergence(weights, law, weight, random());
+      }
+    });
+  }
+
+  /** The shared tensor on the tape, with a gradient that stays aside until {@link takeAside}. */
+  #sharedAside(): Tensor {
+    const shared = this.#shared as Tensor;
+    return record(
+      'sharedAside',
+      [shared],
+      shared.shape,
+      (copy) => copy.set(shared.data),
+      (gradient) => {
+        if (this.#aside !== undefined) return kernels().axpy(1, gradient, this.#aside);
+        this.#aside = take(shared.size);
+        this.#aside.set(gradient);
+      },
+      { tensors: [], output: false },
+    );
+  }
+
+  /** Puts the own weights of the families of this step back into their domains, as stand-alone layers do. */
+  project(): void {
+    for (const family of this.#usedKept)
+      if (!family.fixedWeights) family.project?.((this.#kept.get(family.name) as Tensor).data);
+    this.#usedKept.clear();
+  }
+
+  dispose(): void {
+    if (this.#aside !== undefined) release(this.#aside);
+    this.#aside = undefined;
+    for (const { tensor } of this.parameters) tensor.dispose();
   }
 
   owns(parameter: Parameter): boolean {
@@ -141,12 +239,18 @@ export class SharedLayer {
     return this.#familyOfStep;
   }
 
-  /** Factor on the shared tensor's gradient of this step; also follows the multiplying families' norm. */
+  /**
+   * Factor on the shared tensor's gradient of a step of one pass; also follows the multiplying families' norm. To be asked
+   * once for each gradient, when that is complete and just before it is used: what was kept aside is then added to it,
+   * over the factor.
+   */
   gradientScale(): number {
     const family = this.#familyOfStep;
-    const gradient = this.#shared.gradient;
+    const gradient = this.#shared?.gradient;
     if (family === undefined || gradient === undefined) return 1;
-    return this.gradientScales([{ family, gradient, weight: 1 }])[0] as number;
+    const scale = this.gradientScales([{ family, gradient, weight: 1 }])[0] as number;
+    this.takeAside(gradient, 1 / scale);
+    return scale;
   }
 
   /**
@@ -166,7 +270,41 @@ export class SharedLayer {
     return parts.map(({ family, gradient, weight }) => {
       if (family.adaptiveRate === undefined) return 1;
       if (held > 0) return adaptiveScale((weight * held) / Math.sqrt(gradient.length), gradient);
-      return adaptiveScale(weight * family.adaptiveRate * deviationOf(this.#shared.data), gradient);
+      const size = family.adaptiveRate * deviationOf((this.#shared as Tensor).data);
+      return adaptiveScale(weight * size, gradient);
     });
   }
+
+  /** Adds `factor` times what the term about distributions has left aside to `gradient`, once. */
+  takeAside(gradient: Float32Array, factor = 1): void {
+    if (this.#aside === undefined) return;
+    kernels().axpy(factor, this.#aside, gradient);
+    release(this.#aside);
+    this.#aside = undefined;
+  }
+}
+
+/** The weights that a family has for itself, with all that a stand-alone layer's would have. */
+function keptParameter(
+  name: string,
+  family: OperatorFamily,
+  geometry: LayerGeometry,
+  random: Random,
+): Parameter {
+  const { adaptiveRate, penalty, decay = true, fixedWeights = false } = family;
+  const tensor = Tensor.persistent(
+    storedShape(family, geometry),
+    family.initialWeights(geometry, random),
+    !fixedWeights,
+  );
+  return {
+    name: `${name}.${family.name}.weight`,
+    tensor,
+    decay: !fixedWeights && decay,
+    ...(adaptiveRate !== undefined && { adaptiveRate }),
+    ...(fixedWeights && { fixed: true }),
+    ...(penalty !== undefined && {
+      penalty: (weightDecay: number, gradient: Float32Array) => penalty(tensor.data, weightDecay, gradient),
+    }),
+  };
 }

@@ -2,10 +2,10 @@
  * @file The weight-sharing supernet: one set of shared tensors per block position, used by every operator family through
  * its sharing map, with batch norms of each family's own. A subnet is its architecture's nodes with these layers.
  */
-import type { Random } from '../base/random.js';
+import { Random } from '../base/random.js';
 import type { BatchNorm } from '../nn/batch-norm.js';
 import type { Mode, Parameter, StateBuffer } from '../nn/module.js';
-import type { LayerGeometry } from '../operators/contract.js';
+import type { LayerGeometry, OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Architecture, BlockDescription } from '../spaces/architecture.js';
 import { stemName } from '../spaces/blocks/ends.js';
@@ -15,8 +15,11 @@ import { nodesOf } from '../spaces/expand.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
 import { batchNormOf, moduleOf, statelessOf, type NodeModule } from '../spaces/modules.js';
 import { NodeKind, type BatchNormNode, type Node } from '../spaces/nodes.js';
+import { isRecomputing } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { add } from '../tensor/ops/binary.js';
 import { SharedLayer } from './shared-layer.js';
+import { defaultSharing, type SharingSettings } from './sharing.js';
 
 export class Supernet {
   readonly parameters: readonly Parameter[];
@@ -30,9 +33,13 @@ export class Supernet {
   readonly #norms: ReadonlyMap<string, BatchNorm>;
   readonly #layerOfParameter: ReadonlyMap<Parameter, SharedLayer>;
 
+  /** What the last forward pass used. */
+  #used: (readonly [SharedLayer, OperatorFamily])[] = [];
+
   constructor(
     private readonly space: MiniSpace,
     random: Random,
+    sharing: SharingSettings = defaultSharing,
   ) {
     const zeros = space.optionCounts.map(() => 0);
     const realisations = space.optionCounts.flatMap((count, position) =>
@@ -49,7 +56,7 @@ export class Supernet {
     this.#shared = new Map(
       [...widestGeometries(realisations.flatMap(({ nodes }) => nodes))].map(([name, geometry]) => [
         name,
-        new SharedLayer(name, geometry, families, random),
+        new SharedLayer(name, geometry, families, random, sharing),
       ]),
     );
     this.#norms = new Map(
@@ -83,6 +90,7 @@ export class Supernet {
   /** Logits [N, 1, 1, classes] of the subnet `genome`. */
   forward(x: Tensor, genome: Genome, mode: Mode, options: ForwardOptions = {}): Tensor {
     const architecture = this.space.architecture(genome);
+    this.#used = [];
     return run(
       programOf(nodesOf(architecture)),
       x,
@@ -100,14 +108,34 @@ export class Supernet {
   ): Tensor {
     if (node.block === null) return this.#ends.get(node.name)!.forward(inputs, mode, options);
     if (node.kind === NodeKind.Layer) {
-      const { family, inChannels, outChannels } = node;
-      return this.#shared.get(node.name)!.forward(inputs[0]!, familyNamed(family), inChannels, outChannels);
+      const { inChannels, outChannels } = node;
+      const [layer, family] = [this.#shared.get(node.name)!, familyNamed(node.family)];
+      if (!isRecomputing()) this.#used.push([layer, family]);
+      return layer.forward(inputs[0]!, family, inChannels, outChannels);
     }
     if (node.kind === NodeKind.BatchNorm)
       return this.#norms.get(normName(blocks[node.block]!, node))!.forward(inputs[0]!, mode);
     const module = statelessOf(node);
     if (module === undefined) throw new Error(`a supernet cannot share ${node.kind} nodes (${node.name})`);
     return module.forward(inputs, mode, options);
+  }
+
+  /**
+   * The weighted sum [1] of {@link SharedLayer.distributionTerm} over the layers of the last forward pass, to be added to
+   * its loss; undefined where there is none. What it leaves to chance follows from the seed and the step.
+   */
+  distributionTerm(seed: number, step: number): Tensor | undefined {
+    return this.#used
+      .flatMap(
+        ([layer, family]) =>
+          layer.distributionTerm(family, () => Random.stream(seed, 'distribution', layer.name, step)) ?? [],
+      )
+      .reduce<Tensor | undefined>((sum, term) => (sum === undefined ? term : add(sum, term)), undefined);
+  }
+
+  /** To be called after each optimiser step: see {@link SharedLayer.project}. */
+  project(): void {
+    for (const layer of this.sharedLayers) layer.project();
   }
 
   /** For the optimiser: see {@link SharedLayer.gradientScale}. */
@@ -125,6 +153,7 @@ export class Supernet {
   }
 
   dispose(): void {
+    for (const layer of this.sharedLayers) layer.dispose();
     for (const { tensor } of this.parameters) tensor.dispose();
   }
 }

@@ -27,6 +27,7 @@ import {
   pathsOf,
   pathsOption,
   quoted,
+  sharingOption,
   sourceOf,
   typedCommand,
   wholeNumber,
@@ -37,6 +38,7 @@ import { textTable } from '../tables.js';
 
 interface RankFlags extends ConfigFlags {
   readonly run?: string;
+  readonly sharing?: string;
   readonly networks?: number;
   readonly seeds?: number;
   readonly epochs?: number;
@@ -58,6 +60,7 @@ export function addRankCommand(program: Command): void {
     );
   addConfigOptions(command, datasetUsages)
     .option('--run <run folder>', 'measure the supernet of this finished run, under its configuration')
+    .addOption(sharingOption())
     .option(
       '--networks <number>',
       `networks that are trained alone (default ${defaultNetworks})`,
@@ -91,6 +94,8 @@ ${examples(
   'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --networks 30 --seeds 2',
   'shiftaddnas rank --run runs/NAME --epochs 5 --json rank.json',
   'shiftaddnas rank --config same.yaml --paths sandwich --truth runs/rank-first --out runs/rank-second',
+  'shiftaddnas rank --config examples/cifar10.yaml --sharing none --truth runs/rank-first --out runs/rank-none',
+  'shiftaddnas rank --config other-rule.yaml --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --resume runs/rank-first',
 )}`,
     )
@@ -115,7 +120,7 @@ async function rank(flags: RankFlags): Promise<void> {
 }
 
 function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly options: RankOptions } {
-  const { run, epochs, networks = defaultNetworks, seeds = 1, truth } = flags;
+  const { run, epochs, networks = defaultNetworks, seeds = 1, truth, sharing } = flags;
   const options = {
     networks,
     seeds,
@@ -127,7 +132,7 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       throw new FileError(`--${flag} ${folder}: no such folder`);
   const retrain = epochs === undefined ? {} : { retrain: { epochs } };
   if (run !== undefined) {
-    const given = (['preset', 'config', 'data', 'imageSize', 'seed', 'paths'] as const).find(
+    const given = (['preset', 'config', 'data', 'imageSize', 'seed', 'paths', 'sharing'] as const).find(
       (flag) => flags[flag] !== undefined,
     );
     if (given !== undefined)
@@ -145,7 +150,11 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       'rank needs to know what to measure: give --config FILE.yaml, --preset mnist-quick, or --run runs/NAME',
     );
   return {
-    config: checkConfig(rankConfigSchema, gatherConfig(flags, retrain, pathsOf(flags)), sourceOf(flags)),
+    config: checkConfig(
+      rankConfigSchema,
+      gatherConfig(flags, { sharing: { map: sharing } }, retrain, pathsOf(flags)),
+      sourceOf(flags),
+    ),
     options,
   };
 }

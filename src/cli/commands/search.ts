@@ -25,6 +25,7 @@ import {
   pathsOf,
   pathsOption,
   quoted,
+  sharingOption,
   sourceOf,
   typedCommand,
   type ConfigFlags,
@@ -38,6 +39,7 @@ interface SearchFlags extends ConfigFlags {
   readonly name?: string;
   readonly out?: string;
   readonly families?: readonly string[];
+  readonly sharing?: string;
   readonly strategy?: string;
   readonly paths?: string;
   readonly objectives?: readonly string[];
@@ -74,6 +76,7 @@ export function addSearchCommand(program: Command): void {
     .option('--foreign-latency-table', 'accept a latency table of another machine')
     .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
     .addOption(pathsOption())
+    .addOption(sharingOption())
     .addOption(
       new Option('--strategy <name>', 'how the space is searched (default evolution)').choices(
         Object.values(StrategyKind),
@@ -109,6 +112,7 @@ ${examples(
   'shiftaddnas search --preset mnist-quick --strategy nsga2 --objectives error,energy,params',
   'shiftaddnas search --preset mnist-quick --surrogate gp',
   'shiftaddnas search --preset mnist-quick --paths sandwich',
+  'shiftaddnas search --preset mnist-quick --sharing none',
   'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
   'shiftaddnas search --resume runs/cifar',
 )}`,
@@ -136,7 +140,7 @@ function configOf(flags: SearchFlags): RunConfig {
     throw new OptionError(
       'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
     );
-  const { budget, profile, name, out, families, strategy, objectives, surrogate } = flags;
+  const { budget, profile, name, out, families, sharing, strategy, objectives, surrogate } = flags;
   const { latencyTable, latencyPredictor, foreignLatencyTable } = flags;
   const space = families === undefined ? {} : { space: { families } };
   return checkConfig(
@@ -145,7 +149,7 @@ function configOf(flags: SearchFlags): RunConfig {
       flags,
       { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable },
       space,
-      { search: { strategy, objectives, surrogate } },
+      { sharing: { map: sharing }, search: { strategy, objectives, surrogate } },
       pathsOf(flags),
     ),
     sourceOf(flags),

@@ -12,6 +12,7 @@ import { addMasking } from './masking.js';
 import { lowerL1 } from './onnx.js';
 import { transportSharing } from './transport.js';
 import { distanceVariance } from '../variance.js';
+import { WeightLaw } from '../weight-laws.js';
 
 export const add: OperatorFamily = {
   name: 'add',
@@ -24,6 +25,9 @@ export const add: OperatorFamily = {
   adaptiveRate: 0.2,
   needsNorm: true,
   sharing: transportSharing,
+  /** AdderNet starts its weights at unit variance. */
+  piecewise: { deviation: 1 },
+  weightLaw: WeightLaw.Laplacian,
   variance: distanceVariance,
   primitive: Primitive.Add,
   operandBits: { weight: 32, activation: 32, partialSum: 32 },

@@ -13,7 +13,7 @@ import { take } from '../../tensor/pool.js';
 import { requireShape } from '../../tensor/shape.js';
 import { contribute, give, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { SharingMap } from '../contract.js';
+import type { InvertibleSharingMap } from '../contract.js';
 import { deviationOf } from '../statistics.js';
 
 /** ln r for unit variance: a Laplacian of scale b has variance 2 b^2, and AdderNet starts its weights at variance 1. */
@@ -106,7 +106,7 @@ function applyTransport(shared: Tensor, logScale: Tensor): Tensor {
   );
 }
 
-export const transportSharing: SharingMap = {
+export const transportSharing: InvertibleSharingMap = {
   parameters: [{ name: 'logScale', initial: initialLogScale }],
   apply(shared, own) {
     const logScale = own[0];

@@ -50,6 +50,13 @@ function denseShift(
   const planes = denseBits(bits);
   const computed = reparameterised(planes);
   const largest = exponentsOf(bits);
+  const sharing = thresholdSharing({
+    // The largest level is at two standard deviations; borders lie between levels on the logarithmic scale.
+    unit: 2 ** (1 - largest),
+    // The exponent is at least p exactly when the last p values are positive.
+    borders: Array.from({ length: largest }, (_, k) => Math.SQRT2 * 2 ** (largest - 1 - k)),
+    effectiveWeights: computed.effectiveWeights,
+  });
   return {
     ...shown,
     title: `Shift (DenseShift, ${bits} bit)`,
@@ -62,13 +69,8 @@ function denseShift(
         Array.from({ length: largest }, (_, k) => Math.SQRT2 * 2 ** (1 - largest + k)),
       ),
     ),
-    sharing: thresholdSharing({
-      // The largest level is at two standard deviations; borders lie between levels on the logarithmic scale.
-      unit: 2 ** (1 - largest),
-      // The exponent is at least p exactly when the last p values are positive.
-      borders: Array.from({ length: largest }, (_, k) => Math.SQRT2 * 2 ** (largest - 1 - k)),
-      effectiveWeights: computed.effectiveWeights,
-    }),
+    sharing,
+    piecewise: { stored: (values) => sharing.apply(values, []) },
     primitive: Primitive.Shift,
     operandBits: { weight: bits, activation: 32, partialSum: 32 },
   };

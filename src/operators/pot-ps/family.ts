@@ -14,7 +14,7 @@ import { BinaryKind, UnaryKind } from '../../tensor/kinds.js';
 import { release, take } from '../../tensor/pool.js';
 import { give, record } from '../../tensor/tape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { LayerGeometry, OperatorFamily, SharingMap } from '../contract.js';
+import type { LayerGeometry, OperatorFamily, InvertibleSharingMap } from '../contract.js';
 import { weightCount } from '../initialisation.js';
 import {
   addScalar,
@@ -100,7 +100,7 @@ function initialWeights(geometry: LayerGeometry, random: Random): Float32Array {
  * smallest power, so that a shared value gets dL/dw w / S: straight-through, as in pot.q. s is constant on either side
  * of zero, and S changes sides by itself.
  */
-const logarithmSharing: SharingMap = {
+const logarithmSharing: InvertibleSharingMap = {
   parameters: [],
   apply: (shared: Tensor) =>
     record(
@@ -183,6 +183,7 @@ function deepShiftPs(
       release(weights);
     },
     sharing: logarithmSharing,
+    piecewise: { stored: (values) => logarithmSharing.apply(values, []), publishedPlanes: 2 },
     variance: productVariance(powerOfTwoSquare(Math.SQRT2)),
     primitive: Primitive.Shift,
     operandBits: { weight: weightBits, activation: 32, partialSum: 32 },

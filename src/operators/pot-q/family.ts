@@ -83,6 +83,7 @@ function deepShiftQ(
     masking: maskedByZero(layer),
     project,
     sharing: identitySharing,
+    piecewise: {},
     variance: productVariance(powerOfTwoSquare(border)),
     primitive: Primitive.Shift,
     operandBits: { weight: weightBits, activation: 32, partialSum: 32 },

@@ -34,6 +34,13 @@ const signSparsityShift = fromSignBits({
 
 const computed = reparameterised(signSparsityShift);
 
+const sharing = thresholdSharing({
+  // The largest level is at two standard deviations; zero ends half way to the first.
+  unit: 0.5,
+  borders: [0.5, Math.SQRT2, 2 * Math.SQRT2],
+  effectiveWeights: computed.effectiveWeights,
+});
+
 export const potS3: OperatorFamily = {
   name: 'pot.s3',
   shortName: 'shift-s3',
@@ -54,12 +61,8 @@ export const potS3: OperatorFamily = {
   },
   needsNorm: true,
   variance: productVariance(roundedSquare([0, 0.5, 1, 2], [0.25, Math.SQRT1_2, Math.SQRT2])),
-  sharing: thresholdSharing({
-    // The largest level is at two standard deviations; zero ends half way to the first.
-    unit: 0.5,
-    borders: [0.5, Math.SQRT2, 2 * Math.SQRT2],
-    effectiveWeights: computed.effectiveWeights,
-  }),
+  sharing,
+  piecewise: { stored: (values) => sharing.apply(values, []) },
   primitive: Primitive.Shift,
   operandBits: { weight: weightBits, activation: 32, partialSum: 32 },
 };

@@ -17,5 +17,6 @@ export const shiftAdd: OperatorFamily = {
   effectiveWeights: potQ.effectiveWeights,
   ...(potQ.project && { project: potQ.project }),
   sharing: potQ.sharing,
+  ...(potQ.piecewise && { piecewise: potQ.piecewise }),
   ...addBehind(potQ),
 };

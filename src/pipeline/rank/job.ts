@@ -240,7 +240,7 @@ function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
           checkpointsOf(job, supernetTraining, clock),
           logged(folder, host),
         )
-      : restoreSupernet(space, given, request.options.run!);
+      : restoreSupernet(space, request.config.sharing, given, request.options.run!);
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
   folder.removeCheckpoint(supernetTraining);
   const count = supernet.parameters.reduce((sum, { tensor }) => sum + tensor.size, 0);
@@ -253,7 +253,7 @@ function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
   const { request, space, data, folder, identity, host, genomes } = job;
   const weights = folder.readCheckpoint(supernetPhase, identity);
   if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet: Supernet = restoreSupernet(space, weights, folder.path);
+  const supernet: Supernet = restoreSupernet(space, request.config.sharing, weights, folder.path);
   try {
     const judge = subnetJudge(request.config, data.learning, supernet);
     const batches = batchesForProxies(job);

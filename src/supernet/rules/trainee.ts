@@ -3,7 +3,8 @@
  */
 import { Mode } from '../../nn/module.js';
 import type { ForwardOptions } from '../../spaces/execute.js';
-import type { StepPlace } from '../../training/technique.js';
+import type { Loss, StepPlace } from '../../training/technique.js';
+import { add } from '../../tensor/ops/binary.js';
 import type { Pass } from '../../training/passes.js';
 import type { Trainee } from '../../training/train.js';
 import { FamilyGradients } from '../family-gradients.js';
@@ -46,13 +47,20 @@ export function supernetTrainee(
     separateState: rules.separateOptimiserState,
     seed,
   });
+  const withTerm =
+    (inner: Loss): Loss =>
+    (logits, batch, step) => {
+      const loss = inner(logits, batch, step);
+      const term = supernet.distributionTerm(seed, step);
+      return term === undefined ? loss : add(loss, term);
+    };
   const passes = ({ step }: StepPlace): readonly Pass[] => {
     const paths = plan.paths(seed, step);
     const distillation = new InPlaceDistillation(rules.distill);
     return paths.map(({ genome, role }) => ({
       forward: (images) => supernet.forward(images, genome, Mode.Training, options),
       weight: rules.combine === Combination.Mean ? 1 / paths.length : 1,
-      loss: (inner) => distillation.loss(role, inner),
+      loss: (inner) => withTerm(distillation.loss(role, inner)),
     }));
   };
   return {
@@ -65,6 +73,7 @@ export function supernetTrainee(
       afterPass: (weight) => gradients.afterPass(weight),
       afterPasses: ({ step }) => gradients.afterPasses(step),
       gradientScale: (parameter) => gradients.gradientScale(parameter),
+      afterStep: () => supernet.project(),
     },
     dispose: () => gradients.dispose(),
   };

@@ -2,24 +2,25 @@
  * @file The leading channels of a weight tensor: elastic widths share one tensor (US-Nets, ICCV'19).
  */
 import { ShapeError } from '../../base/errors.js';
-import { shapeText } from '../shape.js';
+import { shapeText, sizeOf } from '../shape.js';
 import { contribute, record } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
 /**
- * w [kh, kw, I, O] -> its first `inChannels` and `outChannels`: [kh, kw, inChannels, outChannels]; `w` itself when
- * nothing is cut. @throws ShapeError
+ * w [kh, kw, I, O], or [planes, kh, kw, I, O] -> its first `inChannels` and `outChannels`:
+ * [kh, kw, inChannels, outChannels]; `w` itself when nothing is cut. @throws ShapeError
  */
 export function sliceWeights(w: Tensor, inChannels: number, outChannels: number): Tensor {
-  const [kernelHeight, kernelWidth, allIn, allOut] = w.shape as [number, number, number, number];
+  const [allIn, allOut] = w.shape.slice(-2) as [number, number];
   const outside = (wanted: number, all: number): boolean =>
     !Number.isInteger(wanted) || wanted < 1 || wanted > all;
-  if (w.shape.length !== 4 || outside(inChannels, allIn) || outside(outChannels, allOut))
+  if (w.shape.length < 4 || outside(inChannels, allIn) || outside(outChannels, allOut))
     throw new ShapeError(
       `sliceWeights: ${shapeText(w.shape)} has no ${inChannels} x ${outChannels} channels`,
     );
   if (inChannels === allIn && outChannels === allOut) return w;
-  const taps = kernelHeight * kernelWidth;
+  const leading = w.shape.slice(0, -2);
+  const taps = sizeOf(leading);
   /** Calls `use` with where each kept row begins in the whole and in the part. */
   const eachRow = (use: (whole: number, part: number) => void): void => {
     for (let tap = 0; tap < taps; tap++)
@@ -33,7 +34,7 @@ export function sliceWeights(w: Tensor, inChannels: number, outChannels: number)
   return record(
     'sliceWeights',
     [w],
-    [kernelHeight, kernelWidth, inChannels, outChannels],
+    [...leading, inChannels, outChannels],
     (part) => {
       const { data } = w;
       eachRow((from, to) => copyRow(data, from, part, to));
