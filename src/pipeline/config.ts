@@ -65,6 +65,8 @@ export const runConfigSchema = z.strictObject({
   supernet: scheduleSchema,
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
+  /** Retrainings of every network, each with a seed of its own; 1 when left out. */
+  retrainSeeds: z.int().min(1).max(100).optional(),
   /** Of stand-alone training, retraining included. */
   techniques: techniquesSchema.optional(),
   /** Trains every block without keeping what it computes and computes it again for the gradients. */
@@ -151,12 +153,14 @@ function isSection(value: unknown): value is object {
 }
 
 /**
- * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves or what it
- * keeps in memory), and `inputs`, what the settings refer to.
+ * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves, what it
+ * keeps in memory or how many processes work), and `inputs`, what the settings refer to.
  */
 export function jobIdentity(config: object, ...inputs: readonly unknown[]): string {
+  const { search } = config as { readonly search?: object };
   const matters = {
     ...config,
+    ...(search !== undefined && { search: { ...search, workers: undefined } }),
     name: undefined,
     out: undefined,
     checkpointSeconds: undefined,
