@@ -3,6 +3,7 @@
  */
 import { Command } from 'commander';
 import { packageVersion } from '../pipeline/machine.js';
+import { addCompareCommand } from './commands/compare.js';
 import { addConvertCommand } from './commands/convert.js';
 import { addDataCommands } from './commands/data.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
@@ -41,6 +42,7 @@ export function createProgram(): Command {
   addRankCommand(program);
   addReproduceCommand(program);
   addReportCommand(program);
+  addCompareCommand(program);
   addDataCommands(program);
   complainInOneLine(program, program.name());
   return program;

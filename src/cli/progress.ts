@@ -185,9 +185,9 @@ function readingOf(message: Exclude<JobMessage, { type: 'notice' | 'phase' }>): 
         `${Math.round(imagesPerSecond)} images/s${passes === undefined ? '' : `, ${passes} passes`}`,
     };
   }
-  const { generation, generations, candidate, candidates, evaluated, bestAccuracy } = message;
+  const { title, generation, generations, candidate, candidates, evaluated, bestAccuracy } = message;
   return {
-    title: 'search',
+    title,
     // The first generation may hold another number of candidates than the others.
     done: Math.round(100 * (generation - 1 + candidate / candidates)),
     total: 100 * generations,

@@ -4,7 +4,7 @@
 import Table from 'cli-table3';
 import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
-import type { RunResult } from '../pipeline/result.js';
+import type { NetworkResult, RunResult } from '../pipeline/result.js';
 import { Quantity } from '../search/costs.js';
 import type {
   Architecture,
@@ -38,7 +38,7 @@ export function comparisonTable(result: RunResult): string {
   return textTable(
     [
       'network',
-      'test\naccuracy',
+      networks.some(({ seeds }) => seeds !== undefined) ? 'test accuracy\nmean ± sd' : 'test\naccuracy',
       ...profiles.map((name) => `energy mJ\n${name}`),
       `latency ms\n${profile}`,
       ...(result.latencyTable === undefined ? [] : ['latency ms\nmeasured']),
@@ -50,7 +50,7 @@ export function comparisonTable(result: RunResult): string {
     ],
     networks.map((network) => [
       network.name,
-      percent(network.testAccuracy),
+      accuracyText(network),
       ...profiles.map((name) => significant(network.energyMj[name] as number)),
       significant(network.latencyMs[profile] as number),
       ...(result.latencyTable === undefined ? [] : [significant(network.tableLatencyMs as number)]),
@@ -61,6 +61,16 @@ export function comparisonTable(result: RunResult): string {
       network.withinBudget ? 'yes' : 'no',
     ]),
   );
+}
+
+/** `91.20 %`; with several seeds their mean and standard deviation, `91.05 ± 0.21 %`. */
+export function accuracyText({
+  testAccuracy,
+  meanTestAccuracy,
+  testAccuracyDeviation,
+}: Pick<NetworkResult, 'testAccuracy' | 'meanTestAccuracy' | 'testAccuracyDeviation'>): string {
+  if (meanTestAccuracy === undefined || testAccuracyDeviation === undefined) return percent(testAccuracy);
+  return `${(100 * meanTestAccuracy).toFixed(2)} ± ${(100 * testAccuracyDeviation).toFixed(2)} %`;
 }
 
 /** One line per stage: `stage 1   32 channels, 7x7   [conv 32] [add 16]`. */

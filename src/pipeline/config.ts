@@ -70,6 +70,8 @@ export const runConfigSchema = z.strictObject({
   sharing: sharingSettings.prefault({}),
   search: searchSettings.prefault({}),
   retrain: scheduleSchema,
+  /** Retrainings of every network, each with a seed of its own; 1 when left out. */
+  retrainSeeds: z.int().min(1).max(100).optional(),
   /** Of stand-alone training, retraining included. */
   techniques: techniquesSchema.optional(),
   /** Trains every block without keeping what it computes and computes it again for the gradients. */
@@ -156,17 +158,21 @@ function isSection(value: unknown): value is object {
 }
 
 /**
- * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves or what it
- * keeps in memory), and `inputs`, what the settings refer to. The default way to share weights counts as no word about
- * it: runs of before there was a choice can go on.
+ * Fingerprint of a job: every setting that its results depend on (not where it writes, how often it saves, what it
+ * keeps in memory or how many processes work), and `inputs`, what the settings refer to. The default way to share weights
+ * counts as no word about it: runs of before there was a choice can go on.
  */
 export function jobIdentity(
-  config: Readonly<Record<string, unknown>> & { readonly sharing?: RunConfig['sharing'] },
+  config: Readonly<Record<string, unknown>> & {
+    readonly sharing?: RunConfig['sharing'];
+    readonly search?: object;
+  },
   ...inputs: readonly unknown[]
 ): string {
-  const { sharing } = config;
+  const { sharing, search } = config;
   const matters = {
     ...config,
+    ...(search !== undefined && { search: { ...search, workers: undefined } }),
     name: undefined,
     out: undefined,
     checkpointSeconds: undefined,

@@ -5,6 +5,8 @@ import type { LoadProgress } from '../data/dataset.js';
 import type { TrainingProgress } from '../training/train.js';
 
 export interface SearchProgress {
+  /** The phase: the search itself, or the one that it is held against. */
+  readonly title: string;
   readonly generation: number;
   readonly generations: number;
   /** Candidates judged so far in this generation, and how many it has. */

@@ -2,13 +2,12 @@
  * @file The worker thread of a job: runs it, posts its progress and its end.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { UserError, messageOf } from '../base/errors.js';
 import { deviceNotice } from '../tensor/choose-device.js';
-import { Interrupted } from '../training/interrupted.js';
 import { runConvertJob } from './convert-job.js';
 import { runEvaluateJob } from './evaluate-job.js';
 import type { JobHost } from './host.js';
-import type { JobReport, JobRequest, JobWork, PostedError } from './run-in-worker.js';
+import { postedError } from './posted-error.js';
+import type { JobReport, JobRequest, JobWork } from './run-in-worker.js';
 import { runRankJob } from './rank/job.js';
 import { runProbeJob } from './reproduce/probe-job.js';
 import { runSearchJob } from './search-job.js';
@@ -57,17 +56,8 @@ function run({ kind, request }: JobRequest, host: JobHost): Promise<unknown> {
   }
 }
 
-function posted(error: unknown): PostedError {
-  const message = error instanceof Interrupted ? error.phase : messageOf(error);
-  const stack = error instanceof Error ? error.stack : undefined;
-  const name = error instanceof Error ? error.name : 'Error';
-  if (error instanceof Interrupted) return { kind: 'interrupted', name, code: error.code, message, stack };
-  if (error instanceof UserError) return { kind: 'user', name, code: error.code, message, stack };
-  return { kind: 'defect', name, code: '', message, stack };
-}
-
 try {
   post({ type: 'result', result: await run(job, createHost()) });
 } catch (error) {
-  post({ type: 'error', error: posted(error) });
+  post({ type: 'error', error: postedError(error) });
 }

@@ -18,7 +18,7 @@ export interface PhaseClock<T> {
   seconds(): number;
 }
 
-/** Runs phases of one run in order, skipping what earlier sessions finished. */
+/** Runs phases of one run, skipping what earlier sessions finished. Several may run at once. */
 export class Phases {
   constructor(
     private readonly folder: RunFolder,
@@ -26,10 +26,14 @@ export class Phases {
     private readonly host: JobHost,
   ) {}
 
+  isFinished(name: string): boolean {
+    return this.state.finishedPhases.includes(name);
+  }
+
   /** The result of phase `name`: from the state when it is finished, else from `work`. */
   async run<T>(name: string, work: (clock: PhaseClock<T>) => T | Promise<T>): Promise<T> {
     const { state, folder } = this;
-    if (state.finishedPhases.includes(name)) return state.results[name] as T;
+    if (this.isFinished(name)) return state.results[name] as T;
     const before = state.phaseSeconds[name];
     this.#announce(name, before === undefined ? 'started' : 'resumed');
     const started = performance.now();

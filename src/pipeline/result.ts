@@ -1,6 +1,7 @@
 /**
  * @file What a run leaves behind for people and programs: the shape of `result.json` and of the lines of `events.jsonl`.
  */
+import type { ControlComparison } from '../search/control.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { Machine } from './machine.js';
 
@@ -52,6 +53,19 @@ export interface NetworkResult {
   /** By profile name. */
   readonly layers: Readonly<Record<string, readonly LayerCostRecord[]>>;
   readonly weightHistograms: readonly WeightHistogram[];
+  /** Every seed that it was retrained with, the run's own first, which is that of the figures above; absent for one. */
+  readonly seeds?: readonly Retraining[] | undefined;
+  /** Over the seeds, with the standard deviation of the sample. */
+  readonly meanTestAccuracy?: number | undefined;
+  readonly testAccuracyDeviation?: number | undefined;
+}
+
+/** One retraining of a network. */
+export interface Retraining {
+  readonly seed: number;
+  readonly testAccuracy: number;
+  readonly searchValidationAccuracy: number;
+  readonly trainSeconds: number;
 }
 
 /** A judged network that no other one of the search beats in all objectives (weights inherited from the supernet). */
@@ -125,8 +139,29 @@ export interface RunResult {
     readonly evaluated: number;
     readonly bestGenome: readonly number[];
     readonly bestSearchValidationAccuracy: number;
+    /** What the first generation was chosen by; absent without a pre-filter. */
+    readonly prefilter?:
+      { readonly scorer: string; readonly pool: number; readonly kept: number } | undefined;
+    /** Held against random search at equal evaluations; absent when it was not, or is random search itself. */
+    readonly control?: ControlRecord | undefined;
   };
   readonly networks: readonly NetworkResult[];
+}
+
+/** A search and random search after equally many evaluations of the same judge. */
+export interface ControlRecord extends ControlComparison {
+  /** Of random search, as of the search. */
+  readonly archiveHash: string;
+}
+
+/** One network that was judged for the control alone; those that the search had judged are not judged again. */
+export interface ControlEvent {
+  readonly type: 'control';
+  readonly time: string;
+  readonly generation: number;
+  readonly genome: readonly number[];
+  /** On search-validation, 0 to 1. */
+  readonly accuracy: number;
 }
 
 /** One evaluated candidate of the search (weights inherited from the supernet). */
@@ -181,4 +216,4 @@ export interface NoticeEvent {
   readonly message: string;
 }
 
-export type RunEvent = CandidateEvent | TrainingEvent | PhaseEvent | NoticeEvent;
+export type RunEvent = CandidateEvent | ControlEvent | TrainingEvent | PhaseEvent | NoticeEvent;

@@ -4,21 +4,12 @@
  * messages.
  */
 import { Worker } from 'node:worker_threads';
-import {
-  DataError,
-  DivergenceError,
-  FileError,
-  InfeasibleBudgetError,
-  OptionError,
-  OutputError,
-  UserError,
-} from '../base/errors.js';
 import { compiledModule } from '../base/modules.js';
-import { Interrupted } from '../training/interrupted.js';
 import type { RunConfig } from './config.js';
 import type { ConvertRequest, ConvertResult } from './convert-job.js';
 import type { EvaluateRequest, EvaluateResult } from './evaluate-job.js';
 import type { JobMessage } from './host.js';
+import { revivedError, type PostedError } from './posted-error.js';
 import type { RankRequest } from './rank/request.js';
 import type { RankResult } from './rank/result.js';
 import type { ProbeRequest, ProbeResult } from './reproduce/probe-job.js';
@@ -54,15 +45,6 @@ export interface JobWork {
   readonly job: JobRequest;
   /** One word: anything but zero asks the job to stop. */
   readonly stop: Int32Array;
-}
-
-/** An error as it crosses the thread: `UserError`s keep class and code, defects their stack. */
-export interface PostedError {
-  readonly kind: 'user' | 'interrupted' | 'defect';
-  readonly name: string;
-  readonly code: string;
-  readonly message: string;
-  readonly stack: string | undefined;
 }
 
 /** What the worker thread posts. */
@@ -106,26 +88,4 @@ export function runInWorker<K extends keyof Jobs>(
     stop: () => void Atomics.store(stop, 0, 1),
     kill: () => void worker.terminate(),
   };
-}
-
-const userErrors = [
-  DataError,
-  DivergenceError,
-  FileError,
-  InfeasibleBudgetError,
-  OptionError,
-  OutputError,
-] as const;
-
-/** The error as it was thrown in the job's thread, as far as plain data can carry it. */
-function revivedError({ kind, name, code, message, stack }: PostedError): Error {
-  if (kind === 'interrupted') return new Interrupted(message);
-  if (kind === 'user') {
-    const known = userErrors.find((candidate) => candidate.name === name);
-    return known === undefined ? new UserError(code, message) : new known(message);
-  }
-  const error = new Error(message);
-  error.name = name;
-  if (stack !== undefined) error.stack = stack;
-  return error;
 }

@@ -5,50 +5,39 @@
  * everything in between is a pure function of the configuration, so a run that was killed and resumed ends with the
  * same result as an undisturbed one.
  */
-import { createHash } from 'node:crypto';
 import { OptionError } from '../base/errors.js';
 import { writeFileAtomic } from '../base/files.js';
 import type { AcceleratorProfile } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import { isRelative, parseBudget, resolveBudget } from '../search/budget.js';
-import { limitedQuantities, meets, type Budget } from '../search/costs.js';
+import { limitedQuantities, type Budget } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
 import { frontOf, spreadAlong } from '../search/objectives.js';
-import { keyOf } from '../search/sampling.js';
 import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
+import type { Genome } from '../spaces/contract.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
 import { machineOf, versionsOf } from './machine.js';
-import { loadModel, onnxModel, saveModel, type ModelInfo } from './model-files.js';
-import {
-  costsOf,
-  layerCostRecords,
-  loadProfiles,
-  networkCost,
-  rememberedCosts,
-  scaledToEnergy,
-} from './network-costs.js';
+import { loadModel, onnxModel, saveModel } from './model-files.js';
+import { loadProfiles, rememberedCosts, scaledToEnergy } from './network-costs.js';
+import { supernetPhase } from './judging.js';
 import { Phases, type PhaseClock, type RunStateDraft } from './phases.js';
+import { prefilterSettings } from './prefilter.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
-import type { FrontMember, NetworkResult, RunEvent, RunResult } from './result.js';
+import type { FrontMember, NetworkResult, RunResult } from './result.js';
+import { retrainAll } from './retraining.js';
 import { RunFolder, type RunState } from './run-folder.js';
+import { checkpointsOf, logged } from './saving.js';
+import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } from './search-phase.js';
 import { strategyFor } from './search-settings.js';
-import {
-  restoreSupernet,
-  searchWith,
-  subnetJudge,
-  supernetEffort,
-  supernetWeights,
-  trainSupernet,
-} from './supernet-phases.js';
+import { supernetEffort, supernetWeights, trainSupernet } from './supernet-phases.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
-import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from './train-network.js';
-import { weightHistograms } from './weight-histograms.js';
+import { requireBatches } from './train-network.js';
 
 interface Job {
   readonly config: RunConfig;
@@ -63,15 +52,12 @@ interface Job {
   readonly latencies: MachineLatencies | undefined;
   readonly costOf: CostOf;
   readonly strategy: SearchStrategy;
-  /** The strategy's empty state; making it proves that the budget can be met. */
-  readonly start: SearchState;
+  /** Filled by the pre-filter, read by the strategy. */
+  readonly preferred: { genomes: readonly Genome[] };
   readonly identity: string;
 }
 
-const supernetPhase = 'supernet';
 const supernetTraining = 'training:supernet';
-const searchPhase = 'search';
-const retrainPhase = (name: string): string => `retrain:${name}`;
 
 /**
  * Runs or resumes the main job in `folder` and returns what `result.json` holds.
@@ -99,8 +85,17 @@ export async function runSearchJob(
   const costOf = rememberedCosts(space, profile, latencies?.networkMs);
   const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
   const budget = resolveBudget(request, costOf(reference));
-  const strategy = strategyFor(config, space, costOf, budget);
-  const start = strategy.start();
+  const preferred: Job['preferred'] = { genomes: [] };
+  const rule = prefilterSettings(config.search);
+  const strategy = strategyFor(
+    config,
+    space,
+    costOf,
+    budget,
+    rule === undefined ? undefined : { rule, genomes: () => preferred.genomes },
+  );
+  // Proves that the budget can be met.
+  strategy.start();
   requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
@@ -131,7 +126,7 @@ export async function runSearchJob(
       budget,
       costOf,
       strategy,
-      start,
+      preferred,
       identity,
     };
     return await runPhases(job, folder.readState(identity), options);
@@ -181,7 +176,7 @@ async function runPhases(
     results: {},
   };
   // Weights that were damaged and deleted are trained again; they come out the same.
-  if (!state.finishedPhases.includes(searchPhase) && !folder.hasCheckpoint(supernetPhase))
+  if (!state.finishedPhases.includes(lastJudgingPhase(config)) && !folder.hasCheckpoint(supernetPhase))
     state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
   if (saved === undefined) {
     writeFileAtomic(folder.file('config.json'), `${JSON.stringify(config, undefined, 1)}\n`);
@@ -193,13 +188,9 @@ async function runPhases(
     trainSupernetPhase(job, clock);
     return null;
   });
-  const searched = await phases.run<SearchState>(searchPhase, (clock) => searchPhaseOf(job, clock));
-  const networks: NetworkResult[] = [];
-  for (const { name, architecture } of networksToRetrain(job, searched))
-    networks.push(
-      await phases.run<NetworkResult>(retrainPhase(name), (clock) => retrain(job, name, architecture, clock)),
-    );
-  return handOver(job, state, searched, networks);
+  const outcome = await searchPhases(job, phases);
+  const networks = await retrainAll(job, networksToRetrain(job, outcome.searched), phases);
+  return handOver(job, state, outcome, networks);
 }
 
 function trainSupernetPhase(job: Job, clock: PhaseClock<null>): void {
@@ -208,67 +199,12 @@ function trainSupernetPhase(job: Job, clock: PhaseClock<null>): void {
     config,
     space,
     data.learning,
-    checkpointsOf(job, supernetTraining, clock),
+    checkpointsOf({ everySeconds: config.checkpointSeconds, folder, identity }, supernetTraining, clock),
     logged(folder, host),
   );
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
   folder.removeCheckpoint(supernetTraining);
   supernet.dispose();
-}
-
-function checkpointsOf<T>(
-  { config, folder, identity }: Job,
-  phase: string,
-  clock: PhaseClock<T>,
-): CheckpointHooks {
-  return {
-    everySeconds: config.checkpointSeconds,
-    resumeFrom: folder.readCheckpoint(phase, identity),
-    save(checkpoint) {
-      folder.writeCheckpoint(phase, identity, checkpoint);
-      clock.tick();
-    },
-  };
-}
-
-async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<SearchState> {
-  const { config, space, data, folder, identity, strategy, costOf, host } = job;
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet = restoreSupernet(space, config.sharing, weights, folder.path);
-  const judge = subnetJudge(config, data.learning, supernet);
-  const remembered = new Map<string, number>();
-  for (const event of folder.readEvents())
-    if (event.type === 'candidate') remembered.set(keyOf(event.genome), event.accuracy);
-  const from =
-    clock.saved === undefined ? job.start : strategy.restore(clock.saved, folder.file('state.json'));
-  let ticked = clock.seconds();
-  const state = await searchWith(
-    strategy,
-    from,
-    judge,
-    remembered,
-    {
-      onCandidate({ generation }, { genome, origin, accuracy }) {
-        folder.append({
-          type: 'candidate',
-          time: new Date().toISOString(),
-          generation,
-          genome,
-          origin,
-          accuracy,
-          ...costOf(genome),
-        });
-        if (clock.seconds() - ticked < config.checkpointSeconds) return;
-        ticked = clock.seconds();
-        clock.tick();
-      },
-      onGeneration: (reached) => clock.save(reached),
-    },
-    host,
-  );
-  supernet.dispose();
-  return state;
 }
 
 /**
@@ -300,60 +236,10 @@ function networksToRetrain(
   return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
 }
 
-function retrain(
-  job: Job,
-  name: string,
-  architecture: Architecture,
-  clock: PhaseClock<NetworkResult>,
-): NetworkResult {
-  const { config, data, folder, host, profiles, profile, latencies, budget } = job;
-  const phase = retrainPhase(name);
-  const network = trainNetwork(
-    {
-      name: phase,
-      architecture,
-      data: data.learning,
-      schedule: config.retrain,
-      augmentation: config.augmentation,
-      techniques: config.techniques,
-      seed: config.seed,
-      recomputeBlocks: config.recomputeBlocks,
-      checkpoints: checkpointsOf(job, phase, clock),
-    },
-    logged(folder, host),
-  );
-  const trainSeconds = clock.seconds();
-  const costs = costsOf(architecture, profile, latencies?.networkMs);
-  const perProfile = <T>(of: (profile: AcceleratorProfile) => T): Record<string, T> =>
-    Object.fromEntries([...profiles].map(([key, each]) => [key, of(each)]));
-  saveModel(folder.file('networks', name), network, modelInfo(job));
-  const result: NetworkResult = {
-    name,
-    testAccuracy: networkAccuracy(network, data, data.splits.openTest(`final accuracy of ${name}`)),
-    searchValidationAccuracy: networkAccuracy(network, data, data.splits.searchValidation),
-    energyMj: perProfile((each) => networkCost(architecture, each).energyMj),
-    latencyMs: perProfile((each) => networkCost(architecture, each).latencyMs),
-    ...(latencies !== undefined && { tableLatencyMs: costs.latencyMs }),
-    macs: costs.macs,
-    params: costs.params,
-    areaMm2: costs.areaMm2,
-    sramBytes: costs.sramBytes,
-    flashBytes: costs.flashBytes,
-    withinBudget: meets(costs, budget),
-    trainSeconds,
-    architecture,
-    layers: perProfile((each) => layerCostRecords(architecture, each)),
-    weightHistograms: weightHistograms(network),
-  };
-  network.dispose();
-  folder.removeCheckpoint(phase);
-  return result;
-}
-
 function handOver(
   job: Job,
   state: RunStateDraft,
-  searched: SearchState,
+  { searched, prefilter, control }: SearchOutcome,
   networks: readonly NetworkResult[],
 ): RunResult {
   const { config, folder, data, space, profile, profiles, latencies, budget } = job;
@@ -403,11 +289,13 @@ function handOver(
       front: frontOf(searched.archive, config.search.objectives).map(
         ({ genome, accuracy, costs }): FrontMember => ({ genome, accuracy, ...costs }),
       ),
-      archiveHash: createHash('sha256').update(JSON.stringify(searched.archive)).digest('hex'),
+      archiveHash: archiveHashOf(searched),
       generations: searched.generation,
       evaluated: searched.archive.length,
       bestGenome: winner.genome,
       bestSearchValidationAccuracy: winner.accuracy,
+      ...(prefilter !== undefined && { prefilter }),
+      ...(control !== undefined && { control }),
     },
     networks,
   };
@@ -430,10 +318,6 @@ function handOver(
   return result;
 }
 
-function modelInfo({ config, data: { dataset, statistics } }: Job): ModelInfo {
-  return { dataset: dataset.name, classes: dataset.classes, statistics, seed: config.seed };
-}
-
 function prefixed(prefix: string, settings: object): Record<string, number | string> {
   return Object.fromEntries(
     Object.entries(settings).map(([key, value]: [string, unknown]) => [
@@ -441,28 +325,4 @@ function prefixed(prefix: string, settings: object): Record<string, number | str
       typeof value === 'number' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value),
     ]),
   );
-}
-
-/** A host that also writes training progress into the event log. */
-export function logged(folder: RunFolder, host: JobHost): JobHost {
-  return {
-    send(message) {
-      host.send(message);
-      if (message.type !== 'training') return;
-      const { name, epoch, step, loss, accuracy, learningRate, passes } = message;
-      const event: RunEvent = {
-        type: 'training',
-        time: new Date().toISOString(),
-        phase: name,
-        epoch,
-        step,
-        loss,
-        accuracy,
-        learningRate,
-        ...(passes !== undefined && { passes }),
-      };
-      folder.append(event);
-    },
-    interrupted: () => host.interrupted(),
-  };
 }

@@ -11,7 +11,7 @@ import { createEvolution } from '../search/evolution.js';
 import { createNsga2 } from '../search/nsga2.js';
 import { defaultObjectives, objectivesSchema } from '../search/objectives.js';
 import { createRandomSearch } from '../search/random-search.js';
-import type { SearchStrategy } from '../search/strategy.js';
+import type { Preferred, SearchStrategy } from '../search/strategy.js';
 import { screeningSettings } from '../search/surrogate/screening.js';
 import type { SearchSpace } from '../spaces/contract.js';
 
@@ -26,6 +26,16 @@ export enum StrategyKind {
   Nsga2 = 'nsga2',
   /** The control of the others. */
   Random = 'random',
+}
+
+/** The zero-cost scorers that a configuration may name as a pre-filter. */
+export enum PrefilterKind {
+  None = 'none',
+  Naswot = 'naswot',
+  Zico = 'zico',
+  Entropy = 'entropy',
+  Parameters = 'parameters',
+  Operations = 'operations',
 }
 
 export const searchSettings = z.strictObject({
@@ -44,6 +54,16 @@ export const searchSettings = z.strictObject({
   /** What nsga2 minimises, and over what the front of every strategy is taken. */
   objectives: objectivesSchema.default(defaultObjectives),
   ...screeningSettings,
+  /** Chooses the networks of the first generation out of a pool of random ones; `none` when left out. */
+  prefilter: z.enum(PrefilterKind).optional(),
+  /** Networks of that pool; eight for each of the population when left out. */
+  prefilterPool: count.optional(),
+  /** Part of the pool that is kept, of every kind of network alike; a quarter when left out. */
+  prefilterKeep: z.number().positive().max(1).optional(),
+  /** Holds the search against random search at equal evaluations; true when left out. */
+  control: z.boolean().optional(),
+  /** Processes that judge networks at the same time; 1 when left out. Changes no result. */
+  workers: z.int().min(1).max(64).optional(),
   /** So many networks of the front are retrained beside the winner. */
   retrainFront: z.int().min(0).default(0),
   /** Training images that recalibrate the batch norms of a subnet before it is judged. */
@@ -60,8 +80,9 @@ export function strategyFor(
   space: SearchSpace,
   costOf: CostOf,
   budget: Budget,
+  preferred?: Preferred,
 ): SearchStrategy {
-  const problem = { space, costOf, budget, seed };
+  const problem = { space, costOf, budget, seed, ...(preferred !== undefined && { preferred }) };
   const { generations, population, surrogate, oversampling, mutationRate } = search;
   const common = { generations, population, surrogate, oversampling };
   switch (search.strategy) {

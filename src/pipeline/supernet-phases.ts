@@ -1,19 +1,11 @@
 /**
- * @file The two phases that work with the supernet: training it, and searching with its weights.
+ * @file What is done with the supernet: training it, and judging subnets with its weights.
  */
 import { Random } from '../base/random.js';
 import { stepsPerEpoch } from '../data/batches.js';
 import type { ImageSubset } from '../data/split.js';
 import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
-import { keyOf } from '../search/sampling.js';
-import {
-  bestOf,
-  runSearch,
-  type ScoredProposal,
-  type SearchState,
-  type SearchStrategy,
-} from '../search/strategy.js';
 import type { Genome } from '../spaces/contract.js';
 import type { MiniSpace } from '../spaces/mini/space.js';
 import type { SharingSettings } from '../supernet/sharing.js';
@@ -21,7 +13,6 @@ import { createPlan, type PathPlan } from '../supernet/rules/plan.js';
 import { supernetTrainee } from '../supernet/rules/trainee.js';
 import { Supernet } from '../supernet/supernet.js';
 import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
-import { Interrupted } from '../training/interrupted.js';
 import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
@@ -97,60 +88,32 @@ export function restoreSupernet(
   return supernet;
 }
 
+/** The images that a judge reads: of train to recalibrate by, of search-validation to measure on. */
+export function judgedImages(
+  { search, seed }: RunConfig,
+  data: LearningData,
+): { readonly recalibration: ImageSubset; readonly validation: ImageSubset } {
+  const { recalibrationImages, evaluationImages } = search;
+  return {
+    recalibration: drawSubset(data.train, recalibrationImages, seed, 'recalibration'),
+    validation: drawSubset(data.searchValidation, evaluationImages, seed, 'evaluation'),
+  };
+}
+
 /** Judges subnets with inherited weights: recalibrates their batch norms, then measures on search-validation. */
 export function subnetJudge(
   config: RunConfig,
   data: LearningData,
   supernet: Supernet,
 ): (genome: Genome) => number {
-  const { recalibrationImages, evaluationImages } = config.search;
-  const held = (subset: ImageSubset, count: number, label: string): readonly EvaluationBatch[] =>
-    heldBatches(evaluationBatches(data, drawSubset(subset, count, config.seed, label), evaluationBatchSize));
-  const recalibration = held(data.train, recalibrationImages, 'recalibration');
-  const validation = held(data.searchValidation, evaluationImages, 'evaluation');
+  const images = judgedImages(config, data);
+  const held = (subset: ImageSubset): readonly EvaluationBatch[] =>
+    heldBatches(evaluationBatches(data, subset, evaluationBatchSize));
+  const recalibration = held(images.recalibration);
+  const validation = held(images.validation);
   return (genome) => {
     supernet.resetStatistics(genome);
     forEachBatch(recalibration, data.shape, (images) => supernet.forward(images, genome, Mode.Recalibration));
     return accuracyOf(validation, data.shape, (images) => supernet.forward(images, genome, Mode.Evaluation));
   };
-}
-
-/**
- * Runs the strategy to its end. Candidates that `known` has an accuracy for (judged before an interruption) are not
- * judged again. @throws Interrupted between two candidates; what was judged is in the log
- */
-export function searchWith(
-  strategy: SearchStrategy,
-  from: SearchState,
-  judge: (genome: Genome) => number,
-  known: ReadonlyMap<string, number>,
-  hooks: {
-    readonly onCandidate: (state: SearchState, candidate: ScoredProposal) => void;
-    readonly onGeneration: (state: SearchState) => void;
-  },
-  host: JobHost,
-): Promise<SearchState> {
-  let best = bestOf(from)?.accuracy ?? 0;
-  return runSearch(
-    strategy,
-    from,
-    (proposal, { state, index, count }) => {
-      if (host.interrupted()) throw new Interrupted('search');
-      const remembered = known.get(keyOf(proposal.genome));
-      const accuracy = remembered ?? judge(proposal.genome);
-      if (remembered === undefined) hooks.onCandidate(state, { ...proposal, accuracy });
-      best = Math.max(best, accuracy);
-      host.send({
-        type: 'search',
-        generation: state.generation + 1,
-        generations: strategy.generations,
-        candidate: index + 1,
-        candidates: count,
-        evaluated: state.archive.length + index + 1,
-        bestAccuracy: best,
-      });
-      return accuracy;
-    },
-    { afterGeneration: hooks.onGeneration },
-  );
 }

@@ -49,7 +49,22 @@ const networkSchema = z.object({
   architecture: z.unknown(),
   layers: z.record(text, z.array(layerSchema)),
   weightHistograms: z.array(histogramSchema),
+  seeds: z
+    .array(
+      z.object({
+        seed: number,
+        testAccuracy: fraction,
+        searchValidationAccuracy: fraction,
+        trainSeconds: number,
+      }),
+    )
+    .optional(),
+  meanTestAccuracy: fraction.optional(),
+  testAccuracyDeviation: number.optional(),
 });
+
+const progressSchema = { evaluations: number, bestAccuracy: fraction, hypervolume: number };
+const controlSideSchema = z.object({ ...progressSchema, curve: z.array(z.object(progressSchema)) });
 
 const frontMemberSchema = z.object({
   genome: z.array(number),
@@ -111,6 +126,16 @@ const resultSchema = z.object({
     evaluated: number,
     bestGenome: z.array(number),
     bestSearchValidationAccuracy: number,
+    prefilter: z.object({ scorer: text, pool: number, kept: number }).optional(),
+    control: z
+      .object({
+        objectives: z.array(text),
+        reference: z.array(number),
+        search: controlSideSchema,
+        random: controlSideSchema,
+        archiveHash: text,
+      })
+      .optional(),
   }),
   networks: z.array(networkSchema),
 });
@@ -130,6 +155,13 @@ const eventSchema = z.discriminatedUnion('type', [
     areaMm2: number.optional(),
     sramBytes: number.optional(),
     flashBytes: number.optional(),
+  }),
+  z.object({
+    type: z.literal('control'),
+    time: text,
+    generation: number,
+    genome: z.array(number),
+    accuracy: number,
   }),
   z.object({
     type: z.literal('training'),

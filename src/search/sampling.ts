@@ -35,7 +35,13 @@ export function keyOf(genome: Genome): string {
   return genome.join(',');
 }
 
-export function feasibleSampler(space: SearchSpace, costOf: CostOf, budget: Budget): FeasibleSampler {
+/** `preferred` are the first that {@link FeasibleSampler.fresh} gives, in random order. */
+export function feasibleSampler(
+  space: SearchSpace,
+  costOf: CostOf,
+  budget: Budget,
+  preferred: () => readonly Genome[] = () => [],
+): FeasibleSampler {
   const { optionCounts } = space;
   const fits = (genome: Genome): boolean => meets(costOf(genome), budget);
   let anchorGenome: Genome | undefined;
@@ -107,6 +113,7 @@ export function feasibleSampler(space: SearchSpace, costOf: CostOf, budget: Budg
       const wanting = (): boolean => found.length < count;
       const targets = [anchor(), ...known];
       const tries = triesPerGenome * count;
+      for (const genome of random.shuffle([...preferred()])) if (wanting()) take(genome);
       for (let i = 0; i < tries && wanting(); i++) take(space.sample(random));
       // Listing a small space is cheap and uniform; repair is not, so it is for the large ones.
       for (let i = 0; i < tries && wanting() && space.size > enumerable; i++)

@@ -7,6 +7,7 @@
  * archive (parents, population, the visited table) is not stored a second time.
  */
 import { z } from 'zod';
+import { mapConcurrently } from '../base/concurrent.js';
 import { FileError } from '../base/errors.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { checkGenome } from '../spaces/product.js';
@@ -23,6 +24,16 @@ export interface SearchProblem {
   readonly costOf: CostOf;
   readonly budget: Budget;
   readonly seed: number;
+  /** Random networks that strategies are given before any others. */
+  readonly preferred?: Preferred;
+}
+
+/** What a pre-filter has chosen. */
+export interface Preferred {
+  /** How it was chosen, for the identity of states. */
+  readonly rule: unknown;
+  /** Asked when the first generation is proposed, not before. */
+  readonly genomes: () => readonly Genome[];
 }
 
 /** How a candidate came about. */
@@ -130,14 +141,15 @@ const stateSchema = z.strictObject({
 
 /** Puts the bookkeeping that all strategies share around a {@link Proposer}. */
 export function createStrategy(problem: SearchProblem, proposer: Proposer): SearchStrategy {
-  const { space, costOf, budget, seed } = problem;
-  const sampler = feasibleSampler(space, costOf, budget);
+  const { space, costOf, budget, seed, preferred } = problem;
+  const sampler = feasibleSampler(space, costOf, budget, preferred?.genomes);
   const search = JSON.stringify([
     proposer.name,
     proposer.options,
     space.identity,
     limitedQuantities(budget).map((quantity) => [quantity, budget[quantity]]),
     seed,
+    ...(preferred === undefined ? [] : [preferred.rule]),
   ]);
   return {
     name: proposer.name,
@@ -225,22 +237,29 @@ export interface EvaluationContext {
   readonly count: number;
 }
 
-/** Asks, evaluates one candidate after another and tells, from `state` until the strategy has nothing to propose. */
+/**
+ * Asks, evaluates and tells, from `state` until the strategy has nothing to propose. At most `concurrency` candidates of a
+ * generation are evaluated at once, begun in the order of the proposals; the outcome does not depend on it.
+ */
 export async function runSearch(
-  strategy: SearchStrategy,
+  strategy: Pick<SearchStrategy, 'propose' | 'record'>,
   state: SearchState,
   evaluate: (proposal: Proposal, context: EvaluationContext) => number | Promise<number>,
   hooks: SearchHooks = {},
+  concurrency = 1,
 ): Promise<SearchState> {
   for (;;) {
     const proposals = strategy.propose(state);
     if (proposals.length === 0) return state;
-    const results: ScoredProposal[] = [];
-    for (const [index, proposal] of proposals.entries())
-      results.push({
+    const before = state;
+    const results = await mapConcurrently(
+      proposals,
+      concurrency,
+      async (proposal, index): Promise<ScoredProposal> => ({
         ...proposal,
-        accuracy: await evaluate(proposal, { state, index, count: proposals.length }),
-      });
+        accuracy: await evaluate(proposal, { state: before, index, count: proposals.length }),
+      }),
+    );
     state = strategy.record(state, results);
     await hooks.afterGeneration?.(state);
   }

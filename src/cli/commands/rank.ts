@@ -44,6 +44,7 @@ interface RankFlags extends ConfigFlags {
   readonly epochs?: number;
   readonly truth?: string;
   readonly paths?: string;
+  readonly workers?: number;
   readonly out?: string;
   readonly resume?: string;
   readonly json?: string;
@@ -73,6 +74,7 @@ export function addRankCommand(program: Command): void {
       'take stand-alone networks of another measurement where data, schedule, network and seed are the same',
     )
     .addOption(pathsOption())
+    .option('--workers <number>', 'processes that train at the same time (default 1)', wholeNumber(1))
     .option('--out <folder>', 'folder of the measurement (default: below runs, by data set and time)')
     .option('--resume <folder>', 'go on with a measurement that was stopped or killed')
     .option('--json <file>', 'write the result here too')
@@ -120,12 +122,13 @@ async function rank(flags: RankFlags): Promise<void> {
 }
 
 function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly options: RankOptions } {
-  const { run, epochs, networks = defaultNetworks, seeds = 1, truth, sharing } = flags;
+  const { run, epochs, networks = defaultNetworks, seeds = 1, truth, sharing, workers } = flags;
   const options = {
     networks,
     seeds,
     ...(run !== undefined && { run }),
     ...(truth !== undefined && { truth }),
+    ...(workers !== undefined && { workers }),
   };
   for (const [flag, folder] of Object.entries({ run, truth }))
     if (folder !== undefined && !existsSync(folder))
@@ -159,7 +162,8 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
   };
 }
 
-const allowedWithResume = ['resume', 'json', 'quiet'];
+// More or fewer processes give the same results.
+const allowedWithResume = ['resume', 'json', 'quiet', 'workers'];
 
 function resumed(
   flags: RankFlags,
@@ -170,7 +174,9 @@ function resumed(
     throw new OptionError(
       `--resume goes on with the measurement as it was begun, so --${changing.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} cannot be given with it; begin a new one to change it`,
     );
-  return readRankRequest(folder);
+  const { config, options } = readRankRequest(folder);
+  const { workers = options.workers } = flags;
+  return { config, options: { ...options, ...(workers !== undefined && { workers }) } };
 }
 
 /** `0.61 [0.42, 0.75]`; a dash where it is not defined. */

@@ -7,14 +7,14 @@ import { Option, type Command } from 'commander';
 import { FileError, OptionError } from '../../base/errors.js';
 import { readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { checkConfig, runConfigSchema, type RunConfig } from '../../pipeline/config.js';
+import { checkConfig, mergeConfig, runConfigSchema, type RunConfig } from '../../pipeline/config.js';
 import { predictorKinds } from '../../hardware/measured/predictor.js';
 import type { NetworkResult, RunResult } from '../../pipeline/result.js';
-import { StrategyKind } from '../../pipeline/search-settings.js';
+import { PrefilterKind, StrategyKind } from '../../pipeline/search-settings.js';
 import { describeBudget } from '../../search/budget.js';
 import { Objective } from '../../search/objectives.js';
 import { SurrogateKind } from '../../search/surrogate/screening.js';
-import { duration, significant } from '../format.js';
+import { duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import {
   addConfigOptions,
@@ -28,10 +28,11 @@ import {
   sharingOption,
   sourceOf,
   typedCommand,
+  wholeNumber,
   type ConfigFlags,
 } from '../options.js';
 import { createProgressView } from '../progress.js';
-import { architecturePicture, comparisonTable } from '../tables.js';
+import { architecturePicture, comparisonTable, textTable } from '../tables.js';
 
 interface SearchFlags extends ConfigFlags {
   readonly budget?: string;
@@ -44,6 +45,11 @@ interface SearchFlags extends ConfigFlags {
   readonly paths?: string;
   readonly objectives?: readonly string[];
   readonly surrogate?: string;
+  readonly prefilter?: string;
+  /** False by --no-control, else true. */
+  readonly control?: boolean;
+  readonly workers?: number;
+  readonly retrainSeeds?: number;
   readonly latencyTable?: string;
   readonly latencyPredictor?: string;
   readonly foreignLatencyTable?: boolean;
@@ -93,6 +99,19 @@ export function addSearchCommand(program: Command): void {
         'model that picks which offspring are evaluated (default none)',
       ).choices(Object.values(SurrogateKind)),
     )
+    .addOption(
+      new Option(
+        '--prefilter <score>',
+        'zero-cost score that picks the first generation out of a pool of random networks (default none)',
+      ).choices(Object.values(PrefilterKind)),
+    )
+    .option('--no-control', 'do not hold the search against random search at equal evaluations')
+    .option(
+      '--workers <number>',
+      'processes that judge networks at the same time, with a part of the threads each (default 1)',
+      wholeNumber(1),
+    )
+    .option('--retrain-seeds <number>', 'retrainings of every network (default 1)', wholeNumber(1))
     .option('--name <name>', 'name of the run folder (default: the data set and the time)')
     .option('--out <folder>', 'where run folders stand (default runs)')
     .option('--resume <run folder>', 'go on with a run that was stopped or killed')
@@ -141,25 +160,32 @@ function configOf(flags: SearchFlags): RunConfig {
       'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
     );
   const { budget, profile, name, out, families, sharing, strategy, objectives, surrogate } = flags;
+  const { prefilter, workers, retrainSeeds } = flags;
+  const control = flags.control === false ? false : undefined;
   const { latencyTable, latencyPredictor, foreignLatencyTable } = flags;
   const space = families === undefined ? {} : { space: { families } };
   return checkConfig(
     runConfigSchema,
     gatherConfig(
       flags,
-      { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable },
+      { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable, retrainSeeds },
       space,
-      { sharing: { map: sharing }, search: { strategy, objectives, surrogate } },
+      {
+        sharing: { map: sharing },
+        search: { strategy, objectives, surrogate, prefilter, control, workers },
+      },
       pathsOf(flags),
     ),
     sourceOf(flags),
   );
 }
 
-const allowedWithResume = ['resume', 'json', 'quiet'];
+// More or fewer processes give the same results. The last one is there unless it is denied.
+const allowedWithResume = ['resume', 'json', 'quiet', 'workers'];
 
 function resumedConfig(flags: SearchFlags, folder: string): RunConfig {
-  const changing = Object.keys(flags).find((flag) => !allowedWithResume.includes(flag));
+  const given = Object.entries(flags).filter(([flag, value]) => flag !== 'control' || value === false);
+  const changing = given.map(([flag]) => flag).find((flag) => !allowedWithResume.includes(flag));
   if (changing !== undefined)
     throw new OptionError(
       `--resume goes on with the run's own configuration, so --${changing.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} cannot be given with it; start a new run to change it`,
@@ -167,7 +193,8 @@ function resumedConfig(flags: SearchFlags, folder: string): RunConfig {
   const path = join(folder, 'config.json');
   if (!existsSync(path))
     throw new FileError(`${folder}: not the folder of a run (no config.json); name one such as runs/NAME`);
-  return checkConfig(runConfigSchema, readJson(path), path);
+  const values = mergeConfig(readJson(path) as object, { search: { workers: flags.workers } });
+  return checkConfig(runConfigSchema, values, path);
 }
 
 function summary(result: RunResult, path: string, report: string): string {
@@ -180,6 +207,7 @@ function summary(result: RunResult, path: string, report: string): string {
     '',
     `${dataset.name}, seed ${seed}, budget ${limits} under ${profile}${byTable}; ${duration(seconds)} in all`,
     searchLine(result),
+    ...controlLines(result),
     '',
     architecturePicture(hybrid.architecture),
     '',
@@ -195,10 +223,32 @@ function summary(result: RunResult, path: string, report: string): string {
 function searchLine({ search, phaseSeconds }: RunResult): string {
   const { evaluated, strategy, surrogate, objectives = [], front = [], archiveHash = '' } = search;
   const seconds = phaseSeconds['search'] ?? 0;
+  const { prefilter } = search;
+  const first =
+    prefilter === undefined
+      ? ''
+      : `, begun with the best ${prefilter.kept} of ${prefilter.pool} by ${prefilter.scorer}`;
   const guide = surrogate === undefined || surrogate === SurrogateKind.None ? '' : ` with ${surrogate}`;
   return (
-    `search: ${strategy}${guide}, ${evaluated} networks judged in ${duration(seconds)} ` +
+    `search: ${strategy}${guide}${first}, ${evaluated} networks judged in ${duration(seconds)} ` +
     `(${significant(evaluated / seconds)} a second); ` +
     `${front.length} of them on the front of ${objectives.join(', ')}; archive ${archiveHash.slice(0, 16)}`
   );
+}
+
+/** The search beside random search after equally many evaluations; nothing where there is no control. */
+function controlLines({ search: { control, strategy } }: RunResult): readonly string[] {
+  if (control === undefined) return [];
+  const row = (name: string, side: typeof control.search): string[] => [
+    name,
+    String(side.evaluations),
+    percent(side.bestAccuracy),
+    significant(side.hypervolume),
+  ];
+  return [
+    textTable(
+      ['', 'judged', 'best on\nsearch-validation', `hypervolume\n${control.objectives.join(', ')}`],
+      [row(`this search (${strategy})`, control.search), row('plain random search', control.random)],
+    ),
+  ];
 }

@@ -9,40 +9,31 @@
  *
  * All accuracies are on search-validation. The test part is never opened: these figures choose defaults.
  */
-import { cpSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { DivergenceError, FileError } from '../../base/errors.js';
+import { FileError } from '../../base/errors.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
-import { Random } from '../../base/random.js';
 import type { AcceleratorProfile } from '../../hardware/index.js';
 import { familyNamed } from '../../operators/registry.js';
-import type { ProxyBatch } from '../../proxies/contract.js';
 import { listProxies } from '../../proxies/registry.js';
 import { keyOf } from '../../search/sampling.js';
 import { defaultConfidence } from '../../search/statistics/bootstrap.js';
 import type { CostOf } from '../../search/descent.js';
 import type { Genome } from '../../spaces/contract.js';
 import { createMiniSpace, type MiniSpace } from '../../spaces/mini/space.js';
-import { Network } from '../../spaces/network.js';
 import type { Supernet } from '../../supernet/supernet.js';
 import { Interrupted } from '../../training/interrupted.js';
 import type { TrainingCheckpoint } from '../../training/train.js';
 import { jobIdentity } from '../config.js';
 import type { JobHost } from '../host.js';
 import { machineOf, versionsOf } from '../machine.js';
-import { saveModel } from '../model-files.js';
 import { loadProfiles, rememberedCosts } from '../network-costs.js';
 import { Phases, type PhaseClock, type RunStateDraft } from '../phases.js';
-import {
-  drawSubset,
-  evaluationBatches,
-  heldBatches,
-  prepareData,
-  type PreparedData,
-} from '../prepared-data.js';
+import { prepareData, type PreparedData } from '../prepared-data.js';
 import type { RunResult } from '../result.js';
 import { RunFolder } from '../run-folder.js';
-import { logged } from '../search-job.js';
+import { checkpointsOf, logged } from '../saving.js';
+import { batchesForProxies, proxyScores } from '../proxy-scores.js';
 import {
   restoreSupernet,
   subnetJudge,
@@ -53,7 +44,7 @@ import {
 import { defaultSupernetTraining } from '../supernet-settings.js';
 import { requireTogether } from '../technique-settings.js';
 import { requireTechniques, techniqueInputs } from '../techniques.js';
-import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from '../train-network.js';
+import { requireBatches } from '../train-network.js';
 import { rankRequestFile, rankResultFile, type RankRequest } from './request.js';
 import {
   agreementOfSeeds,
@@ -63,6 +54,7 @@ import {
   type RankResult,
 } from './result.js';
 import { networksAlongEnergy } from './sample.js';
+import { nameOf, trainAllAlone, type StandAlone } from './stand-alone.js';
 
 interface Job {
   readonly request: RankRequest;
@@ -84,24 +76,9 @@ interface Job {
 /** What is kept of a scoring in progress: by genome, by scorer; null for -Infinity, which JSON does not have. */
 type Scores = Readonly<Record<string, Readonly<Record<string, number | null>>>>;
 
-/** One stand-alone training. */
-interface StandAlone {
-  readonly identity: string;
-  readonly genome: Genome;
-  readonly seed: number;
-  /** On search-validation; null when it diverged. */
-  readonly accuracy: number | null;
-  readonly trainSeconds: number;
-}
-
 const supernetPhase = 'supernet';
 const supernetTraining = 'training:supernet';
 const scoresPhase = 'scores';
-const standAloneFile = 'standalone.json';
-
-/** Batches that zero-cost scorers see, and images in each where there are enough. */
-const proxyBatches = 4;
-const proxyBatchSize = 64;
 
 /** Runs or resumes a measurement. @throws UserError for bad data or a diverged supernet; Interrupted when asked to stop */
 export async function runRankJob(request: RankRequest, host: JobHost): Promise<RankResult> {
@@ -192,40 +169,10 @@ async function runPhases(job: Job): Promise<RankResult> {
   const phases = new Phases(folder, state, host);
   const weightCount = await phases.run<number>(supernetPhase, (clock) => supernetWeightsInto(job, clock));
   const scores = await phases.run<Scores>(scoresPhase, (clock) => scoreAll(job, clock));
-  const trained = new Map<string, StandAlone>();
   // A whole round of one seed before the next.
-  for (const [round, seed] of seeds.entries())
-    for (const [at, genome] of genomes.entries()) {
-      const name = nameOf(genome, seed);
-      const place = { done: round * genomes.length + at, total: seeds.length * genomes.length };
-      trained.set(
-        name,
-        await phases.run<StandAlone>(`train:${name}`, (clock) =>
-          trainAlone(job, genome, seed, counted(host, place), clock),
-        ),
-      );
-    }
+  const wanted = seeds.flatMap((seed) => genomes.map((genome) => ({ genome, seed })));
+  const trained = await trainAllAlone(job, wanted, phases);
   return handOver(job, state, scores, trained, weightCount);
-}
-
-/** `2-0-5-1-seed3`. */
-function nameOf(genome: Genome, seed: number): string {
-  return `${genome.join('-')}-seed${seed}`;
-}
-
-function checkpointsOf<T>(
-  { request, folder, identity }: Job,
-  phase: string,
-  clock: PhaseClock<T>,
-): CheckpointHooks {
-  return {
-    everySeconds: request.config.checkpointSeconds,
-    resumeFrom: folder.readCheckpoint(phase, identity),
-    save(checkpoint) {
-      folder.writeCheckpoint(phase, identity, checkpoint);
-      clock.tick();
-    },
-  };
 }
 
 /** Leaves the supernet's weights in the folder and returns how many they are. */
@@ -237,7 +184,11 @@ function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
           request.config,
           space,
           data.learning,
-          checkpointsOf(job, supernetTraining, clock),
+          checkpointsOf(
+            { everySeconds: request.config.checkpointSeconds, folder, identity },
+            supernetTraining,
+            clock,
+          ),
           logged(folder, host),
         )
       : restoreSupernet(space, request.config.sharing, given, request.options.run!);
@@ -256,7 +207,8 @@ function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
   const supernet: Supernet = restoreSupernet(space, request.config.sharing, weights, folder.path);
   try {
     const judge = subnetJudge(request.config, data.learning, supernet);
-    const batches = batchesForProxies(job);
+    const { seed } = request.config;
+    const batches = batchesForProxies(data.learning, seed);
     let scores = clock.saved ?? {};
     let ticked = clock.seconds();
     for (const [at, genome] of genomes.entries()) {
@@ -266,7 +218,10 @@ function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
           clock.save(scores);
           throw new Interrupted(scoresPhase);
         }
-        const network = { [supernetScorer]: judge(genome), ...proxyScores(job, genome, batches) };
+        const network = {
+          [supernetScorer]: judge(genome),
+          ...proxyScores(listProxies(), space.architecture(genome), batches, seed),
+        };
         scores = { ...scores, [key]: network };
         if (clock.seconds() - ticked >= request.config.checkpointSeconds) {
           ticked = clock.seconds();
@@ -282,122 +237,6 @@ function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
   } finally {
     supernet.dispose();
   }
-}
-
-function proxyScores(
-  { request: { config }, space }: Job,
-  genome: Genome,
-  batches: readonly ProxyBatch[],
-): Readonly<Record<string, number | null>> {
-  const architecture = space.architecture(genome);
-  const network = new Network(architecture, Random.stream(config.seed, 'weights'));
-  try {
-    return Object.fromEntries(
-      listProxies().map((proxy) => {
-        const score = proxy.score({ architecture, network, batches });
-        return [proxy.name, Number.isFinite(score) ? score : null];
-      }),
-    );
-  } finally {
-    network.dispose();
-  }
-}
-
-/** Equal batches of training images, without augmentation. */
-function batchesForProxies({ request: { config }, data: { learning } }: Job): readonly ProxyBatch[] {
-  const images = learning.train.indices.length;
-  const size = Math.max(1, Math.min(proxyBatchSize, Math.floor(images / proxyBatches)));
-  const subset = drawSubset(learning.train, proxyBatches * size, config.seed, 'proxies');
-  // They are in the order of the data set, which may be that of the classes.
-  const indices = Random.stream(config.seed, 'proxies', 'order').shuffle(subset.indices.slice());
-  return heldBatches(evaluationBatches(learning, { ...subset, indices }, size));
-}
-
-/** Trains one network, or takes it from another measurement that trained the same. */
-function trainAlone(
-  job: Job,
-  genome: Genome,
-  seed: number,
-  host: JobHost,
-  clock: PhaseClock<StandAlone>,
-): StandAlone {
-  const { request, space, data, folder, inputs } = job;
-  const { config, options } = request;
-  const name = nameOf(genome, seed);
-  const path = folder.file('networks', name);
-  const architecture = space.architecture(genome);
-  const { imageSize, split, augmentation, retrain, techniques } = config;
-  // Not of the supernet nor of the search, so that measurements of several supernets share their truth.
-  const identity = jobIdentity(
-    { dataSeed: config.seed, imageSize, split, augmentation, retrain, techniques },
-    ...[data.dataset.fingerprint, architecture, seed, ...inputs],
-  );
-  const known = options.truth === undefined ? undefined : standAloneIn(join(options.truth, 'networks', name));
-  if (known?.identity === identity) {
-    cpSync(join(options.truth!, 'networks', name), path, { recursive: true });
-    return known;
-  }
-  const phase = `train:${name}`;
-  let network: Network | undefined;
-  try {
-    network = trainNetwork(
-      {
-        name: phase,
-        architecture,
-        data: data.learning,
-        schedule: retrain,
-        augmentation,
-        techniques,
-        seed,
-        recomputeBlocks: config.recomputeBlocks,
-        checkpoints: checkpointsOf(job, phase, clock),
-      },
-      logged(folder, host),
-    );
-  } catch (error) {
-    if (!(error instanceof DivergenceError)) throw error;
-    host.send({ type: 'notice', message: `${error.message}; the network is left out of the ranking` });
-  }
-  const result: StandAlone = {
-    identity,
-    genome,
-    seed,
-    accuracy: network === undefined ? null : networkAccuracy(network, data, data.splits.searchValidation),
-    trainSeconds: clock.seconds(),
-  };
-  if (network !== undefined) {
-    const { dataset, statistics } = data;
-    saveModel(path, network, { dataset: dataset.name, classes: dataset.classes, statistics, seed });
-    network.dispose();
-  }
-  writeFileAtomic(join(path, standAloneFile), `${JSON.stringify(result, undefined, 1)}\n`);
-  folder.removeCheckpoint(phase);
-  return result;
-}
-
-function standAloneIn(path: string): StandAlone | undefined {
-  const file = join(path, standAloneFile);
-  return existsSync(file) ? (readJson(file) as StandAlone) : undefined;
-}
-
-/** A host that shows the place of a training among all, so that the time left is that of all. */
-function counted(host: JobHost, { done, total }: { readonly done: number; readonly total: number }): JobHost {
-  return {
-    send(message) {
-      if (message.type !== 'training') return host.send(message);
-      const { step, steps, epoch, epochs, accuracy, imagesPerSecond } = message;
-      host.send({
-        type: 'ranking',
-        title: 'stand-alone',
-        done: 1000 * done + Math.round((1000 * step) / steps),
-        total: 1000 * total,
-        text:
-          `network ${done + 1}/${total}, epoch ${epoch}/${epochs}, training accuracy ${(100 * accuracy).toFixed(1)} %, ` +
-          `${Math.round(imagesPerSecond)} images/s`,
-      });
-    },
-    interrupted: () => host.interrupted(),
-  };
 }
 
 function handOver(
