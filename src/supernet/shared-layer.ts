@@ -24,7 +24,7 @@ import { WeightLaw } from '../operators/weight-laws.js';
 import { kernels } from '../tensor/device.js';
 import { sliceWeights } from '../tensor/ops/slice.js';
 import { release, take } from '../tensor/pool.js';
-import { at, record, tidy } from '../tensor/tape.js';
+import { at, contribute, record, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { adaptiveScale } from '../training/optimiser-state.js';
 import { momentDistance, publishedDivergence, sortedDistance } from './distribution.js';
@@ -201,6 +201,8 @@ export class SharedLayer {
       shared.shape,
       (copy) => copy.set(shared.data),
       (gradient) => {
+        // Where the family sends none, the optimiser is to see one nevertheless.
+        if (shared.gradient === undefined) contribute(shared, (none) => none.fill(0));
         if (this.#aside !== undefined) return kernels().axpy(1, gradient, this.#aside);
         this.#aside = take(shared.size);
         this.#aside.set(gradient);
@@ -248,6 +250,8 @@ export class SharedLayer {
     const held = this.#gradientNorm[0] as number;
     if (family.adaptiveRate === undefined) {
       const norm = Math.sqrt(kernels().sumOfSquares(gradient));
+      // The family sent none (its map is detached): that says nothing of the size.
+      if (norm === 0) return 1;
       this.#gradientNorm[0] = held === 0 ? norm : normMomentum * held + (1 - normMomentum) * norm;
       return 1;
     }
