@@ -26,6 +26,25 @@ export interface WeightHistogram {
   readonly counts: readonly number[];
 }
 
+/** The weights that a family sees in the whole supernet, each tensor in units of its root mean square. */
+export interface SupernetWeights extends WeightHistogram {
+  readonly weights: number;
+  /** About zero: 0 for a Gaussian, 3 for a Laplacian. */
+  readonly excessKurtosis: number;
+  /** Kolmogorov-Smirnov distances to the Gaussian of the same variance and the Laplacian of the same mean magnitude. */
+  readonly gaussianDistance: number;
+  readonly laplacianDistance: number;
+}
+
+/** How the supernet shared weights, and what came of it. */
+export interface SupernetSummary {
+  readonly map: string;
+  readonly distribution: string;
+  /** Values of its parameters. */
+  readonly weights: number;
+  readonly families: readonly SupernetWeights[];
+}
+
 /** One retrained network: trained from scratch under the shared schedule, test set read once. */
 export interface NetworkResult {
   /** `hybrid`, `front-1`, `front-2`, ..., `all-conv`, `all-shift`, `all-add` or `conv-scaled`. */
@@ -109,6 +128,8 @@ export interface RunResult {
   readonly latencyTable?: { readonly file: string; readonly machine: string } | undefined;
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
+  /** Absent in runs of before. */
+  readonly supernet?: SupernetSummary | undefined;
   readonly search: {
     /** `evolution`, `nsga2` or `random`, and `none`, `ridge` or `gp`; absent in runs of before, as what follows. */
     readonly strategy?: string | undefined;

@@ -19,6 +19,7 @@ import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy }
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
+import type { Supernet } from '../supernet/supernet.js';
 import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
@@ -42,6 +43,7 @@ import {
   restoreSupernet,
   searchWith,
   subnetJudge,
+  supernetSummary,
   supernetWeights,
   trainSupernet,
 } from './supernet-phases.js';
@@ -230,11 +232,15 @@ function checkpointsOf<T>(
   };
 }
 
-async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<SearchState> {
-  const { config, space, data, folder, identity, strategy, costOf, host } = job;
+function trainedSupernet({ config, space, folder, identity }: Job): Supernet {
   const weights = folder.readCheckpoint(supernetPhase, identity);
   if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet = restoreSupernet(space, config.sharing, weights, folder.path);
+  return restoreSupernet(space, config.sharing, weights, folder.path);
+}
+
+async function searchPhaseOf(job: Job, clock: PhaseClock<SearchState>): Promise<SearchState> {
+  const { config, data, folder, strategy, costOf, host } = job;
+  const supernet = trainedSupernet(job);
   const judge = subnetJudge(config, data.learning, supernet);
   const remembered = new Map<string, number>();
   for (const event of folder.readEvents())
@@ -358,6 +364,7 @@ function handOver(
   const { config, folder, data, space, profile, profiles, latencies, budget } = job;
   const { dataset, splits } = data;
   const winner = bestOf(searched) as Candidate;
+  const supernet = trainedSupernet(job);
   const result: RunResult = {
     format: 'shiftaddnas-result',
     version: 1,
@@ -390,6 +397,7 @@ function handOver(
     }),
     budget: limitedQuantities(budget).map((quantity) => ({ quantity, limit: budget[quantity] as number })),
     schedule: { ...prefixed('supernet', config.supernet), ...prefixed('retrain', config.retrain) },
+    supernet: supernetSummary(supernet, config.sharing),
     search: {
       strategy: config.search.strategy,
       surrogate: config.search.surrogate,
@@ -405,6 +413,7 @@ function handOver(
     },
     networks,
   };
+  supernet.dispose();
   const { network, info } = loadModel(folder.file('networks', 'hybrid'));
   saveModel(folder.path, network, info);
   const hybrid = networks.find(({ name }) => name === 'hybrid') as NetworkResult;

@@ -26,7 +26,9 @@ import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { drawSubset, evaluationBatches, heldBatches, type LearningData } from './prepared-data.js';
+import type { SupernetSummary } from './result.js';
 import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-network.js';
+import { weightsByFamily } from './weight-histograms.js';
 
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
 export function trainSupernet(
@@ -76,6 +78,16 @@ export function restoreSupernet(
   const supernet = new Supernet(space, Random.stream('restore'), sharing);
   loadState(supernet, weights.tensors, where);
   return supernet;
+}
+
+/** What results say of a trained supernet. */
+export function supernetSummary(supernet: Supernet, { map, distribution }: SharingSettings): SupernetSummary {
+  return {
+    map,
+    distribution,
+    weights: supernet.parameters.reduce((sum, { tensor }) => sum + tensor.size, 0),
+    families: weightsByFamily(supernet),
+  };
 }
 
 /** Judges subnets with inherited weights: recalibrates their batch norms, then measures on search-validation. */

@@ -80,7 +80,7 @@ export class SharedLayer {
   constructor(
     readonly name: string,
     private readonly geometry: LayerGeometry,
-    families: readonly OperatorFamily[],
+    readonly families: readonly OperatorFamily[],
     random: Random,
     private readonly sharing: SharingSettings = defaultSharing,
   ) {

@@ -43,7 +43,13 @@ import {
 import type { RunResult } from '../result.js';
 import { RunFolder } from '../run-folder.js';
 import { logged } from '../search-job.js';
-import { restoreSupernet, subnetJudge, supernetWeights, trainSupernet } from '../supernet-phases.js';
+import {
+  restoreSupernet,
+  subnetJudge,
+  supernetSummary,
+  supernetWeights,
+  trainSupernet,
+} from '../supernet-phases.js';
 import { requireTogether } from '../technique-settings.js';
 import { requireTechniques, techniqueInputs } from '../techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork, type CheckpointHooks } from '../train-network.js';
@@ -182,7 +188,10 @@ async function runPhases(job: Job): Promise<RankResult> {
   if (!state.finishedPhases.includes(scoresPhase) && !folder.hasCheckpoint(supernetPhase))
     state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
   const phases = new Phases(folder, state, host);
-  const weightCount = await phases.run<number>(supernetPhase, (clock) => supernetWeightsInto(job, clock));
+  await phases.run<null>(supernetPhase, (clock) => {
+    supernetWeightsInto(job, clock);
+    return null;
+  });
   const scores = await phases.run<Scores>(scoresPhase, (clock) => scoreAll(job, clock));
   const trained = new Map<string, StandAlone>();
   // A whole round of one seed before the next.
@@ -197,7 +206,7 @@ async function runPhases(job: Job): Promise<RankResult> {
         ),
       );
     }
-  return handOver(job, state, scores, trained, weightCount);
+  return handOver(job, state, scores, trained);
 }
 
 /** `2-0-5-1-seed3`. */
@@ -220,8 +229,8 @@ function checkpointsOf<T>(
   };
 }
 
-/** Leaves the supernet's weights in the folder and returns how many they are. */
-function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
+/** Leaves the supernet's weights in the folder. */
+function supernetWeightsInto(job: Job, clock: PhaseClock<null>): void {
   const { request, space, data, folder, identity, host, given } = job;
   const supernet =
     given === undefined
@@ -235,17 +244,19 @@ function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
       : restoreSupernet(space, request.config.sharing, given, request.options.run!);
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
   folder.removeCheckpoint(supernetTraining);
-  const count = supernet.parameters.reduce((sum, { tensor }) => sum + tensor.size, 0);
   supernet.dispose();
-  return count;
+}
+
+function trainedSupernet({ request, space, folder, identity }: Job): Supernet {
+  const weights = folder.readCheckpoint(supernetPhase, identity);
+  if (weights === undefined) throw new Error('the supernet phase left no weights');
+  return restoreSupernet(space, request.config.sharing, weights, folder.path);
 }
 
 /** Every network by the supernet, as the search judges it, and by the zero-cost scorers. */
 function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
-  const { request, space, data, folder, identity, host, genomes } = job;
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet: Supernet = restoreSupernet(space, request.config.sharing, weights, folder.path);
+  const { request, data, host, genomes } = job;
+  const supernet = trainedSupernet(job);
   try {
     const judge = subnetJudge(request.config, data.learning, supernet);
     const batches = batchesForProxies(job);
@@ -397,7 +408,6 @@ function handOver(
   state: RunStateDraft,
   scores: Scores,
   trained: ReadonlyMap<string, StandAlone>,
-  weights: number,
 ): RankResult {
   const { request, folder, data, space, profile, costOf, genomes, seeds } = job;
   const { config, options } = request;
@@ -424,6 +434,7 @@ function handOver(
   ]);
   const scorers = scorerOutcomes(measured, titles, config.seed);
   const { networks, kendallTau, kendallTauBestThird } = scorers[supernetScorer]!;
+  const supernet = trainedSupernet(job);
   const result: RankResult = {
     format: 'shiftaddnas-rank',
     version: 1,
@@ -447,13 +458,18 @@ function handOver(
     },
     space: { name: space.name, size: String(space.size), families: space.options.families },
     profile: profile.name,
-    supernet: { run: options.run ?? null, weights, schedule: config.supernet },
+    supernet: {
+      run: options.run ?? null,
+      schedule: config.supernet,
+      ...supernetSummary(supernet, config.sharing),
+    },
     schedule: config.retrain,
     confidence: defaultConfidence,
     ...{ networks, kendallTau, kendallTauBestThird, scorers },
     seedAgreement: agreementOfSeeds(measured),
     measured,
   };
+  supernet.dispose();
   writeFileAtomic(folder.file(rankResultFile), `${JSON.stringify(result, undefined, 1)}\n`);
   return result;
 }
