@@ -27,6 +27,25 @@ export interface WeightHistogram {
   readonly counts: readonly number[];
 }
 
+/** The weights that a family sees in the whole supernet, each tensor in units of its root mean square. */
+export interface SupernetWeights extends WeightHistogram {
+  readonly weights: number;
+  /** About zero: 0 for a Gaussian, 3 for a Laplacian. */
+  readonly excessKurtosis: number;
+  /** Kolmogorov-Smirnov distances to the Gaussian of the same variance and the Laplacian of the same mean magnitude. */
+  readonly gaussianDistance: number;
+  readonly laplacianDistance: number;
+}
+
+/** How the supernet shared weights, and what came of it. */
+export interface SupernetSummary {
+  readonly map: string;
+  readonly distribution: string;
+  /** Values of its parameters. */
+  readonly weights: number;
+  readonly families: readonly SupernetWeights[];
+}
+
 /** One retrained network: trained from scratch under the shared schedule, test set read once. */
 export interface NetworkResult {
   /** `hybrid`, `front-1`, `front-2`, ..., `all-conv`, `all-shift`, `all-add` or `conv-scaled`. */
@@ -123,8 +142,8 @@ export interface RunResult {
   readonly latencyTable?: { readonly file: string; readonly machine: string } | undefined;
   readonly budget: readonly BudgetRecord[];
   readonly schedule: Readonly<Record<string, number | string>>;
-  /** Steps of the supernet's optimiser, and forward and backward passes of subnets in them; absent in runs of before. */
-  readonly supernet?: { readonly steps: number; readonly passes: number } | undefined;
+  /** With the steps of its optimiser, and the forward and backward passes of subnets in them; absent in runs of before. */
+  readonly supernet?: (SupernetSummary & { readonly steps: number; readonly passes: number }) | undefined;
   readonly search: {
     /** `evolution`, `nsga2` or `random`, and `none`, `ridge` or `gp`; absent in runs of before, as what follows. */
     readonly strategy?: string | undefined;

@@ -18,6 +18,7 @@ import type { Architecture } from '../spaces/architecture.js';
 import type { Genome } from '../spaces/contract.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
+import type { Supernet } from '../supernet/supernet.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
@@ -34,7 +35,13 @@ import { RunFolder, type RunState } from './run-folder.js';
 import { checkpointsOf, logged } from './saving.js';
 import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } from './search-phase.js';
 import { strategyFor } from './search-settings.js';
-import { supernetEffort, supernetWeights, trainSupernet } from './supernet-phases.js';
+import {
+  restoreSupernet,
+  supernetEffort,
+  supernetSummary,
+  supernetWeights,
+  trainSupernet,
+} from './supernet-phases.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { requireBatches } from './train-network.js';
@@ -207,6 +214,12 @@ function trainSupernetPhase(job: Job, clock: PhaseClock<null>): void {
   supernet.dispose();
 }
 
+function trainedSupernet({ config, space, folder, identity }: Job): Supernet {
+  const weights = folder.readCheckpoint(supernetPhase, identity);
+  if (weights === undefined) throw new Error('the supernet phase left no weights');
+  return restoreSupernet(space, config.sharing, weights, folder.path);
+}
+
 /**
  * The winner, members of the front where they are asked for, the macro-architecture in one family each, and the
  * convolution network scaled to the winner's energy (left out where no width gets that low).
@@ -245,6 +258,7 @@ function handOver(
   const { config, folder, data, space, profile, profiles, latencies, budget } = job;
   const { dataset, splits } = data;
   const winner = bestOf(searched) as Candidate;
+  const supernet = trainedSupernet(job);
   const result: RunResult = {
     format: 'shiftaddnas-result',
     version: 1,
@@ -281,7 +295,10 @@ function handOver(
       ...prefixed('supernetTraining', config.supernetTraining ?? {}),
       ...prefixed('retrain', config.retrain),
     },
-    supernet: supernetEffort(config, space, data.learning),
+    supernet: {
+      ...supernetEffort(config, space, data.learning),
+      ...supernetSummary(supernet, config.sharing),
+    },
     search: {
       strategy: config.search.strategy,
       surrogate: config.search.surrogate,
@@ -299,6 +316,7 @@ function handOver(
     },
     networks,
   };
+  supernet.dispose();
   const { network, info } = loadModel(folder.file('networks', 'hybrid'));
   saveModel(folder.path, network, info);
   const hybrid = networks.find(({ name }) => name === 'hybrid') as NetworkResult;

@@ -17,8 +17,10 @@ import type { TrainingCheckpoint } from '../training/train.js';
 import type { RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { drawSubset, evaluationBatches, heldBatches, type LearningData } from './prepared-data.js';
+import type { SupernetSummary } from './result.js';
 import { defaultSupernetTraining } from './supernet-settings.js';
 import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-network.js';
+import { weightsByFamily } from './weight-histograms.js';
 
 /** What trainings of supernets are compared by: they may have equal steps, or equal passes. */
 export interface SupernetEffort {
@@ -97,6 +99,16 @@ export function judgedImages(
   return {
     recalibration: drawSubset(data.train, recalibrationImages, seed, 'recalibration'),
     validation: drawSubset(data.searchValidation, evaluationImages, seed, 'evaluation'),
+  };
+}
+
+/** What results say of a trained supernet. */
+export function supernetSummary(supernet: Supernet, { map, distribution }: SharingSettings): SupernetSummary {
+  return {
+    map,
+    distribution,
+    weights: supernet.parameters.reduce((sum, { tensor }) => sum + tensor.size, 0),
+    families: weightsByFamily(supernet),
   };
 }
 

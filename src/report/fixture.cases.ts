@@ -142,6 +142,20 @@ export function madeUpResult(changes: Partial<RunResult> = {}): RunResult {
     profiles,
     budget: [{ quantity: 'energyMj', limit: madeUpBudgetMj }],
     schedule: { epochs: 3, batchSize: 64, learningRate: 0.05, optimiser: 'SGD with Nesterov momentum' },
+    supernet: {
+      map: 'transport',
+      distribution: 'none',
+      steps: 1000,
+      passes: 1000,
+      weights: 70_000,
+      families: ['conv', 'pot.q', 'add'].map((family) => ({
+        ...madeUpHistogram(family),
+        weights: 23_000,
+        excessKurtosis: family === 'add' ? 2.9 : 0.1,
+        gaussianDistance: family === 'add' ? 0.06 : 0.01,
+        laplacianDistance: family === 'add' ? 0.01 : 0.06,
+      })),
+    },
     search: { generations: 20, evaluated: 600, bestGenome, bestSearchValidationAccuracy: 0.979 },
     networks: [
       madeUpNetwork('hybrid', madeUpSpace.architecture(bestGenome), 0.9874),

@@ -28,9 +28,27 @@ const layerSchema = z.object({
   registerFileMj: number,
 });
 
-const histogramSchema = z
-  .object({ family: text, edges: z.array(number), counts: z.array(number.min(0)) })
-  .refine(({ edges, counts }) => edges.length === counts.length + 1, 'needs one edge more than counts');
+const histogram = { family: text, edges: z.array(number), counts: z.array(number.min(0)) };
+const binsFit = ({ edges, counts }: { edges: readonly number[]; counts: readonly number[] }): boolean =>
+  edges.length === counts.length + 1;
+const histogramSchema = z.object(histogram).refine(binsFit, 'needs one edge more than counts');
+
+const supernetSchema = z.object({
+  map: text,
+  distribution: text,
+  weights: number,
+  families: z.array(
+    z
+      .object({
+        ...histogram,
+        weights: number,
+        excessKurtosis: number,
+        gaussianDistance: fraction,
+        laplacianDistance: fraction,
+      })
+      .refine(binsFit, 'needs one edge more than counts'),
+  ),
+});
 
 const networkSchema = z.object({
   name: text,
@@ -115,7 +133,7 @@ const resultSchema = z.object({
   latencyTable: z.object({ file: text, machine: text }).optional(),
   budget: z.array(z.object({ quantity: text, limit: number })),
   schedule: z.record(text, z.union([number, text])),
-  supernet: z.object({ steps: number, passes: number }).optional(),
+  supernet: supernetSchema.extend({ steps: number, passes: number }).optional(),
   search: z.object({
     strategy: text.optional(),
     surrogate: text.optional(),

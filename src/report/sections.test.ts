@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
-import type { CandidateEvent, TrainingEvent } from '../pipeline/result.js';
+import { listFamilies } from '../operators/registry.js';
+import type { CandidateEvent, RunResult, TrainingEvent } from '../pipeline/result.js';
 import { curvesOf } from './curves.js';
-import { momentsOf } from './histograms.js';
+import { madeUpResult } from './fixture.cases.js';
+import { histogramSection, momentsOf } from './histograms.js';
 import { frameOf } from './chart.js';
 import { labelWidth, placeLabels } from './scatter.js';
 import { generationsOf, improvementsOf } from './trajectory.js';
+import { viewOf } from './view.js';
 
 function candidate(generation: number, accuracy: number, energyMj = 1): CandidateEvent {
   return {
@@ -66,6 +69,18 @@ test('a training report repeated by a resumed run counts once, the last one', ()
 test('steps that begin anew in every epoch are numbered', () => {
   const [curve] = curvesOf([report(0, 10, 3), report(0, 20, 2), report(1, 10, 1)]);
   expect(curve!.steps).toEqual([1, 2, 3]);
+});
+
+test('weights of the supernet are drawn with their distances and both laws; runs of before have none', () => {
+  const view = (result: RunResult) => viewOf(result, [], listFamilies(), { name: 'run' });
+  const drawn = histogramSection(view(madeUpResult())).text;
+  for (const family of ['Convolution', 'Add (AdderNet)']) expect(drawn).toContain(`supernet, ${family}`);
+  expect(drawn).toContain('distance to the Gaussian 0.06');
+  expect(drawn.match(/class="law"/g)).toHaveLength(6);
+  expect(drawn).not.toContain('NaN');
+  const { supernet, ...before } = madeUpResult();
+  expect(supernet).toBeDefined();
+  expect(histogramSection(view(before)).text).not.toContain('supernet, ');
 });
 
 test('excess kurtosis of a histogram: 0 for a Gaussian, 3 for Laplace, -1.2 for a uniform distribution', () => {

@@ -67,23 +67,27 @@ export function sortedDistance(weights: Tensor, law: WeightLaw, weight: number):
 }
 
 /**
- * `weight` times skewness^2 / 6 + (kurtosis - that of the law)^2 / 24: for the Gaussian the statistic of Jarque and Bera
- * per weight. With z the standardised weights, d skewness = 3 (z^2 - 1 - skewness z) / (N s) and
- * d kurtosis = 4 (z^3 - skewness - kurtosis z) / (N s). Equal weights have no form: 0.
+ * `weight` times skewness^2 / 6 + k^2 / 24 ln(kurtosis / k)^2 with k the kurtosis of the law. To second order about the
+ * Gaussian that is the statistic of Jarque and Bera per weight, and the logarithm keeps a single outlier, by whose fourth
+ * power kurtosis grows, from sending steps past the goal. With z the standardised weights,
+ * d skewness = 3 (z^2 - 1 - skewness z) / (N s) and d kurtosis = 4 (z^3 - skewness - kurtosis z) / (N s). Equal weights
+ * have no form: 0.
  */
 export function momentDistance(weights: Tensor, law: WeightLaw, weight: number): Tensor {
   return term('momentDistance', weights, weight, (values) => {
     const count = values.length;
     const { mean, deviation, skewness, kurtosis } = momentsOf(values);
     if (deviation === 0) return { value: 0, slope: () => 0 };
-    const excess = kurtosis - kurtosisOf[law];
+    const aim = kurtosisOf[law];
+    const excess = Math.log(kurtosis / aim);
+    const byKurtosis = ((aim * aim) / 12) * (excess / kurtosis);
     return {
-      value: skewness ** 2 / 6 + excess ** 2 / 24,
+      value: skewness ** 2 / 6 + (aim * excess) ** 2 / 24,
       slope: (i) => {
         const z = ((values[i] as number) - mean) / deviation;
         const dSkewness = 3 * (z * z - 1 - skewness * z);
         const dKurtosis = 4 * (z * z * z - skewness - kurtosis * z);
-        return ((skewness / 3) * dSkewness + (excess / 12) * dKurtosis) / (count * deviation);
+        return ((skewness / 3) * dSkewness + byKurtosis * dKurtosis) / (count * deviation);
       },
     };
   });

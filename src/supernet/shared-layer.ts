@@ -24,7 +24,7 @@ import { WeightLaw } from '../operators/weight-laws.js';
 import { kernels } from '../tensor/device.js';
 import { sliceWeights } from '../tensor/ops/slice.js';
 import { release, take } from '../tensor/pool.js';
-import { at, record, tidy } from '../tensor/tape.js';
+import { at, contribute, record, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { adaptiveScale } from '../training/optimiser-state.js';
 import { momentDistance, publishedDivergence, sortedDistance } from './distribution.js';
@@ -88,7 +88,7 @@ export class SharedLayer {
   constructor(
     readonly name: string,
     private readonly geometry: LayerGeometry,
-    families: readonly OperatorFamily[],
+    readonly families: readonly OperatorFamily[],
     random: Random,
     private readonly sharing: SharingSettings = defaultSharing,
   ) {
@@ -209,6 +209,8 @@ export class SharedLayer {
       shared.shape,
       (copy) => copy.set(shared.data),
       (gradient) => {
+        // Where the family sends none, the optimiser is to see one nevertheless.
+        if (shared.gradient === undefined) contribute(shared, (none) => none.fill(0));
         if (this.#aside !== undefined) return kernels().axpy(1, gradient, this.#aside);
         this.#aside = take(shared.size);
         this.#aside.set(gradient);
@@ -255,12 +257,14 @@ export class SharedLayer {
 
   /**
    * Factors on the parts of the shared tensor's gradient of this step, one of each family: to be asked once per step.
-   * Norms are those of a pass of weight 1, so that families with more passes in the step keep their larger part.
+   * Norms are those of a pass of weight 1, so that families with more passes in the step keep their larger part. A
+   * multiplying family that sent nothing (its map is detached) says nothing of the size.
    */
   gradientScales(parts: readonly GradientPart[]): readonly number[] {
     const norms = parts
       .filter(({ family }) => family.adaptiveRate === undefined)
-      .map(({ gradient, weight }) => Math.sqrt(kernels().sumOfSquares(gradient)) / weight);
+      .map(({ gradient, weight }) => Math.sqrt(kernels().sumOfSquares(gradient)) / weight)
+      .filter((norm) => norm > 0);
     if (norms.length > 0) {
       const norm = norms.reduce((sum, each) => sum + each, 0) / norms.length;
       const held = this.#gradientNorm[0] as number;

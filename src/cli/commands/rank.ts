@@ -204,10 +204,15 @@ export function rankText(result: RankResult): string {
     `${networks} networks of ${space.name} (${space.size}; ${space.families.join(', ')}) on ${dataset.name} ` +
       `${dataset.height}x${dataset.width}, ${dataset.trainImages} training images, ${String(schedule['epochs'])} epochs each, ` +
       `${seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds.join(', ')}`}; ${duration(result.seconds)} in all`,
-    `supernet of ${count(supernet.weights)} weights ${supernet.run === null ? 'trained here' : `of ${supernet.run}`}, ` +
+    `supernet of ${count(supernet.weights)} weights (sharing: ${supernet.map}, distribution: ${supernet.distribution}) ` +
+      `${supernet.run === null ? 'trained here' : `of ${supernet.run}`}, ` +
       `paths ${String(supernet.training['paths'])}, ${count(supernet.steps)} steps, ${count(supernet.passes)} passes; ` +
       `accuracies on ${dataset.searchValidationImages} search-validation images, ` +
       `alone ${accuracyRange(result)}; energy under ${profile}`,
+    `excess kurtosis of the supernet's weights (Gaussian 0, Laplacian 3): ` +
+      supernet.families
+        .map(({ family, excessKurtosis }) => `${family} ${excessKurtosis.toFixed(2)}`)
+        .join(', '),
     '',
     textTable(
       [

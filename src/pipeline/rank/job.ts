@@ -38,6 +38,7 @@ import {
   restoreSupernet,
   subnetJudge,
   supernetEffort,
+  supernetSummary,
   supernetWeights,
   trainSupernet,
 } from '../supernet-phases.js';
@@ -167,16 +168,19 @@ async function runPhases(job: Job): Promise<RankResult> {
   if (!state.finishedPhases.includes(scoresPhase) && !folder.hasCheckpoint(supernetPhase))
     state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
   const phases = new Phases(folder, state, host);
-  const weightCount = await phases.run<number>(supernetPhase, (clock) => supernetWeightsInto(job, clock));
+  await phases.run<null>(supernetPhase, (clock) => {
+    supernetWeightsInto(job, clock);
+    return null;
+  });
   const scores = await phases.run<Scores>(scoresPhase, (clock) => scoreAll(job, clock));
   // A whole round of one seed before the next.
   const wanted = seeds.flatMap((seed) => genomes.map((genome) => ({ genome, seed })));
   const trained = await trainAllAlone(job, wanted, phases);
-  return handOver(job, state, scores, trained, weightCount);
+  return handOver(job, state, scores, trained);
 }
 
-/** Leaves the supernet's weights in the folder and returns how many they are. */
-function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
+/** Leaves the supernet's weights in the folder. */
+function supernetWeightsInto(job: Job, clock: PhaseClock<null>): void {
   const { request, space, data, folder, identity, host, given } = job;
   const supernet =
     given === undefined
@@ -194,17 +198,19 @@ function supernetWeightsInto(job: Job, clock: PhaseClock<number>): number {
       : restoreSupernet(space, request.config.sharing, given, request.options.run!);
   folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
   folder.removeCheckpoint(supernetTraining);
-  const count = supernet.parameters.reduce((sum, { tensor }) => sum + tensor.size, 0);
   supernet.dispose();
-  return count;
+}
+
+function trainedSupernet({ request, space, folder, identity }: Job): Supernet {
+  const weights = folder.readCheckpoint(supernetPhase, identity);
+  if (weights === undefined) throw new Error('the supernet phase left no weights');
+  return restoreSupernet(space, request.config.sharing, weights, folder.path);
 }
 
 /** Every network by the supernet, as the search judges it, and by the zero-cost scorers. */
 function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
-  const { request, space, data, folder, identity, host, genomes } = job;
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const supernet: Supernet = restoreSupernet(space, request.config.sharing, weights, folder.path);
+  const { request, space, data, host, genomes } = job;
+  const supernet = trainedSupernet(job);
   try {
     const judge = subnetJudge(request.config, data.learning, supernet);
     const { seed } = request.config;
@@ -244,7 +250,6 @@ function handOver(
   state: RunStateDraft,
   scores: Scores,
   trained: ReadonlyMap<string, StandAlone>,
-  weights: number,
 ): RankResult {
   const { request, folder, data, space, profile, costOf, genomes, seeds } = job;
   const { config, options } = request;
@@ -271,6 +276,7 @@ function handOver(
   ]);
   const scorers = scorerOutcomes(measured, titles, config.seed);
   const { networks, kendallTau, kendallTauBestThird } = scorers[supernetScorer]!;
+  const supernet = trainedSupernet(job);
   const result: RankResult = {
     format: 'shiftaddnas-rank',
     version: 1,
@@ -295,9 +301,11 @@ function handOver(
     space: { name: space.name, size: String(space.size), families: space.options.families },
     profile: profile.name,
     supernet: {
-      ...{ run: options.run ?? null, weights, schedule: config.supernet },
+      run: options.run ?? null,
+      schedule: config.supernet,
       ...supernetEffort(config, space, data.learning),
       training: config.supernetTraining ?? defaultSupernetTraining,
+      ...supernetSummary(supernet, config.sharing),
     },
     schedule: config.retrain,
     confidence: defaultConfidence,
@@ -305,6 +313,7 @@ function handOver(
     seedAgreement: agreementOfSeeds(measured),
     measured,
   };
+  supernet.dispose();
   writeFileAtomic(folder.file(rankResultFile), `${JSON.stringify(result, undefined, 1)}\n`);
   return result;
 }

@@ -13,6 +13,7 @@ import {
 } from '../../search/statistics/rank-fidelity.js';
 import type { Genome } from '../../spaces/contract.js';
 import type { Machine } from '../machine.js';
+import type { SupernetSummary } from '../result.js';
 
 /** Name of the supernet among the scorers. */
 export const supernetScorer = 'supernet';
@@ -73,11 +74,9 @@ export interface RankResult {
   };
   readonly space: { readonly name: string; readonly size: string; readonly families: readonly string[] };
   readonly profile: string;
-  readonly supernet: {
+  readonly supernet: SupernetSummary & {
     /** Folder of the run that it was taken from; null: trained here. */
     readonly run: string | null;
-    /** Values of its parameters. */
-    readonly weights: number;
     /** Steps of its optimiser, and forward and backward passes of subnets in them. */
     readonly steps: number;
     readonly passes: number;
