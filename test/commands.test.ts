@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { packageRoot } from '../src/base/modules.js';
-import { checkConfig, runConfigSchema } from '../src/pipeline/config.js';
+import { checkConfig, mergeConfig, runConfigSchema } from '../src/pipeline/config.js';
+import { supernetTrainingSchema } from '../src/pipeline/supernet-settings.js';
 import { techniquesSchema } from '../src/pipeline/technique-settings.js';
 import { scheduleKeys } from '../src/pipeline/schedule-settings.js';
 import type { TrainResult } from '../src/pipeline/train-job.js';
@@ -241,6 +242,17 @@ describe('examples', () => {
       for (const key of Object.keys(resolved[section]))
         expect(text, `${section}.${key}`).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
     for (const key of scheduleKeys.keys()) expect(text, key).toMatch(new RegExp(`^ +(# )?${key}:`, 'm'));
+  });
+
+  it('names every key of the supernet’s training, in a section that fits when it is taken out of its comment', () => {
+    const text = readFileSync(join(packageRoot, 'examples', 'cifar10.yaml'), 'utf8');
+    const commented = text.split('\n').slice(text.split('\n').indexOf('# supernetTraining:'));
+    const section = commented.slice(0, commented.indexOf('')).map((line) => line.replace(/^# /, ''));
+    const { supernetTraining } = parseYaml(section.join('\n')) as { supernetTraining: object };
+    const values = mergeConfig(parseYaml(text) as object, { supernetTraining });
+    const resolved = checkConfig(runConfigSchema, values, 'cifar10.yaml');
+    expect(resolved.supernetTraining).toEqual(supernetTraining);
+    expect(Object.keys(supernetTraining)).toEqual(Object.keys(supernetTrainingSchema.shape));
   });
 
   it('names every technique with every key, in a section that fits when it is taken out of its comment', () => {

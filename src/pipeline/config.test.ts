@@ -12,6 +12,7 @@ import {
   readConfigFile,
   runConfigSchema,
 } from './config.js';
+import { defaultSupernetTraining } from './supernet-settings.js';
 
 const minimal = {
   data: 'mnist',
@@ -141,6 +142,40 @@ describe('checkConfig', () => {
     ],
     ['half a network', { search: { retrainFront: 0.5 } }, "'search.retrainFront': "],
     ['a switch that is none', { recomputeBlocks: 'yes' }, "'recomputeBlocks': "],
+    ['an unknown rule', { supernetTraining: { paths: 'greedy' } }, "'supernetTraining.paths': "],
+    [
+      'an unknown key of the rules',
+      { supernetTraining: { distil: 1 } },
+      "unknown key 'supernetTraining.distil'; examples/cifar10.yaml",
+    ],
+    [
+      'a teacher’s part that is none',
+      { supernetTraining: { distill: 'much' } },
+      "'supernetTraining.distill': must be true, false or a number from 0 to 1",
+    ],
+    ['a teacher’s part above 1', { supernetTraining: { distill: 2 } }, "'supernetTraining.distill': "],
+    [
+      'a projection of single paths',
+      { supernetTraining: { projectGradients: 'pairwise' } },
+      "'supernetTraining.projectGradients': needs steps in which several families use a tensor, and with 'paths: fair' one does; choose 'strict-fair' or 'sandwich', or leave it out",
+    ],
+    [
+      'a warm-up longer than the training',
+      {
+        supernetTraining: {
+          warmUp: [
+            { families: ['conv'], part: 0.6 },
+            { families: ['add'], part: 0.6 },
+          ],
+        },
+      },
+      "'supernetTraining.warmUp': has phases whose parts are more than 1 together",
+    ],
+    [
+      'a phase without a family',
+      { supernetTraining: { warmUp: [{ families: [], part: 0.1 }] } },
+      "'supernetTraining.warmUp.0.families': ",
+    ],
   ])('names the key: %s', (_, changes, expected) => {
     const message = problem(changes);
     expect(message).toContain(`run.yaml: ${expected}`);
@@ -157,6 +192,37 @@ describe('checkConfig', () => {
   });
 });
 
+describe('the rules of the supernet', () => {
+  const rulesOf = (supernetTraining: object): unknown =>
+    checkConfig(runConfigSchema, { ...minimal, supernetTraining }, 'run.yaml').supernetTraining;
+
+  it('are absent when left out, and have defaults where keys are', () => {
+    expect(checkConfig(runConfigSchema, minimal, 'run.yaml')).not.toHaveProperty('supernetTraining');
+    expect(rulesOf({})).toEqual({
+      paths: 'fair',
+      randomPaths: 2,
+      distill: 1,
+      combine: 'sum',
+      separateOptimiserState: false,
+      projectGradients: 'none',
+      warmUp: [],
+    });
+    expect(rulesOf({})).toEqual(defaultSupernetTraining);
+  });
+
+  it('take a yes, a no or a part for the distillation, and are what they were when read again', () => {
+    for (const [given, part] of [
+      [true, 1],
+      [false, 0],
+      [0.25, 0.25],
+    ] as const) {
+      const rules = rulesOf({ paths: 'sandwich', distill: given, projectGradients: 'multiplying' }) as object;
+      expect(rules).toHaveProperty('distill', part);
+      expect(rulesOf(JSON.parse(JSON.stringify(rules)) as object)).toEqual(rules);
+    }
+  });
+});
+
 describe('jobIdentity', () => {
   const identity = (changes: object): string =>
     jobIdentity(checkConfig(runConfigSchema, mergeConfig(minimal, changes), 'run.yaml'));
@@ -164,8 +230,17 @@ describe('jobIdentity', () => {
   it('changes with what results depend on, and not with places, saving and memory', () => {
     for (const changes of [{ name: 'a' }, { out: 'b' }, { checkpointSeconds: 1 }, { recomputeBlocks: true }])
       expect(identity(changes)).toBe(identity({}));
-    for (const changes of [{ seed: 2 }, { retrain: { accumulate: 2 } }, { supernet: { momentum: 0 } }])
+    for (const changes of [
+      { seed: 2 },
+      { retrain: { accumulate: 2 } },
+      { supernet: { momentum: 0 } },
+      { supernetTraining: { paths: 'sandwich' } },
+    ])
       expect(identity(changes)).not.toBe(identity({}));
+    const sandwich = { supernetTraining: { paths: 'sandwich' } };
+    expect(identity(mergeConfig(sandwich, { supernetTraining: { randomPaths: 1 } }))).not.toBe(
+      identity(sandwich),
+    );
   });
 });
 
