@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   engine: () => import('./engine/main.js'),
   hardware: () => import('./hardware.js'),
   memory: () => import('./memory.js'),
+  'supernet-rules': () => import('./supernet-rules.js'),
   training: () => import('./training.js'),
 };
 
