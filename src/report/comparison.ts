@@ -140,6 +140,7 @@ export function comparisonSection(view: RunView): Markup {
   const macs = countUnit(result.networks.map((network) => network.macs));
   const params = countUnit(result.networks.map((network) => network.params));
   const reference = result.networks.find(({ name }) => name === referenceName);
+  const severalSeeds = result.networks.some(({ seeds }) => seeds !== undefined);
   const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
   // Runs of before memory was counted have none of these columns.
   const memory = (['sramBytes', 'flashBytes'] as const)
@@ -162,7 +163,7 @@ export function comparisonSection(view: RunView): Markup {
     <table aria-labelledby="networks-title">
       <thead>
         <tr>
-          ${head('Network', '', false)}${head('Test accuracy', '95 % interval')}${head('Budget', '', false)}${profiles.map(
+          ${head('Network', '', false)}${head('Test accuracy', severalSeeds ? 'mean ± sd over seeds' : '95 % interval')}${head('Budget', '', false)}${profiles.map(
             (profile, at) => head('Energy', `${profile}${at === 0 ? ' *' : ''}`),
           )}${profiles.map((profile) => head('Latency', profile))}${result.latencyTable !== undefined && head('Latency', 'measured')}${head('Ops')}${head('Params')}${withArea && head('Area', result.profile)}${memory.map(({ title }) => head(title, result.profile))}${head('Training')}
         </tr>
@@ -170,7 +171,7 @@ export function comparisonSection(view: RunView): Markup {
       <tbody>
         ${view.networks.map((style) => {
           const { network } = style;
-          return html`<tr${network.name === foundName && html` class="found"`}><th scope="row">${networkSwatch(style)} ${network.name}</th>${cell(percent(network.testAccuracy), intervalOf(network, result))}<td>${
+          return html`<tr${network.name === foundName && html` class="found"`}><th scope="row">${networkSwatch(style)} ${network.name}</th>${accuracyCell(network, result)}<td>${
             result.budget.length === 0 ? 'none' : network.withinBudget ? '✓ kept' : '✗ over'
           }</td>${profiles.map((profile) =>
             cell(
@@ -187,8 +188,10 @@ export function comparisonSection(view: RunView): Markup {
   return figure({
     body: table,
     caption: html`Every network is trained from scratch under the same schedule and the test set is read once
-    for each. Costs are per inference at batch 1, energy with its change against ${referenceName}; operations
-    are multiply-, shift- or
+    for
+    each${severalSeeds && ' seed; the first seed is that of the model that is handed over and of every other figure'}.
+    Costs are per inference at batch 1, energy with its change against ${referenceName}; operations are
+    multiply-, shift- or
     add-accumulates.${result.budget.length > 0 && ' * The budget is measured under this profile.'}${
       result.latencyTable !== undefined &&
       ` Latencies of the budget are those measured on ${result.latencyTable.machine}.`
@@ -199,6 +202,17 @@ export function comparisonSection(view: RunView): Markup {
 
 function cell(text: string, below: Content = null): Markup {
   return html`<td class="number">${text}${below !== null && html`<span class="small">${below}</span>`}</td>`;
+}
+
+/** With several seeds the mean, and below it what each reached; else the accuracy with its interval. */
+function accuracyCell(network: NetworkResult, result: RunResult): Markup {
+  const { seeds, meanTestAccuracy, testAccuracyDeviation } = network;
+  if (seeds === undefined || meanTestAccuracy === undefined || testAccuracyDeviation === undefined)
+    return cell(percent(network.testAccuracy), intervalOf(network, result));
+  return cell(
+    `${(100 * meanTestAccuracy).toFixed(2)} ± ${(100 * testAccuracyDeviation).toFixed(2)} %`,
+    seeds.map(({ testAccuracy }) => (100 * testAccuracy).toFixed(2)).join(', '),
+  );
 }
 
 function intervalOf({ testAccuracy }: NetworkResult, result: RunResult): string {

@@ -79,11 +79,26 @@ export function factsSection(view: RunView): Markup {
 }
 
 /** How the search went about it, where the run says. */
-function searchFacts({ strategy, surrogate, objectives, front, archiveHash }: RunResult['search']): Facts {
+function searchFacts({
+  strategy,
+  surrogate,
+  objectives,
+  front,
+  archiveHash,
+  prefilter,
+}: RunResult['search']): Facts {
   if (strategy === undefined || objectives === undefined) return [];
   return [
     ['strategy', strategy],
     ['surrogate', surrogate ?? 'none'],
+    ...(prefilter === undefined
+      ? []
+      : ([
+          [
+            'pre-filter',
+            `${prefilter.scorer}: ${integer(prefilter.kept)} of ${integer(prefilter.pool)} random networks`,
+          ],
+        ] as const)),
     ['objectives', objectives.join(', ')],
     ['front', `${integer(front?.length ?? 0)} candidates that no other one beats in all objectives`],
     ['archive', html`<code>${archiveHash ?? 'not recorded'}</code>`],

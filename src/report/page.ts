@@ -6,6 +6,7 @@ import type { RunEvent, RunResult } from '../pipeline/result.js';
 import { type Architecture, BlockKind } from '../spaces/architecture.js';
 import { architectureSection, blockLines } from './architecture.js';
 import { comparisonSection, headline } from './comparison.js';
+import { controlFigures } from './control.js';
 import { curvesSection } from './curves.js';
 import { factsSection, noticeList } from './facts.js';
 import { integer, percent, withUnit } from './format.js';
@@ -50,7 +51,7 @@ export function renderReport(
   const sections: readonly (readonly [id: string, title: string, content: Content])[] = [
     ['networks', 'Networks compared', comparisonSection(view)],
     ['tradeoff', 'Accuracy against cost', scatterSection(view, drawn)],
-    ['trajectory', 'Search trajectory', trajectorySection(view)],
+    ['trajectory', 'Search trajectory', [trajectorySection(view), controlFigures(view)]],
     ['architecture', 'Found architecture', architectureSection(view)],
     ['energy', 'Where the energy goes', layersSection(view)],
     ['weights', 'Weights', histogramSection(view)],
