@@ -10,7 +10,8 @@ const passes = 3;
 export function argsort(values: Float32Array): Uint32Array {
   const { length } = values;
   const keys = orderedBits(values);
-  let from = Uint32Array.from({ length }, (_, i) => i);
+  let from = new Uint32Array(length);
+  for (let i = 0; i < length; i++) from[i] = i;
   let to = new Uint32Array(length);
   for (let pass = 0; pass < passes; pass++) {
     const shift = pass * bitsOfPass;

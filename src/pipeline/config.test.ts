@@ -223,6 +223,46 @@ describe('the rules of the supernet', () => {
   });
 });
 
+describe('the section sharing', () => {
+  const checked = (sharing?: object) =>
+    checkConfig(runConfigSchema, mergeConfig(minimal, sharing === undefined ? {} : { sharing }), 'run.yaml');
+
+  it('may be left out, and then says transport without a term', () => {
+    expect(checked().sharing).toEqual({ map: 'transport', distribution: 'none' });
+    expect(checked({ map: 'piecewise', segments: 20, distribution: 'moment', weight: 2 }).sharing).toEqual({
+      ...{ map: 'piecewise', segments: 20, distribution: 'moment', weight: 2 },
+    });
+  });
+
+  it.each([
+    [{ map: 'all' }, /'sharing.map': /],
+    [{ segments: 0 }, /'sharing.segments': /],
+    [{ weight: 0 }, /'sharing.weight': /],
+    [{ maps: 'none' }, /unknown key 'sharing.maps'/],
+    [{ map: 'none', distribution: 'sorted' }, /'sharing.distribution': is about shared tensors.*another map/],
+  ])('refuses %j in one line', (sharing, message) => {
+    expect(() => checked(sharing)).toThrow(OptionError);
+    expect(() => checked(sharing)).toThrow(message);
+  });
+
+  it('changes the identity of a run, but for the default, which is that of runs of before', () => {
+    const identity = (sharing?: object): string => jobIdentity(checked(sharing));
+    const { sharing: said, ...before } = checked();
+    expect(said).toBeDefined();
+    expect(identity()).toBe(jobIdentity(before));
+    expect(identity({ map: 'transport', distribution: 'none' })).toBe(identity());
+    const others = [
+      { map: 'none' },
+      { map: 'piecewise' },
+      { map: 'piecewise', segments: 10 },
+      { map: 'piecewise-published' },
+      { distribution: 'sorted' },
+      { distribution: 'sorted', weight: 1 },
+    ].map(identity);
+    expect(new Set([identity(), ...others]).size).toBe(others.length + 1);
+  });
+});
+
 describe('jobIdentity', () => {
   const identity = (changes: object): string =>
     jobIdentity(checkConfig(runConfigSchema, mergeConfig(minimal, changes), 'run.yaml'));

@@ -8,6 +8,7 @@
  */
 import { argsort } from '../base/argsort.js';
 import type { Random } from '../base/random.js';
+import { deviationOf } from '../operators/statistics.js';
 import { drawFrom, kurtosisOf, quantilesOf, WeightLaw } from '../operators/weight-laws.js';
 import { contribute, record } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -47,7 +48,7 @@ function term(
 export function sortedDistance(weights: Tensor, law: WeightLaw, weight: number): Tensor {
   return term('sortedDistance', weights, weight, (values) => {
     const count = values.length;
-    const size = Math.sqrt(values.reduce((sum, each) => sum + each * each, 0) / count);
+    const size = deviationOf(values);
     if (size === 0) return { value: 0, slope: () => 0 };
     const quantiles = quantilesOf(law, count);
     const aim = new Float64Array(count);
@@ -101,7 +102,9 @@ export function momentsOf(values: Float32Array): {
   readonly kurtosis: number;
 } {
   const count = values.length;
-  const mean = values.reduce((sum, each) => sum + each, 0) / count;
+  let total = 0;
+  for (let i = 0; i < count; i++) total += values[i] as number;
+  const mean = total / count;
   let [second, third, fourth] = [0, 0, 0];
   for (let i = 0; i < count; i++) {
     const from = (values[i] as number) - mean;
@@ -131,7 +134,9 @@ export function publishedDivergence(weights: Tensor, law: WeightLaw, weight: num
   return term('publishedDivergence', weights, weight, (values) => {
     const count = values.length;
     const p = logSoftmax(values);
-    const q = logSoftmax(Float64Array.from({ length: count }, () => drawFrom(law, publishedScale, random)));
+    const sample = new Float64Array(count);
+    for (let i = 0; i < count; i++) sample[i] = drawFrom(law, publishedScale, random);
+    const q = logSoftmax(sample);
     let sum = 0;
     for (let i = 0; i < count; i++) sum += Math.exp(q[i] as number) * ((q[i] as number) - (p[i] as number));
     return {
@@ -147,5 +152,7 @@ function logSoftmax(values: Float32Array | Float64Array): Float64Array {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += Math.exp((values[i] as number) - top);
   const normaliser = top + Math.log(sum);
-  return Float64Array.from(values, (value) => value - normaliser);
+  const result = new Float64Array(values.length);
+  for (let i = 0; i < values.length; i++) result[i] = (values[i] as number) - normaliser;
+  return result;
 }
