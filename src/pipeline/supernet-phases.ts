@@ -13,8 +13,7 @@ import {
   type SearchState,
   type SearchStrategy,
 } from '../search/strategy.js';
-import type { Genome } from '../spaces/contract.js';
-import type { MiniSpace } from '../spaces/mini/space.js';
+import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { fairGenome } from '../supernet/sampler.js';
 import { Supernet } from '../supernet/supernet.js';
 import { accuracyOf, forEachBatch, type EvaluationBatch } from '../training/evaluate.js';
@@ -28,7 +27,7 @@ import { evaluationBatchSize, trainOn, type CheckpointHooks } from './train-netw
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted */
 export function trainSupernet(
   config: RunConfig,
-  space: MiniSpace,
+  space: SearchSpace,
   data: LearningData,
   checkpoints: CheckpointHooks,
   host: JobHost,
@@ -41,8 +40,9 @@ export function trainSupernet(
       parameters: supernet.parameters,
       buffers: supernet.buffers,
       forward: (images, step) =>
-        supernet.forward(images, fairGenome(space.positions, seed, step), Mode.Training, { recomputeBlocks }),
+        supernet.forward(images, fairGenome(space, seed, step), Mode.Training, { recomputeBlocks }),
       gradientScale: (parameter) => supernet.gradientScale(parameter),
+      afterStep: () => supernet.project(),
     },
     { augmentation: config.augmentation, checkpoints },
     { seed, label: 'supernet', data, schedule: config.supernet },
@@ -57,7 +57,7 @@ export function supernetWeights(supernet: Supernet): TrainingCheckpoint {
 }
 
 /** A supernet with weights written by {@link supernetWeights}. @throws FileError */
-export function restoreSupernet(space: MiniSpace, weights: TrainingCheckpoint, where: string): Supernet {
+export function restoreSupernet(space: SearchSpace, weights: TrainingCheckpoint, where: string): Supernet {
   const supernet = new Supernet(space, Random.stream('restore'));
   loadState(supernet, weights.tensors, where);
   return supernet;
