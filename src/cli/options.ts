@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
+import { withSpaceFile } from '../pipeline/space-files.js';
 
 /** The examples at the end of a help text. */
 export function examples(...lines: readonly string[]): string {
@@ -60,11 +61,13 @@ export function addConfigOptions(command: Command, dataUsages: readonly string[]
 /** Unchecked values: preset < configuration file < flags. */
 export function gatherConfig(flags: ConfigFlags, ...further: readonly object[]): Record<string, unknown> {
   const { data, imageSize, seed } = flags;
-  return mergeConfig(
-    flags.preset === undefined ? {} : presetNamed(flags.preset),
-    flags.config === undefined ? {} : readConfigFile(flags.config),
-    { data, imageSize, seed },
-    ...further,
+  return withSpaceFile(
+    mergeConfig(
+      flags.preset === undefined ? {} : presetNamed(flags.preset),
+      flags.config === undefined ? {} : readConfigFile(flags.config),
+      { data, imageSize, seed },
+      ...further,
+    ),
   );
 }
 

@@ -18,7 +18,8 @@ import { keyOf } from '../search/sampling.js';
 import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
-import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
+import type { SearchSpace } from '../spaces/contract.js';
+import { uniformGenome } from '../spaces/landmarks.js';
 import type { Schedule } from '../training/schedule.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
@@ -38,6 +39,7 @@ import { prepareData, type PreparedData } from './prepared-data.js';
 import type { FrontMember, NetworkResult, RunEvent, RunResult } from './result.js';
 import { RunFolder, type RunState } from './run-folder.js';
 import { strategyFor } from './search-settings.js';
+import { checkSpace, spaceOf } from './space-settings.js';
 import {
   restoreSupernet,
   searchWith,
@@ -55,7 +57,7 @@ interface Job {
   readonly folder: RunFolder;
   readonly host: JobHost;
   readonly data: PreparedData;
-  readonly space: MiniSpace;
+  readonly space: SearchSpace;
   readonly profiles: ReadonlyMap<string, AcceleratorProfile>;
   readonly profile: AcceleratorProfile;
   readonly budget: Budget;
@@ -83,7 +85,7 @@ export async function runSearchJob(
   options: { readonly resume: boolean; readonly command: string },
   host: JobHost,
 ): Promise<RunResult> {
-  config.space.families.forEach(familyNamed);
+  checkSpace(config.space);
   const request = parseBudget(config.budget);
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const latencies = latenciesOf(config);
@@ -94,10 +96,12 @@ export async function runSearchJob(
     onNotice: (message) => host.send({ type: 'notice', message }),
     onProgress: (progress) => host.send({ type: 'loading', ...progress }),
   });
-  const space = createMiniSpace({ ...config.space, input: data.shape, classes: data.dataset.classes.length });
+  const space = spaceOf(config.space, { input: data.shape, classes: data.dataset.classes.length });
   const profile = [...profiles.values()][0] as AcceleratorProfile;
   const costOf = rememberedCosts(space, profile, latencies?.networkMs);
-  const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
+  const reference = isRelative(request)
+    ? referenceGenome(space)
+    : space.canonical(space.optionCounts.map(() => 0));
   const budget = resolveBudget(request, costOf(reference));
   const strategy = strategyFor(config, space, costOf, budget);
   const start = strategy.start();
@@ -156,8 +160,8 @@ function latenciesOf(config: RunConfig): MachineLatencies | undefined {
 }
 
 /** What percentages of a budget refer to: the space's macro-architecture in convolution. @throws OptionError */
-function referenceGenome(space: MiniSpace): readonly number[] {
-  if (!space.options.families.includes(fixedFamily))
+function referenceGenome(space: SearchSpace): readonly number[] {
+  if (!space.families.includes(fixedFamily))
     throw new OptionError(
       `a budget in percent refers to the all-${fixedFamily} network, and the space has no family '${fixedFamily}'; ` +
         'give the budget in absolute units',
@@ -281,7 +285,7 @@ function networksToRetrain(
   const winner = ranked(archive)[0] as Candidate;
   const { objectives, retrainFront } = config.search;
   const spread = spreadAlong(frontOf(archive, objectives), [winner], retrainFront, objectives);
-  const families = space.options.families.map(familyNamed);
+  const families = space.families.map(familyNamed);
   const networks = [
     { name: 'hybrid', architecture: space.architecture(winner.genome) },
     ...ranked(spread).map(({ genome }, at) => ({
@@ -293,7 +297,7 @@ function networksToRetrain(
       architecture: space.architecture(uniformGenome(space, family.name)),
     })),
   ];
-  if (!space.options.families.includes(fixedFamily)) return networks;
+  if (!space.families.includes(fixedFamily)) return networks;
   const multiplying = space.architecture(uniformGenome(space, fixedFamily));
   const scaled = scaledToEnergy(multiplying, winner.costs.energyMj, profile);
   return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
@@ -382,7 +386,7 @@ function handOver(
       fingerprint: dataset.fingerprint,
       notices: dataset.notices,
     },
-    space: { name: space.name, size: String(space.size), families: space.options.families },
+    space: { name: space.name, size: String(space.size), families: space.families },
     profile: profile.name,
     profiles: [...profiles.keys()],
     ...(latencies !== undefined && {

@@ -30,11 +30,13 @@ import {
   wholeNumber,
   type ConfigFlags,
 } from '../options.js';
+import { namedSpaces } from '../../spaces/registry.js';
 import { createProgressView } from '../progress.js';
 import { textTable } from '../tables.js';
 
 interface RankFlags extends ConfigFlags {
   readonly run?: string;
+  readonly space?: string;
   readonly networks?: number;
   readonly seeds?: number;
   readonly epochs?: number;
@@ -55,6 +57,10 @@ export function addRankCommand(program: Command): void {
     );
   addConfigOptions(command, datasetUsages)
     .option('--run <run folder>', 'measure the supernet of this finished run, under its configuration')
+    .option(
+      '--space <name|file>',
+      `the networks' space: ${Object.keys(namedSpaces).join(', ')}, or one's own (examples/space.yaml); default mini`,
+    )
     .option(
       '--networks <number>',
       `networks that are trained alone (default ${defaultNetworks})`,
@@ -85,6 +91,7 @@ good a score could be.
 ${examples(
   'shiftaddnas rank --preset mnist-quick',
   'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --networks 30 --seeds 2',
+  'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --space hytra-cifar',
   'shiftaddnas rank --run runs/NAME --epochs 5 --json rank.json',
   'shiftaddnas rank --config other-rule.yaml --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --resume runs/rank-first',
@@ -111,7 +118,7 @@ async function rank(flags: RankFlags): Promise<void> {
 }
 
 function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly options: RankOptions } {
-  const { run, epochs, networks = defaultNetworks, seeds = 1, truth } = flags;
+  const { run, space, epochs, networks = defaultNetworks, seeds = 1, truth } = flags;
   const options = {
     networks,
     seeds,
@@ -123,7 +130,7 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       throw new FileError(`--${flag} ${folder}: no such folder`);
   const retrain = epochs === undefined ? {} : { retrain: { epochs } };
   if (run !== undefined) {
-    const given = (['preset', 'config', 'data', 'imageSize', 'seed'] as const).find(
+    const given = (['preset', 'config', 'data', 'imageSize', 'seed', 'space'] as const).find(
       (flag) => flags[flag] !== undefined,
     );
     if (given !== undefined)
@@ -140,7 +147,8 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
     throw new OptionError(
       'rank needs to know what to measure: give --config FILE.yaml, --preset mnist-quick, or --run runs/NAME',
     );
-  return { config: checkConfig(rankConfigSchema, gatherConfig(flags, retrain), sourceOf(flags)), options };
+  const values = gatherConfig(flags, retrain, { space });
+  return { config: checkConfig(rankConfigSchema, values, sourceOf(flags)), options };
 }
 
 const allowedWithResume = ['resume', 'json', 'quiet'];

@@ -14,6 +14,7 @@ import { StrategyKind } from '../../pipeline/search-settings.js';
 import { describeBudget } from '../../search/budget.js';
 import { Objective } from '../../search/objectives.js';
 import { SurrogateKind } from '../../search/surrogate/screening.js';
+import { namedSpaces } from '../../spaces/registry.js';
 import { duration, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import {
@@ -35,6 +36,7 @@ interface SearchFlags extends ConfigFlags {
   readonly profile?: string;
   readonly name?: string;
   readonly out?: string;
+  readonly space?: string;
   readonly families?: readonly string[];
   readonly strategy?: string;
   readonly objectives?: readonly string[];
@@ -69,7 +71,11 @@ export function addSearchCommand(program: Command): void {
       ),
     )
     .option('--foreign-latency-table', 'accept a latency table of another machine')
-    .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
+    .option(
+      '--space <name|file>',
+      `what is searched: ${Object.keys(namedSpaces).join(', ')}, or one's own (examples/space.yaml); default mini`,
+    )
+    .option('--families <names>', 'operator families of the mini space, as in conv,pot.q,add', list)
     .addOption(
       new Option('--strategy <name>', 'how the space is searched (default evolution)').choices(
         Object.values(StrategyKind),
@@ -105,6 +111,7 @@ ${examples(
   'shiftaddnas search --preset mnist-quick --strategy nsga2 --objectives error,energy,params',
   'shiftaddnas search --preset mnist-quick --surrogate gp',
   'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
+  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --space hytra-cifar',
   'shiftaddnas search --resume runs/cifar',
 )}`,
     )
@@ -131,15 +138,15 @@ function configOf(flags: SearchFlags): RunConfig {
     throw new OptionError(
       'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
     );
-  const { budget, profile, name, out, families, strategy, objectives, surrogate } = flags;
+  const { budget, profile, name, out, space, families, strategy, objectives, surrogate } = flags;
   const { latencyTable, latencyPredictor, foreignLatencyTable } = flags;
-  const space = families === undefined ? {} : { space: { families } };
   return checkConfig(
     runConfigSchema,
     gatherConfig(
       flags,
       { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable },
-      space,
+      { space },
+      families === undefined ? {} : { space: { families } },
       { search: { strategy, objectives, surrogate } },
     ),
     sourceOf(flags),
