@@ -162,7 +162,7 @@ export function plannedParameters({ stem, classifier, shared, own }: SupernetPla
   readonly unshared: number;
 } {
   const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
-  const rest = sum([...stem, ...classifier, ...own.map(({ node }) => node)].map(nodeParameters));
+  const rest = sum([...stem, ...classifier, ...own.map(({ node }) => node)].map(storedParameters));
   const ofLayers = shared.map(({ geometry, families }) => {
     const each = families.map(familyNamed).map((family) => {
       const besides = sum((family.own ?? []).map(({ shape }) => sizeOf(shape(geometry))));
@@ -181,6 +181,13 @@ export function plannedParameters({ stem, classifier, shared, own }: SupernetPla
     shared: rest + sum(ofLayers.map((layer) => layer.shared)),
     unshared: rest + sum(ofLayers.map((layer) => layer.unshared)),
   };
+}
+
+/** Those of a node, with every plane that is trained of a weight. */
+function storedParameters(node: Node): number {
+  if (node.kind !== NodeKind.Layer) return nodeParameters(node);
+  const { planes = 1, weightShape } = familyNamed(node.family);
+  return nodeParameters(node) + (planes - 1) * sizeOf(weightShape?.(node) ?? plainShape(node));
 }
 
 function plainShape({ kernel, inChannels, outChannels, groups }: LayerGeometry): readonly number[] {

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockKind } from '../spaces/architecture.js';
+import { createDeclaredSpace } from '../spaces/declared/space.js';
+import { createHytraCifar } from '../spaces/hytra/space.js';
 import { createMiniSpace } from '../spaces/mini/space.js';
 import { offeredFamilies } from '../spaces/offers.js';
-import { fairGenome } from './sampler.js';
+import { fairGenome, structureSteps } from './sampler.js';
 
 const input = { height: 16, width: 16, channels: 1 };
 const space = createMiniSpace({ input, classes: 4, widthRatios: [0.25, 0.5, 1] });
@@ -86,4 +88,46 @@ describe('fairGenome', () => {
       ),
     ).toEqual(['conv', 'pot.q', 'add']);
   });
+});
+
+describe('fairGenome in a space with structure', () => {
+  const hytra = createHytraCifar();
+  const declared = createDeclaredSpace({
+    ...{ name: 'deep', input, classes: 4, stem: { channels: 8 } },
+    stages: [
+      { channels: 8, depth: [1, 3], families: ['conv', 'add'], widths: [0.5, 1] },
+      { channels: 16, depth: [2, 1], families: ['conv', 'pot.q', 'add'], widths: 1 },
+    ],
+  });
+
+  it.each([
+    ['hytra-cifar', hytra, 12],
+    ['a declared one', declared, 6],
+  ] as const)(
+    'keeps a structure for whole cycles of every block, in which all its families come equally often: %s',
+    (_, structured, steps) => {
+      expect(structureSteps(structured)).toBe(steps);
+      const { structure = [], optionCounts } = structured;
+      const seen = structure.map(() => new Set<number>());
+      for (let cycle = 0; cycle < 60; cycle++) {
+        const genomes = Array.from({ length: steps }, (__, at) =>
+          fairGenome(structured, 3, steps * cycle + at),
+        );
+        const first = genomes[0]!;
+        for (const genome of genomes) {
+          expect(structured.canonical(genome)).toEqual(genome);
+          expect(structure.map((at) => genome[at])).toEqual(structure.map((at) => first[at]));
+        }
+        structure.forEach((at, i) => seen[i]!.add(first[at]!));
+        for (const position of optionCounts.keys()) {
+          if (structure.includes(position)) continue;
+          const families = offeredFamilies(structured, first, position);
+          const used = genomes.map((genome) => structured.choice(position, genome[position]!)!.family!);
+          for (const family of families)
+            expect(used.filter((each) => each === family)).toHaveLength(steps / families.length);
+        }
+      }
+      expect(seen.map(({ size }) => size)).toEqual(structure.map((at) => optionCounts[at]));
+    },
+  );
 });
