@@ -26,7 +26,7 @@ let stdout: string;
 
 beforeAll(async () => {
   const settings = toyConfig(writeToyIdx(join(home, 'data')), runs);
-  const space = { ...settings.space, blocksPerStage: [2, 2] };
+  const space = { ...(settings.space as object), blocksPerStage: [2, 2] };
   const search = {
     ...settings.search,
     strategy: 'nsga2',

@@ -27,7 +27,7 @@ let undisturbed: unknown;
 
 beforeAll(async () => {
   const settings = toyConfig(writeToyIdx(join(home, 'data')), runs);
-  const space = { ...settings.space, blocksPerStage: [2, 2] };
+  const space = { ...(settings.space as object), blocksPerStage: [2, 2] };
   const search = {
     ...settings.search,
     strategy: 'nsga2',

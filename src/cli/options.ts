@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
+import { withSpaceFile } from '../pipeline/space-files.js';
 import { PathsKind } from '../supernet/rules/registry.js';
 import { SharingKind } from '../supernet/sharing.js';
 
@@ -81,11 +82,13 @@ export function sharingOption(): Option {
 /** Unchecked values: preset < configuration file < flags. */
 export function gatherConfig(flags: ConfigFlags, ...further: readonly object[]): Record<string, unknown> {
   const { data, imageSize, seed } = flags;
-  return mergeConfig(
-    flags.preset === undefined ? {} : presetNamed(flags.preset),
-    flags.config === undefined ? {} : readConfigFile(flags.config),
-    { data, imageSize, seed },
-    ...further,
+  return withSpaceFile(
+    mergeConfig(
+      flags.preset === undefined ? {} : presetNamed(flags.preset),
+      flags.config === undefined ? {} : readConfigFile(flags.config),
+      { data, imageSize, seed },
+      ...further,
+    ),
   );
 }
 

@@ -35,7 +35,7 @@ function problem(changes: object, base: object = minimal): string {
 describe('checkConfig', () => {
   it('fills in every default', () => {
     const config = checkConfig(runConfigSchema, minimal, 'run.yaml');
-    expect(config.space.families).toEqual(['conv', 'pot.q', 'add']);
+    expect(config.space).toMatchObject({ families: ['conv', 'pot.q', 'add'] });
     expect(config).toMatchObject({ seed: 1, out: 'runs', profile: 'fair', search: { population: 50 } });
     expect(config.search).toMatchObject({ strategy: 'evolution', surrogate: 'none', retrainFront: 0 });
     expect(config.search.objectives).toEqual(['error', 'energy']);

@@ -7,11 +7,11 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FileError, OptionError, isSystemError, messageOf } from '../base/errors.js';
 import { PredictorKind } from '../hardware/measured/predictor.js';
-import { defaultFamilies } from '../operators/registry.js';
 import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 import { searchSettings } from './search-settings.js';
 import { supernetTrainingSchema } from './supernet-settings.js';
 import { isDefaultSharing, sharingSettings } from './sharing-settings.js';
+import { mergedSpace, spaceSettings } from './space-settings.js';
 import { techniquesSchema } from './technique-settings.js';
 
 const count = z.int().min(1);
@@ -54,16 +54,8 @@ export const runConfigSchema = z.strictObject({
   foreignLatencyTable: z.boolean().optional(),
   /** Further profiles reported for every network. */
   reportProfiles: z.array(z.string().min(1)).readonly().default(['paper-cv-168', 'paper-cv-192']),
-  space: z
-    .strictObject({
-      families: z.array(z.string()).min(1).readonly().default(defaultFamilies),
-      stemChannels: count.default(16),
-      stemStride: z.union([z.literal(1), z.literal(2)]).default(1),
-      stageChannels: z.array(z.int().min(4)).min(1).readonly().default([16, 32, 64]),
-      blocksPerStage: z.array(count).min(1).readonly().default([2, 2, 2]),
-      widthRatios: z.array(z.number().positive().max(8)).min(1).readonly().default([0.5, 1]),
-    })
-    .prefault({}),
+  /** Options of the mini space, the name of another, or a section: `space-settings.ts`. */
+  space: spaceSettings.prefault({}),
   supernet: scheduleSchema,
   /** Which subnets the steps of that schedule train; fair single paths when left out. */
   supernetTraining: supernetTrainingSchema.optional(),
@@ -141,14 +133,15 @@ export function readConfigFile(path: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** Later layers win, key by key inside sections; undefined values do not count. */
+/** Later layers win, key by key inside sections, those of one space; undefined values do not count. */
 export function mergeConfig(...layers: readonly object[]): Record<string, unknown> {
   const merged: Record<string, unknown> = {};
   for (const layer of layers)
     for (const [key, value] of Object.entries(layer) as [string, unknown][]) {
       if (value === undefined) continue;
       const held = merged[key];
-      merged[key] = isSection(held) && isSection(value) ? mergeConfig(held, value) : value;
+      if (key === 'space') merged[key] = mergedSpace(held, value, mergeConfig);
+      else merged[key] = isSection(held) && isSection(value) ? mergeConfig(held, value) : value;
     }
   return merged;
 }

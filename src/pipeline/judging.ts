@@ -4,7 +4,7 @@
 import { imageLength } from '../data/dataset.js';
 import type { ImageSubset } from '../data/split.js';
 import type { Genome } from '../spaces/contract.js';
-import { createMiniSpace } from '../spaces/mini/space.js';
+import { spaceOf } from './space-settings.js';
 import type { JobHost } from './host.js';
 import type { LearningData } from './prepared-data.js';
 import { RunFolder } from './run-folder.js';
@@ -46,7 +46,7 @@ export function openInProcessJudge({ config, data, folder: path, identity }: Jud
   const folder = new RunFolder(path);
   const weights = folder.readCheckpoint(supernetPhase, identity);
   if (weights === undefined) throw new Error('the supernet phase left no weights');
-  const space = createMiniSpace({ ...config.space, input: data.shape, classes: data.classes.length });
+  const space = spaceOf(config.space, { input: data.shape, classes: data.classes.length });
   const supernet = restoreSupernet(space, config.sharing, weights, folder.path);
   return { accuracyOf: subnetJudge(config, data, supernet), close: () => supernet.dispose() };
 }

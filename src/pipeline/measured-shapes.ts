@@ -11,7 +11,8 @@ import {
 } from '../hardware/measured/operation.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
-import type { MiniSpace } from '../spaces/mini/space.js';
+import { coveringGenomes } from '../spaces/offers.js';
+import type { SearchSpace } from '../spaces/contract.js';
 import { operationsOf } from '../spaces/operations.js';
 
 /** Each operation once, in order of first appearance. */
@@ -30,11 +31,8 @@ export function architectureOperations(architecture: Architecture): readonly Ope
 }
 
 /** Every operation of every network of the space: blocks are independent, so each option of each block once is enough. */
-export function spaceOperations(space: MiniSpace): readonly Operation[] {
-  const zeros = space.optionCounts.map(() => 0);
-  const architectures = space.optionCounts.flatMap((count, position) =>
-    Array.from({ length: count }, (_, option) => space.architecture(zeros.with(position, option))),
-  );
+export function spaceOperations(space: SearchSpace): readonly Operation[] {
+  const architectures = [...coveringGenomes(space)].map((genome) => space.architecture(genome));
   return distinctOperations(architectures.flatMap(architectureOperations));
 }
 

@@ -15,9 +15,9 @@ import type { CostOf } from '../search/descent.js';
 import { frontOf, spreadAlong } from '../search/objectives.js';
 import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
-import type { Genome } from '../spaces/contract.js';
+import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
-import { createMiniSpace, uniformGenome, type MiniSpace } from '../spaces/mini/space.js';
+import { uniformGenome } from '../spaces/landmarks.js';
 import type { Supernet } from '../supernet/supernet.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
@@ -35,6 +35,7 @@ import { RunFolder, type RunState } from './run-folder.js';
 import { checkpointsOf, logged } from './saving.js';
 import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } from './search-phase.js';
 import { strategyFor } from './search-settings.js';
+import { checkSpace, spaceOf } from './space-settings.js';
 import {
   restoreSupernet,
   supernetEffort,
@@ -51,7 +52,7 @@ interface Job {
   readonly folder: RunFolder;
   readonly host: JobHost;
   readonly data: PreparedData;
-  readonly space: MiniSpace;
+  readonly space: SearchSpace;
   readonly profiles: ReadonlyMap<string, AcceleratorProfile>;
   readonly profile: AcceleratorProfile;
   readonly budget: Budget;
@@ -76,7 +77,7 @@ export async function runSearchJob(
   options: { readonly resume: boolean; readonly command: string },
   host: JobHost,
 ): Promise<RunResult> {
-  config.space.families.forEach(familyNamed);
+  checkSpace(config.space);
   const request = parseBudget(config.budget);
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const latencies = latenciesOf(config);
@@ -87,10 +88,12 @@ export async function runSearchJob(
     onNotice: (message) => host.send({ type: 'notice', message }),
     onProgress: (progress) => host.send({ type: 'loading', ...progress }),
   });
-  const space = createMiniSpace({ ...config.space, input: data.shape, classes: data.dataset.classes.length });
+  const space = spaceOf(config.space, { input: data.shape, classes: data.dataset.classes.length });
   const profile = [...profiles.values()][0] as AcceleratorProfile;
   const costOf = rememberedCosts(space, profile, latencies?.networkMs);
-  const reference = isRelative(request) ? referenceGenome(space) : space.optionCounts.map(() => 0);
+  const reference = isRelative(request)
+    ? referenceGenome(space)
+    : space.canonical(space.optionCounts.map(() => 0));
   const budget = resolveBudget(request, costOf(reference));
   const preferred: Job['preferred'] = { genomes: [] };
   const rule = prefilterSettings(config.search);
@@ -159,8 +162,8 @@ function latenciesOf(config: RunConfig): MachineLatencies | undefined {
 }
 
 /** What percentages of a budget refer to: the space's macro-architecture in convolution. @throws OptionError */
-function referenceGenome(space: MiniSpace): readonly number[] {
-  if (!space.options.families.includes(fixedFamily))
+function referenceGenome(space: SearchSpace): readonly number[] {
+  if (!space.families.includes(fixedFamily))
     throw new OptionError(
       `a budget in percent refers to the all-${fixedFamily} network, and the space has no family '${fixedFamily}'; ` +
         'give the budget in absolute units',
@@ -231,7 +234,7 @@ function networksToRetrain(
   const winner = ranked(archive)[0] as Candidate;
   const { objectives, retrainFront } = config.search;
   const spread = spreadAlong(frontOf(archive, objectives), [winner], retrainFront, objectives);
-  const families = space.options.families.map(familyNamed);
+  const families = space.families.map(familyNamed);
   const networks = [
     { name: 'hybrid', architecture: space.architecture(winner.genome) },
     ...ranked(spread).map(({ genome }, at) => ({
@@ -243,7 +246,7 @@ function networksToRetrain(
       architecture: space.architecture(uniformGenome(space, family.name)),
     })),
   ];
-  if (!space.options.families.includes(fixedFamily)) return networks;
+  if (!space.families.includes(fixedFamily)) return networks;
   const multiplying = space.architecture(uniformGenome(space, fixedFamily));
   const scaled = scaledToEnergy(multiplying, winner.costs.energyMj, profile);
   return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
@@ -283,7 +286,7 @@ function handOver(
       fingerprint: dataset.fingerprint,
       notices: dataset.notices,
     },
-    space: { name: space.name, size: String(space.size), families: space.options.families },
+    space: { name: space.name, size: String(space.size), families: space.families },
     profile: profile.name,
     profiles: [...profiles.keys()],
     ...(latencies !== undefined && {

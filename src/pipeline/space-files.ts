@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { OptionError } from '../base/errors.js';
 import type { SearchSpace } from '../spaces/contract.js';
 import { createDeclaredSpace } from '../spaces/declared/space.js';
-import type { DeclaredInput } from '../spaces/declared/schema.js';
+import { checkDeclared, type DeclaredInput } from '../spaces/declared/schema.js';
 import { spaceNamed } from '../spaces/registry.js';
 import { checkConfig, readConfigFile } from './config.js';
 
@@ -21,6 +21,33 @@ const basedSchema = z.strictObject({
   base: z.string(),
   options: z.record(z.string(), z.unknown()).default({}),
 });
+
+/**
+ * The values of a configuration with the file that its space names read into it, so that a run knows its space without
+ * the file. @throws OptionError, FileError in one line that names the key
+ */
+export function withSpaceFile(values: Record<string, unknown>): Record<string, unknown> {
+  const { space } = values;
+  if (typeof space !== 'object' || space === null || !('file' in space)) return values;
+  const { file, ...rest } = space as { readonly file: unknown };
+  const [further] = Object.keys(rest);
+  if (further !== undefined)
+    throw new OptionError(`'space.${further}' cannot stand beside 'space.file'; write it into the file`);
+  if (typeof file !== 'string') throw new OptionError("'space.file': must be the name of a file");
+  return { ...values, space: sectionOfFile(file) };
+}
+
+function sectionOfFile(file: string): object {
+  const values = readConfigFile(file);
+  if (!('base' in values)) {
+    checkDeclared(values, file);
+    return { declared: values };
+  }
+  const { base, options } = checkConfig(basedSchema, values, file);
+  spaceNamed(base);
+  const own = Object.entries(options).filter(([key]) => key !== 'input' && key !== 'classes');
+  return { name: base, ...Object.fromEntries(own) };
+}
 
 /** @throws OptionError, FileError in one line that names the key */
 export function loadSpace(nameOrFile: string, images: SpaceImages = {}): SearchSpace {

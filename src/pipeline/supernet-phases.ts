@@ -6,8 +6,7 @@ import { stepsPerEpoch } from '../data/batches.js';
 import type { ImageSubset } from '../data/split.js';
 import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
-import type { Genome } from '../spaces/contract.js';
-import type { MiniSpace } from '../spaces/mini/space.js';
+import type { Genome, SearchSpace } from '../spaces/contract.js';
 import type { SharingSettings } from '../supernet/sharing.js';
 import { createPlan, type PathPlan } from '../supernet/rules/plan.js';
 import { supernetTrainee } from '../supernet/rules/trainee.js';
@@ -31,7 +30,7 @@ export interface SupernetEffort {
 }
 
 /** What training the supernet will take. @throws OptionError for a warm-up that the space cannot do */
-export function supernetEffort(config: RunConfig, space: MiniSpace, data: LearningData): SupernetEffort {
+export function supernetEffort(config: RunConfig, space: SearchSpace, data: LearningData): SupernetEffort {
   const { supernet: schedule, supernetTraining: rules = defaultSupernetTraining } = config;
   const steps = schedule.epochs * stepsPerEpoch(data.train.indices.length, schedule.batchSize, true);
   return { steps, passes: createPlan(space, rules, steps).passesUntil(steps) };
@@ -40,7 +39,7 @@ export function supernetEffort(config: RunConfig, space: MiniSpace, data: Learni
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted, and as {@link supernetEffort} */
 export function trainSupernet(
   config: RunConfig,
-  space: MiniSpace,
+  space: SearchSpace,
   data: LearningData,
   checkpoints: CheckpointHooks,
   host: JobHost,
@@ -80,7 +79,7 @@ export function supernetWeights(supernet: Supernet): TrainingCheckpoint {
 
 /** A supernet with weights written by {@link supernetWeights}, which shared them in this way. @throws FileError */
 export function restoreSupernet(
-  space: MiniSpace,
+  space: SearchSpace,
   sharing: SharingSettings,
   weights: TrainingCheckpoint,
   where: string,

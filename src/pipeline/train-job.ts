@@ -12,7 +12,7 @@ import type { ImageDataset } from '../data/dataset.js';
 import { familyNamed } from '../operators/registry.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { operationTotal, parameterCount } from '../spaces/layers.js';
-import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
+import { uniformGenome } from '../spaces/landmarks.js';
 import { architectureOfModel } from '../spaces/models/contract.js';
 import { modelNamed } from '../spaces/models/registry.js';
 import { parseArchitecture } from '../spaces/parse.js';
@@ -24,6 +24,7 @@ import { loadProfiles, networkCost } from './network-costs.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
 import { isPruned, keptOperations } from './pruned-operations.js';
 import { RunFolder } from './run-folder.js';
+import { isMini, spaceOf } from './space-settings.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
@@ -185,13 +186,11 @@ export function architectureOf(
   }
   if ('family' in subject) {
     const { name } = familyNamed(subject.family);
-    const families = config.space.families.includes(name) ? config.space.families : [name];
-    const space = createMiniSpace({
-      ...config.space,
-      families,
-      input: shape,
-      classes: dataset.classes.length,
-    });
+    const { space: settings } = config;
+    // The mini space takes any family, whatever it is configured to choose from.
+    const fitting =
+      isMini(settings) && !settings.families.includes(name) ? { ...settings, families: [name] } : settings;
+    const space = spaceOf(fitting, { input: shape, classes: dataset.classes.length });
     // As it will be read back from the folder, key order included: a resumed training must know itself again.
     return parseArchitecture(space.architecture(uniformGenome(space, name)), name);
   }

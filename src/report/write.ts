@@ -9,7 +9,7 @@ import { readJson, writeFileAtomic } from '../base/files.js';
 import { listFamilies } from '../operators/registry.js';
 import type { RunResult } from '../pipeline/result.js';
 import type { Architecture } from '../spaces/architecture.js';
-import { createMiniSpace, type MiniSpaceOptions } from '../spaces/mini/space.js';
+import { spaceOf, spaceSettings, type SpaceSettings } from '../pipeline/space-settings.js';
 import { type ReportOptions, renderReport } from './page.js';
 import type { ReportHeader } from './view.js';
 import { type EventLog, parseEvents, parseResult } from './schema.js';
@@ -33,7 +33,7 @@ export function writeReport(runFolder: string, options: ReportOptions = {}): str
     throw new FileError(
       `${runFolder}: neither ${resultFile} nor ${eventsFile} is here; name the folder of a run, for example runs/NAME`,
     );
-  const architectureOf = options.architectureOf ?? (result && architectureResolver(result));
+  const architectureOf = options.architectureOf ?? (result && architectureResolver(result, runFolder));
   const page = renderReport(result, log?.events ?? [], listFamilies(), {
     header: options.header ?? headerOf(runFolder),
     ...(architectureOf !== undefined && { architectureOf }),
@@ -88,20 +88,37 @@ function logRemarks(log: EventLog | undefined): readonly string[] {
 }
 
 /**
- * The search space of the run, built anew from the identity that its architectures carry (the space's name and its
- * options as JSON). Undefined unless the space built so has that very identity; candidates are then shown by genome.
+ * The search space of the run, built anew from its configuration or, where that is not there, from the identity of a mini
+ * space, which holds its options. Undefined unless the space built so has the identity that the run's architectures carry;
+ * candidates are then shown by genome.
  */
-function architectureResolver(result: RunResult): ((genome: readonly number[]) => Architecture) | undefined {
+function architectureResolver(
+  result: RunResult,
+  runFolder: string,
+): ((genome: readonly number[]) => Architecture) | undefined {
   const example = result.networks
     .map(({ architecture }) => architecture)
     .find(({ genome }) => genome !== null);
-  const prefix = 'mini ';
-  if (example === undefined || !example.space.startsWith(prefix)) return undefined;
+  if (example === undefined) return undefined;
+  const { input, classes } = example;
   try {
-    const options = JSON.parse(example.space.slice(prefix.length)) as MiniSpaceOptions;
-    const space = createMiniSpace({ ...options, input: example.input, classes: example.classes });
+    const settings = spaceSettingsOf(runFolder) ?? miniSettingsOf(example.space);
+    const space = spaceOf(settings, { input, classes });
     return space.identity === example.space ? (genome) => space.architecture(genome) : undefined;
   } catch {
     return undefined;
   }
+}
+
+function spaceSettingsOf(runFolder: string): SpaceSettings | undefined {
+  const path = join(runFolder, configFile);
+  if (!existsSync(path)) return undefined;
+  return spaceSettings.parse((readJson(path) as { readonly space: unknown }).space);
+}
+
+/** Out of `mini {...}`. */
+function miniSettingsOf(identity: string): SpaceSettings {
+  const written = JSON.parse(identity.replace(/^mini /, '')) as Record<string, unknown>;
+  const options = Object.entries(written).filter(([key]) => key !== 'input' && key !== 'classes');
+  return spaceSettings.parse(Object.fromEntries(options));
 }

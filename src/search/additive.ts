@@ -26,8 +26,8 @@ const checks = 24;
 const tolerance = 1e-9;
 
 /**
- * Measures the steps around the genome of all zeros and compares the sums with the true costs of random genomes;
- * null when they disagree, that is, when the costs of this space do not add up.
+ * Measures the steps around the genome of all zeros and compares the sums with the true costs of genomes chosen to find them
+ * out, and of random ones; null when they disagree, that is, when the costs of this space do not add up.
  */
 export function additiveModel(
   optionCounts: readonly number[],
@@ -47,16 +47,15 @@ export function additiveModel(
       excess(zeros.with(position, option)).map((value, q) => value - base[q]!),
     ),
   );
-  // Random genomes, and the extremes, where costs that are no sums are furthest from one: the dearest in each quantity,
-  // and the one of fewest operations.
-  const dearest = limited.map((_, q) =>
-    steps.map((options) => {
-      const values = options.map((step) => step[q]!);
-      return values.indexOf(Math.max(...values));
-    }),
-  );
   const lightest = lightestGenome(optionCounts, costOf);
-  for (const genome of [lightest, ...dearest, ...Array.from({ length: checks }, sample)]) {
+  const telling = limited.flatMap((_, q) => [
+    dearestGenome(optionCounts, (genome) => excess(genome)[q]!, zeros),
+    ...pairs(
+      lightest,
+      dearestGenome(optionCounts, (genome) => excess(genome)[q]!, lightest),
+    ),
+  ]);
+  for (const genome of [lightest, ...telling, ...Array.from({ length: checks }, sample)]) {
     const truth = excess(genome);
     for (const [q, start] of base.entries()) {
       const sum = genome.reduce((total, gene, position) => total + steps[position]![gene]![q]!, start);
@@ -64,6 +63,29 @@ export function additiveModel(
     }
   }
   return { limited, base, steps };
+}
+
+/** At each position the option that costs most when the others are those of `around`. */
+function dearestGenome(
+  optionCounts: readonly number[],
+  costOf: (genome: Genome) => number,
+  around: Genome,
+): Genome {
+  return optionCounts.map((count, position) => {
+    const costs = Array.from({ length: count }, (_, option) => costOf(around.with(position, option)));
+    return costs.indexOf(Math.max(...costs));
+  });
+}
+
+/**
+ * `least` with the options of `most` at one or two positions. A quantity that is the largest of what the positions need
+ * cannot pass for a sum on all of these, unless it is one: where two positions can need more than the least network does,
+ * the larger of the two is no sum of both.
+ */
+function* pairs(least: Genome, most: Genome): Generator<Genome> {
+  for (let first = 0; first < least.length; first++)
+    for (let second = first; second < least.length; second++)
+      yield least.with(first, most[first]!).with(second, most[second]!);
 }
 
 /** At each position the option of fewest operations, which add up in every space. */

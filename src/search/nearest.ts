@@ -4,7 +4,7 @@
 import { InfeasibleBudgetError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
-import { allGenomes } from '../spaces/product.js';
+import { allNetworks, offeredOptions, structureCount, structures } from '../spaces/offers.js';
 import { additiveModel, leastViolation, type LeastViolation } from './additive.js';
 import { describeBudget, describeCosts, suggestLimit } from './budget.js';
 import { type Budget, limitedQuantities } from './costs.js';
@@ -25,35 +25,32 @@ export interface NearestPoint extends Priced {
 const enumerable = 4096n;
 const restarts = 16;
 
+/** Structures up to this number are settled one after another. */
+const mostStructures = 256n;
+
 /**
- * Decides whether `budget` can be met and finds the genome of least violation. Exact when each limited quantity adds up
- * over the positions or is the largest of what they need, which is verified, and for small spaces; a coordinate descent from several starts otherwise.
- * Deterministic. `costOf` should remember its answers.
+ * Decides whether `budget` can be met and finds the canonical genome of least violation. Exact when, under each structure,
+ * every limited quantity adds up over the positions or is the largest of what they need, which is verified, and for small
+ * spaces; a coordinate descent from several starts otherwise. Deterministic. `costOf` should remember its answers.
  */
 export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Budget): NearestPoint {
   const { optionCounts } = space;
+  const zeros = optionCounts.map(() => 0);
   if (limitedQuantities(budget).length === 0)
-    return {
-      ...price(
-        optionCounts.map(() => 0),
-        costOf,
-        budget,
-      ),
-      feasible: true,
-      proven: true,
-    };
+    return { ...price(space.canonical(zeros), costOf, budget), feasible: true, proven: true };
   const random = Random.stream('nearest', space.identity);
   const sample = (): Genome => space.sample(random);
-  const improve = (genome: Genome): Priced => descend(genome, optionCounts, costOf, budget);
 
-  const exact = exactlyNearest(optionCounts, costOf, budget, sample, improve);
+  const exact = exactlyNearest(space, costOf, budget, sample);
   if (exact !== null) {
     const { nearest, proven } = exact;
     return { ...nearest, feasible: nearest.violation === 0, proven };
   }
+  const canonical = ({ genome }: Priced): Priced => price(space.canonical(genome), costOf, budget);
+  const improve = (genome: Genome): Priced => canonical(descend(genome, optionCounts, costOf, budget));
   const exhaustive = space.size <= enumerable;
   const candidates = exhaustive
-    ? mapEach(allGenomes(optionCounts), (genome) => price(genome, costOf, budget))
+    ? mapEach(allNetworks(space), (genome) => price(genome, costOf, budget))
     : mapEach(starts(space, costOf, budget, sample), improve);
   let nearest: Priced | undefined;
   for (const candidate of candidates) {
@@ -64,14 +61,61 @@ export function nearestReachable(space: SearchSpace, costOf: CostOf, budget: Bud
   return { ...nearest!, feasible, proven: feasible || exhaustive };
 }
 
-/** Where every limited quantity is a sum, or the largest of what the positions need; null where one is neither. */
+/** The best of all structures; null where there are too many, or {@link nearestWithin} one gives no answer. */
 function exactlyNearest(
+  space: SearchSpace,
+  costOf: CostOf,
+  budget: Budget,
+  sample: () => Genome,
+): LeastViolation | null {
+  if (structureCount(space) > mostStructures) return null;
+  let best: LeastViolation | undefined;
+  for (const base of structures(space)) {
+    const found = nearestWithin(space, base, costOf, budget, sample);
+    if (found === null) return null;
+    const proven = found.proven && (best?.proven ?? true);
+    best = {
+      nearest:
+        best === undefined || found.nearest.violation < best.nearest.violation ? found.nearest : best.nearest,
+      proven,
+    };
+    if (best.nearest.violation === 0) return { ...best, proven: true };
+  }
+  return best!;
+}
+
+/** The nearest network of one structure: what it offers at each position is a product. */
+function nearestWithin(
+  space: SearchSpace,
+  base: Genome,
+  costOf: CostOf,
+  budget: Budget,
+  sample: () => Genome,
+): LeastViolation | null {
+  const { structure = [] } = space;
+  const options = base.map((gene, position) =>
+    structure.includes(position) ? [gene] : offeredOptions(space, base, position),
+  );
+  const counts = options.map(({ length }) => length);
+  const whole = (choice: Genome): Genome => choice.map((at, position) => options[position]![at]!);
+  const costWithin: CostOf = (choice) => costOf(whole(choice));
+  const sampleWithin = (): Genome => {
+    const drawn = sample();
+    const moved = space.canonical(drawn.map((gene, at) => (structure.includes(at) ? base[at]! : gene)));
+    return moved.map((gene, position) => options[position]!.indexOf(gene));
+  };
+  const found = nearestOfProduct(counts, costWithin, budget, sampleWithin);
+  return found && { ...found, nearest: { ...found.nearest, genome: whole(found.nearest.genome) } };
+}
+
+/** Where every limited quantity is a sum, or the largest of what the positions need; null where one is neither. */
+function nearestOfProduct(
   optionCounts: readonly number[],
   costOf: CostOf,
   budget: Budget,
   sample: () => Genome,
-  improve: (genome: Genome) => Priced,
 ): LeastViolation | null {
+  const improve = (genome: Genome): Priced => descend(genome, optionCounts, costOf, budget);
   const model = additiveModel(optionCounts, costOf, budget, sample);
   if (model !== null) return leastViolation(model, costOf, budget, improve);
   const limited = limitedQuantities(budget);

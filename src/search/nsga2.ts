@@ -100,7 +100,7 @@ export function createNsga2(problem: SearchProblem, options: Nsga2Options = {}):
         if (proposals.length >= population) break;
         const order = random.shuffle([...space.optionCounts.keys()]);
         const { genome } = descend(child.genome, space.optionCounts, costOf, budget, order);
-        take({ ...child, genome });
+        take({ ...child, genome: space.canonical(genome) });
       }
       const known = [...state.archive, ...proposals].map(({ genome }) => genome);
       for (const genome of sampler.fresh(population - proposals.length, seen, known, random))

@@ -3,11 +3,12 @@
  *
  * Plain rejection is uniform but starves when few genomes fit, which is how searches come to hang. So it has a
  * limited number of tries; then random genomes are repaired (descent on the violation, then a walk towards a genome
- * known to fit); and when even that finds nothing new, what is left is listed. Nothing here can loop for ever.
+ * known to fit); and when even that finds nothing new, what is left is listed. Nothing here can loop for ever. Every
+ * genome that comes out is canonical, so that no network comes twice under two names.
  */
 import type { Random } from '../base/random.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
-import { allGenomes } from '../spaces/product.js';
+import { allNetworks } from '../spaces/offers.js';
 import { type Budget, meets } from './costs.js';
 import { type CostOf, descend } from './descent.js';
 import { findFeasible } from './nearest.js';
@@ -52,11 +53,11 @@ export function feasibleSampler(
   const repaired = (genome: Genome, towards: Genome, random: Random): Genome => {
     const order = random.shuffle([...optionCounts.keys()]);
     const descended = descend(genome, optionCounts, costOf, budget, order);
-    if (descended.violation === 0) return descended.genome;
+    if (descended.violation === 0) return space.canonical(descended.genome);
     let walker = genome;
     for (const position of order) {
       walker = walker.with(position, towards[position]!);
-      if (fits(walker)) return walker;
+      if (fits(walker)) return space.canonical(walker);
     }
     return towards;
   };
@@ -64,7 +65,7 @@ export function feasibleSampler(
   /** One redraw of every gene, kept where it still fits: moves a repaired genome off the few that repair ends at. */
   const shaken = (genome: Genome, random: Random): Genome => {
     for (const position of random.shuffle([...optionCounts.keys()])) {
-      const moved = genome.with(position, random.integer(optionCounts[position]!));
+      const moved = space.canonical(genome.with(position, random.integer(optionCounts[position]!)));
       if (fits(moved)) genome = moved;
     }
     return genome;
@@ -79,7 +80,7 @@ export function feasibleSampler(
   /** Everything that fits, for small spaces; single-gene steps from genomes that fit, for large ones. */
   function* remaining(known: readonly Genome[], random: Random): Generator<Genome> {
     if (space.size <= enumerable) {
-      listed ??= [...allGenomes(optionCounts)].filter(fits);
+      listed ??= [...allNetworks(space)].filter(fits);
       yield* random.shuffle([...listed]);
       return;
     }
@@ -89,7 +90,7 @@ export function feasibleSampler(
     for (let head = 0; head < queue.length; head++)
       for (const [position, count] of optionCounts.entries())
         for (let option = 0; option < count; option++) {
-          const neighbour = queue[head]!.with(position, option);
+          const neighbour = space.canonical(queue[head]!.with(position, option));
           const key = keyOf(neighbour);
           if (queued.has(key) || !fits(neighbour)) continue;
           queued.add(key);

@@ -12,6 +12,8 @@ export function toySpace(optionCounts: readonly number[]): SearchSpace {
     ...productMoves(optionCounts),
     name: 'toy',
     identity: `toy ${optionCounts.join('x')}`,
+    families: [],
+    choice: () => undefined,
     architecture: () => {
       throw new Error('toy genomes stand for no network');
     },

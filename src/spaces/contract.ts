@@ -11,6 +11,14 @@ import type { Architecture } from './architecture.js';
 
 export type Genome = readonly number[];
 
+/** What an option makes of the block of its position. */
+export interface BlockChoice {
+  /** Operator family; undefined for a block that is left out. */
+  readonly family: string | undefined;
+  /** Grows with the width of the block and of its kernels; options of one family and size differ in nothing. */
+  readonly size: number;
+}
+
 export interface SearchSpace {
   readonly name: string;
   /** A string that changes whenever genomes of another space would mean something else (name and every option). */
@@ -19,9 +27,11 @@ export interface SearchSpace {
   readonly optionCounts: readonly number[];
   /**
    * Positions that say what the others mean (how many layers a stage has); the cost of a network is a sum over the others.
-   * Absent: none.
+   * No two of them say something of the same position. Absent: none.
    */
   readonly structure?: readonly number[];
+  /** Operator families that blocks choose from, in the order in which they are listed to people. */
+  readonly families: readonly string[];
   /** Exact number of architectures, which is that of canonical genomes. */
   readonly size: bigint;
   /** The genome that stands for all with the same architecture; itself where it is the only one. */
@@ -34,6 +44,8 @@ export interface SearchSpace {
   crossover(first: Genome, second: Genome, random: Random): Genome;
   /** The resolved architecture, with its canonical genome. Throws on an illegal genome. */
   architecture(genome: Genome): Architecture;
+  /** What an option means where the structure offers it; undefined at positions of structure. */
+  choice(position: number, option: number): BlockChoice | undefined;
   /** One human-readable label per position and option, for example `add x0.5`. */
   optionLabel(position: number, option: number): string;
 }

@@ -161,6 +161,9 @@ export function operationTotal(architecture: Architecture): number {
   return layersOf(architecture, familyNamed).reduce((total, layer) => total + operationCount(layer), 0);
 }
 
+/** Kinds of block whose `midChannels` are those of the block before or behind. */
+const withoutInside: ReadonlySet<BlockKind> = new Set([BlockKind.Skip, BlockKind.Adapter]);
+
 /**
  * The same network with stem and stage channels times `factor` and the channels inside its blocks times `midFactor`
  * (both > 0), rounded to whole channels, at least 1: the width-scaled baselines. Equal channel counts between blocks
@@ -180,7 +183,7 @@ export function scaleWidths(architecture: Architecture, factor: number, midFacto
       ...block,
       // The channels of the input are not ours to scale.
       inChannels: stem === null && at === 0 ? block.inChannels : scaled(block.inChannels),
-      midChannels: scaled(block.midChannels, block.kind === BlockKind.Skip ? factor : midFactor),
+      midChannels: scaled(block.midChannels, withoutInside.has(block.kind) ? factor : midFactor),
       outChannels: scaled(block.outChannels),
     })),
   };

@@ -164,7 +164,7 @@ const traineeOf = (supernet: Supernet): Trainee => ({
   name: 'supernet',
   parameters: supernet.parameters,
   buffers: supernet.buffers,
-  forward: (input, step) => supernet.forward(input, fairGenome(space.positions, seed, step), Mode.Training),
+  forward: (input, step) => supernet.forward(input, fairGenome(space, seed, step), Mode.Training),
   loss(logits, batch, step) {
     const loss = crossEntropy(0)(logits, batch, step);
     const term = supernet.distributionTerm(seed, step);

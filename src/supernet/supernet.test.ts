@@ -313,8 +313,7 @@ describe('training', () => {
     name: 'supernet',
     parameters: supernet.parameters,
     buffers: supernet.buffers,
-    forward: (images, step) =>
-      supernet.forward(images, fairGenome(toySpace.positions, 5, step), Mode.Training),
+    forward: (images, step) => supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training),
     gradientScale: (parameter) => supernet.gradientScale(parameter),
   });
 
@@ -346,7 +345,7 @@ describe('training', () => {
         {
           ...traineeOf(supernet),
           forward: (images, step) =>
-            supernet.forward(images, fairGenome(toySpace.positions, 5, step), Mode.Training, {
+            supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training, {
               recomputeBlocks,
             }),
         },

@@ -1,23 +1,22 @@
 /**
  * @file The weight-sharing supernet: one set of shared tensors per block position, used by every operator family through
- * its sharing map, with batch norms of each family's own. A subnet is its architecture's nodes with these layers.
+ * its sharing map, with batch norms of each family's own (`plan.ts` says what is shared). A subnet is its architecture's
+ * nodes with these layers.
  */
 import { Random } from '../base/random.js';
-import type { BatchNorm } from '../nn/batch-norm.js';
 import type { Mode, Parameter, StateBuffer } from '../nn/module.js';
-import type { LayerGeometry, OperatorFamily } from '../operators/contract.js';
+import type { OperatorFamily } from '../operators/contract.js';
 import { familyNamed } from '../operators/registry.js';
-import type { Architecture, BlockDescription } from '../spaces/architecture.js';
-import { stemName } from '../spaces/blocks/ends.js';
-import type { Genome } from '../spaces/contract.js';
+import type { Architecture } from '../spaces/architecture.js';
+import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { programOf, run, type ForwardOptions } from '../spaces/execute.js';
 import { nodesOf } from '../spaces/expand.js';
-import type { MiniSpace } from '../spaces/mini/space.js';
-import { batchNormOf, moduleOf, statelessOf, type NodeModule } from '../spaces/modules.js';
-import { NodeKind, type BatchNormNode, type Node } from '../spaces/nodes.js';
+import { moduleOf, statelessOf, type NodeModule } from '../spaces/modules.js';
+import { NodeKind, type Node } from '../spaces/nodes.js';
 import { isRecomputing } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { add } from '../tensor/ops/binary.js';
+import { ownName, supernetPlan, type SupernetPlan } from './plan.js';
 import { SharedLayer } from './shared-layer.js';
 import { defaultSharing, type SharingSettings } from './sharing.js';
 
@@ -25,59 +24,37 @@ export class Supernet {
   readonly parameters: readonly Parameter[];
   readonly buffers: readonly StateBuffer[];
   readonly sharedLayers: readonly SharedLayer[];
-  /** By name of the node: the layers of the blocks, and everything of stem and classifier. */
+  readonly #plan: SupernetPlan;
   readonly #shared: ReadonlyMap<string, SharedLayer>;
+  /** By name of the node: everything of stem and classifier. */
   readonly #ends: ReadonlyMap<string, NodeModule>;
-  readonly #stemNorms: readonly BatchNorm[];
-  /** Norms of the blocks by {@link normName}. */
-  readonly #norms: ReadonlyMap<string, BatchNorm>;
+  /** By {@link ownName}: norms of the blocks, and whatever else a realisation has for itself. */
+  readonly #own: ReadonlyMap<string, NodeModule>;
   readonly #layerOfParameter: ReadonlyMap<Parameter, SharedLayer>;
 
   /** What the last forward pass used. */
   #used: (readonly [SharedLayer, OperatorFamily])[] = [];
 
   constructor(
-    private readonly space: MiniSpace,
+    private readonly space: SearchSpace,
     random: Random,
     sharing: SharingSettings = defaultSharing,
   ) {
-    const zeros = space.optionCounts.map(() => 0);
-    const realisations = space.optionCounts.flatMap((count, position) =>
-      Array.from({ length: count }, (_, option) => {
-        const architecture = space.architecture(zeros.with(position, option));
-        const block = architecture.blocks[position]!;
-        return { block, nodes: nodesOf(architecture).filter((node) => node.block === position) };
-      }),
+    const plan = supernetPlan(space);
+    this.#plan = plan;
+    const stem = plan.stem.map((node) => moduleOf(node, random));
+    this.sharedLayers = plan.shared.map(
+      ({ name, geometry, families }) =>
+        new SharedLayer(name, geometry, families.map(familyNamed), random, sharing),
     );
-    const ends = nodesOf(space.architecture(zeros)).filter(({ block }) => block === null);
-    const isStem = ({ name }: Node): boolean => name === stemName || name.startsWith(`${stemName}.`);
-    const stem = ends.filter(isStem).map((node) => [node.name, moduleOf(node, random)] as const);
-    const families = space.options.families.map(familyNamed);
-    this.#shared = new Map(
-      [...widestGeometries(realisations.flatMap(({ nodes }) => nodes))].map(([name, geometry]) => [
-        name,
-        new SharedLayer(name, geometry, families, random, sharing),
-      ]),
-    );
-    this.#norms = new Map(
-      realisations.flatMap(({ block, nodes }) =>
-        nodes
-          .filter((node) => node.kind === NodeKind.BatchNorm)
-          .map((node) => [normName(block, node), batchNormOf(node, normName(block, node))]),
-      ),
-    );
-    const classifier = ends
-      .filter((node) => !isStem(node))
-      .map((node) => [node.name, moduleOf(node, random)] as const);
-    this.#ends = new Map([...stem, ...classifier]);
-    this.#stemNorms = stem.flatMap(([, { norm }]) => norm ?? []);
-    this.sharedLayers = [...this.#shared.values()];
-    const modules = [
-      ...stem.map(([, module]) => module),
-      ...this.sharedLayers,
-      ...this.#norms.values(),
-      ...classifier.map(([, module]) => module),
-    ];
+    const own = plan.own.map(({ name, node }) => moduleOf({ ...node, name }, random));
+    const classifier = plan.classifier.map((node) => moduleOf(node, random));
+    const byName = <T>(named: readonly { readonly name: string }[], values: readonly T[]): Map<string, T> =>
+      new Map(named.map(({ name }, at) => [name, values[at]!]));
+    this.#shared = byName(plan.shared, this.sharedLayers);
+    this.#own = byName(plan.own, own);
+    this.#ends = byName([...plan.stem, ...plan.classifier], [...stem, ...classifier]);
+    const modules = [...stem, ...this.sharedLayers, ...own, ...classifier];
     this.parameters = modules.flatMap((module) => [...module.parameters]);
     this.buffers = modules.flatMap((module) => [...module.buffers]);
     this.#layerOfParameter = new Map(
@@ -100,24 +77,28 @@ export class Supernet {
   }
 
   #evaluate(
-    { blocks }: Architecture,
+    architecture: Architecture,
     node: Node,
     inputs: readonly Tensor[],
     mode: Mode,
     options: ForwardOptions,
   ): Tensor {
-    if (node.block === null) return this.#ends.get(node.name)!.forward(inputs, mode, options);
-    if (node.kind === NodeKind.Layer) {
+    const block = node.block === null ? undefined : architecture.blocks[node.block]!;
+    const shared = block && this.#plan.sharedName(block, node);
+    if (shared !== undefined && node.kind === NodeKind.Layer) {
       const { inChannels, outChannels } = node;
-      const [layer, family] = [this.#shared.get(node.name)!, familyNamed(node.family)];
+      const [layer, family] = [this.#shared.get(shared)!, familyNamed(node.family)];
       if (!isRecomputing()) this.#used.push([layer, family]);
       return layer.forward(inputs[0]!, family, inChannels, outChannels);
     }
-    if (node.kind === NodeKind.BatchNorm)
-      return this.#norms.get(normName(blocks[node.block]!, node))!.forward(inputs[0]!, mode);
-    const module = statelessOf(node);
-    if (module === undefined) throw new Error(`a supernet cannot share ${node.kind} nodes (${node.name})`);
-    return module.forward(inputs, mode, options);
+    return (this.#moduleOf(architecture, node) ?? statelessOf(node)!).forward(inputs, mode, options);
+  }
+
+  /** Of a node that is not shared; undefined for one of a block without parameters and state. */
+  #moduleOf({ blocks }: Architecture, node: Node): NodeModule | undefined {
+    return node.block === null
+      ? this.#ends.get(node.name)
+      : this.#own.get(ownName(blocks[node.block]!, node));
   }
 
   /**
@@ -133,49 +114,26 @@ export class Supernet {
       .reduce<Tensor | undefined>((sum, term) => (sum === undefined ? term : add(sum, term)), undefined);
   }
 
-  /** To be called after each optimiser step: see {@link SharedLayer.project}. */
-  project(): void {
-    for (const layer of this.sharedLayers) layer.project();
-  }
-
   /** For the optimiser: see {@link SharedLayer.gradientScale}. */
   gradientScale(parameter: Parameter): number {
     return this.#layerOfParameter.get(parameter)?.gradientScale() ?? 1;
   }
 
+  /** After an optimiser step: weights that no other family shares back into the domain of theirs. */
+  project(): void {
+    for (const layer of this.sharedLayers) layer.project();
+    for (const { layer } of this.#own.values()) layer?.project();
+  }
+
   /** Makes the next recalibration of this subnet's batch norms start from nothing. */
   resetStatistics(genome: Genome): void {
-    for (const norm of this.#stemNorms) norm.resetStatistics();
     const architecture = this.space.architecture(genome);
     for (const node of nodesOf(architecture))
-      if (node.kind === NodeKind.BatchNorm && node.block !== null)
-        this.#norms.get(normName(architecture.blocks[node.block]!, node))!.resetStatistics();
+      if (node.kind === NodeKind.BatchNorm) this.#moduleOf(architecture, node)!.norm!.resetStatistics();
   }
 
   dispose(): void {
     for (const layer of this.sharedLayers) layer.dispose();
     for (const { tensor } of this.parameters) tensor.dispose();
   }
-}
-
-/** Of the layers of one name, the widest: the one that the others are cut from. */
-function widestGeometries(nodes: readonly Node[]): ReadonlyMap<string, LayerGeometry> {
-  const widest = new Map<string, LayerGeometry>();
-  for (const node of nodes) {
-    if (node.kind !== NodeKind.Layer) continue;
-    const { name, inChannels, outChannels, kernel, stride, padding, groups } = node;
-    const known = widest.get(name);
-    widest.set(name, {
-      inChannels: Math.max(inChannels, known?.inChannels ?? 0),
-      outChannels: Math.max(outChannels, known?.outChannels ?? 0),
-      ...{ kernel, stride, padding, groups },
-    });
-  }
-  return widest;
-}
-
-/** Norms belong to one realisation of a block, by family and width: `stage1.block0.add.w16.norm1`. */
-function normName({ name, family, midChannels }: BlockDescription, node: BatchNormNode): string {
-  const part = node.name.slice(name.length + 1);
-  return `${name}.${family}.w${midChannels}.${part.replace(/^conv(\d)\.norm$/, 'norm$1')}`;
 }

@@ -33,12 +33,14 @@ import {
   wholeNumber,
   type ConfigFlags,
 } from '../options.js';
+import { namedSpaces } from '../../spaces/registry.js';
 import { createProgressView } from '../progress.js';
 import { textTable } from '../tables.js';
 
 interface RankFlags extends ConfigFlags {
   readonly run?: string;
   readonly sharing?: string;
+  readonly space?: string;
   readonly networks?: number;
   readonly seeds?: number;
   readonly epochs?: number;
@@ -62,6 +64,10 @@ export function addRankCommand(program: Command): void {
   addConfigOptions(command, datasetUsages)
     .option('--run <run folder>', 'measure the supernet of this finished run, under its configuration')
     .addOption(sharingOption())
+    .option(
+      '--space <name|file>',
+      `the networks' space: ${Object.keys(namedSpaces).join(', ')}, or one's own (examples/space.yaml); default mini`,
+    )
     .option(
       '--networks <number>',
       `networks that are trained alone (default ${defaultNetworks})`,
@@ -94,6 +100,7 @@ good a score could be.
 ${examples(
   'shiftaddnas rank --preset mnist-quick',
   'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --networks 30 --seeds 2',
+  'shiftaddnas rank --config examples/cifar10.yaml --data cifar10:./cifar-10-batches-bin --space hytra-cifar',
   'shiftaddnas rank --run runs/NAME --epochs 5 --json rank.json',
   'shiftaddnas rank --config same.yaml --paths sandwich --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --config examples/cifar10.yaml --sharing none --truth runs/rank-first --out runs/rank-none',
@@ -122,7 +129,7 @@ async function rank(flags: RankFlags): Promise<void> {
 }
 
 function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly options: RankOptions } {
-  const { run, epochs, networks = defaultNetworks, seeds = 1, truth, sharing, workers } = flags;
+  const { run, space, epochs, networks = defaultNetworks, seeds = 1, truth, sharing, workers } = flags;
   const options = {
     networks,
     seeds,
@@ -135,9 +142,8 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       throw new FileError(`--${flag} ${folder}: no such folder`);
   const retrain = epochs === undefined ? {} : { retrain: { epochs } };
   if (run !== undefined) {
-    const given = (['preset', 'config', 'data', 'imageSize', 'seed', 'paths', 'sharing'] as const).find(
-      (flag) => flags[flag] !== undefined,
-    );
+    const own = ['preset', 'config', 'data', 'imageSize', 'seed', 'space', 'paths', 'sharing'] as const;
+    const given = own.find((flag) => flags[flag] !== undefined);
     if (given !== undefined)
       throw new OptionError(
         `--run measures under the run's own configuration, so --${given === 'imageSize' ? 'image-size' : given} cannot be given with it`,
@@ -152,14 +158,8 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
     throw new OptionError(
       'rank needs to know what to measure: give --config FILE.yaml, --preset mnist-quick, or --run runs/NAME',
     );
-  return {
-    config: checkConfig(
-      rankConfigSchema,
-      gatherConfig(flags, { sharing: { map: sharing } }, retrain, pathsOf(flags)),
-      sourceOf(flags),
-    ),
-    options,
-  };
+  const values = gatherConfig(flags, { sharing: { map: sharing } }, retrain, { space }, pathsOf(flags));
+  return { config: checkConfig(rankConfigSchema, values, sourceOf(flags)), options };
 }
 
 // More or fewer processes give the same results.

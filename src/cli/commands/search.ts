@@ -14,6 +14,7 @@ import { PrefilterKind, StrategyKind } from '../../pipeline/search-settings.js';
 import { describeBudget } from '../../search/budget.js';
 import { Objective } from '../../search/objectives.js';
 import { SurrogateKind } from '../../search/surrogate/screening.js';
+import { namedSpaces } from '../../spaces/registry.js';
 import { duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import {
@@ -39,6 +40,7 @@ interface SearchFlags extends ConfigFlags {
   readonly profile?: string;
   readonly name?: string;
   readonly out?: string;
+  readonly space?: string;
   readonly families?: readonly string[];
   readonly sharing?: string;
   readonly strategy?: string;
@@ -80,7 +82,11 @@ export function addSearchCommand(program: Command): void {
       ),
     )
     .option('--foreign-latency-table', 'accept a latency table of another machine')
-    .option('--families <names>', 'operator families of the space, as in conv,pot.q,add', list)
+    .option(
+      '--space <name|file>',
+      `what is searched: ${Object.keys(namedSpaces).join(', ')}, or one's own (examples/space.yaml); default mini`,
+    )
+    .option('--families <names>', 'operator families of the mini space, as in conv,pot.q,add', list)
     .addOption(pathsOption())
     .addOption(sharingOption())
     .addOption(
@@ -133,6 +139,7 @@ ${examples(
   'shiftaddnas search --preset mnist-quick --paths sandwich',
   'shiftaddnas search --preset mnist-quick --sharing none',
   'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
+  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --space hytra-cifar',
   'shiftaddnas search --resume runs/cifar',
 )}`,
     )
@@ -159,17 +166,17 @@ function configOf(flags: SearchFlags): RunConfig {
     throw new OptionError(
       'search needs to know what to work on: give --preset mnist-quick, or --config FILE.yaml, or a preset with --data SPEC and --budget LIMITS',
     );
-  const { budget, profile, name, out, families, sharing, strategy, objectives, surrogate } = flags;
+  const { budget, profile, name, out, space, families, sharing, strategy, objectives, surrogate } = flags;
   const { prefilter, workers, retrainSeeds } = flags;
   const control = flags.control === false ? false : undefined;
   const { latencyTable, latencyPredictor, foreignLatencyTable } = flags;
-  const space = families === undefined ? {} : { space: { families } };
   return checkConfig(
     runConfigSchema,
     gatherConfig(
       flags,
       { budget, profile, name, out, latencyTable, latencyPredictor, foreignLatencyTable, retrainSeeds },
-      space,
+      { space },
+      families === undefined ? {} : { space: { families } },
       {
         sharing: { map: sharing },
         search: { strategy, objectives, surrogate, prefilter, control, workers },

@@ -14,13 +14,11 @@ import { join } from 'node:path';
 import { FileError } from '../../base/errors.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
 import type { AcceleratorProfile } from '../../hardware/index.js';
-import { familyNamed } from '../../operators/registry.js';
 import { listProxies } from '../../proxies/registry.js';
 import { keyOf } from '../../search/sampling.js';
 import { defaultConfidence } from '../../search/statistics/bootstrap.js';
 import type { CostOf } from '../../search/descent.js';
-import type { Genome } from '../../spaces/contract.js';
-import { createMiniSpace, type MiniSpace } from '../../spaces/mini/space.js';
+import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import type { Supernet } from '../../supernet/supernet.js';
 import { Interrupted } from '../../training/interrupted.js';
 import type { TrainingCheckpoint } from '../../training/train.js';
@@ -34,6 +32,7 @@ import type { RunResult } from '../result.js';
 import { RunFolder } from '../run-folder.js';
 import { checkpointsOf, logged } from '../saving.js';
 import { batchesForProxies, proxyScores } from '../proxy-scores.js';
+import { checkSpace, spaceOf } from '../space-settings.js';
 import {
   restoreSupernet,
   subnetJudge,
@@ -62,7 +61,7 @@ interface Job {
   readonly folder: RunFolder;
   readonly host: JobHost;
   readonly data: PreparedData;
-  readonly space: MiniSpace;
+  readonly space: SearchSpace;
   readonly profile: AcceleratorProfile;
   readonly costOf: CostOf;
   readonly genomes: readonly Genome[];
@@ -84,7 +83,7 @@ const scoresPhase = 'scores';
 /** Runs or resumes a measurement. @throws UserError for bad data or a diverged supernet; Interrupted when asked to stop */
 export async function runRankJob(request: RankRequest, host: JobHost): Promise<RankResult> {
   const { config, options, path, resume } = request;
-  config.space.families.forEach(familyNamed);
+  checkSpace(config.space);
   const folder = new RunFolder(path);
   if (!resume) folder.requireFresh();
   folder.requireWritable();
@@ -94,7 +93,7 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
     onProgress: (progress) => host.send({ type: 'loading', ...progress }),
   });
   const classes = data.dataset.classes.length;
-  const space = createMiniSpace({ ...config.space, input: data.shape, classes });
+  const space = spaceOf(config.space, { input: data.shape, classes });
   const costOf = rememberedCosts(space, profile);
   const genomes = networksAlongEnergy(
     space,
@@ -298,7 +297,7 @@ function handOver(
       searchValidationImages: splits.searchValidation.indices.length,
       fingerprint: dataset.fingerprint,
     },
-    space: { name: space.name, size: String(space.size), families: space.options.families },
+    space: { name: space.name, size: String(space.size), families: space.families },
     profile: profile.name,
     supernet: {
       run: options.run ?? null,

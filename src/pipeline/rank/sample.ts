@@ -8,7 +8,7 @@ import { OptionError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
 import { keyOf } from '../../search/sampling.js';
 import type { Genome, SearchSpace } from '../../spaces/contract.js';
-import { allGenomes } from '../../spaces/product.js';
+import { allNetworks } from '../../spaces/offers.js';
 
 /** Draws for each wanted network. */
 const drawsPerNetwork = 64;
@@ -46,7 +46,7 @@ export function networksAlongEnergy(
 
 /** Up to `wanted` different genomes in random order: the whole of a small space, uniform draws of a large one. */
 function drawn(space: SearchSpace, wanted: number, random: Random): readonly Genome[] {
-  if (space.size <= BigInt(2 * wanted)) return random.shuffle([...allGenomes(space.optionCounts)]);
+  if (space.size <= BigInt(2 * wanted)) return random.shuffle([...allNetworks(space)]);
   const found = new Map<string, Genome>();
   // The space is more than twice as large, so at least half of the draws are new.
   while (found.size < wanted) {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { DivergenceError } from '../../base/errors.js';
 import { mapConcurrently } from '../../base/concurrent.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
-import type { Genome } from '../../spaces/contract.js';
-import { createMiniSpace, type MiniSpace } from '../../spaces/mini/space.js';
+import type { Genome, SearchSpace } from '../../spaces/contract.js';
+import { spaceOf } from '../space-settings.js';
 import type { Network } from '../../spaces/network.js';
 import { jobIdentity } from '../config.js';
 import type { JobHost, JobMessage } from '../host.js';
@@ -35,7 +35,7 @@ export interface StandAloneWork {
   readonly request: RankRequest;
   readonly folder: RunFolder;
   readonly data: PreparedData;
-  readonly space: MiniSpace;
+  readonly space: SearchSpace;
   /** Of the measurement, for its checkpoints. */
   readonly identity: string;
   /** Fingerprints of what the techniques read. */
@@ -131,7 +131,7 @@ export async function openStandAlone(
   const { config, path } = setup.request;
   const data = await prepareData(config);
   const classes = data.dataset.classes.length;
-  const space = createMiniSpace({ ...config.space, input: data.shape, classes });
+  const space = spaceOf(config.space, { input: data.shape, classes });
   const work = { ...setup, folder: new RunFolder(path), data, space };
   return ({ genome, seed, secondsBefore }) => {
     const started = performance.now();

@@ -85,6 +85,15 @@ export function createDeclaredSpace(values: DeclaredInput, where = values.name):
   };
   const space: SearchSpace = {
     ...{ name, identity, optionCounts, canonical },
+    families: [...new Set(stages.flatMap(({ families }) => families))],
+    choice(position, option) {
+      const { block, options } = positions[position]!;
+      if (block === undefined) return undefined;
+      const chosen = options[option];
+      return chosen === undefined
+        ? { family: undefined, size: 0 }
+        : { family: chosen.family, size: chosen.midChannels * (chosen.kernel ?? 1) ** 2 };
+    },
     structure: depthPosition.filter((at) => at >= 0),
     size: sizes.reduce((product, ofStage) => product * ofStage.reduce((sum, size) => sum + size, 0n), 1n),
     sample(random) {

@@ -21,32 +21,33 @@ const count = z.int().min(1);
 const families = z.array(z.string().min(1)).min(1).readonly();
 
 /** Everything but `input` and `classes` has a default in {@link hytraImagenet} and {@link hytraCifar}. */
-export const hytraSchema = z
-  .strictObject({
-    input: z.strictObject({ height: count, width: count, channels: count }),
-    classes: z.int().min(2),
-    stem: z.strictObject({
-      channels: count,
-      kernel: z.int().min(1).max(15),
-      stride: z.int().min(1).max(4),
-      pool: z.boolean(),
-    }),
-    layers: z.int().min(1).max(64),
-    longestStage: count,
-    splits: z.enum(SplitRule),
-    /** Channels behind every stage. */
-    stageChannels: z
-      .array(z.int().multipleOf(expansion, `must be a multiple of ${expansion}`))
-      .min(2)
-      .readonly(),
-    /** What the layers of each stage choose from. */
-    stageFamilies: z.array(families).readonly(),
-    network: z.enum(NetworkForm),
-    /** Stride of the last stage, 1 for the larger of the published networks (T1); of retrained networks only. */
-    lastStride: z.union([z.literal(1), z.literal(2)]),
-    /** Keeps the split of a parent in a mutant, as the published search does. */
-    keepSplits: z.boolean(),
-  })
+export const hytraFields = z.strictObject({
+  input: z.strictObject({ height: count, width: count, channels: count }),
+  classes: z.int().min(2),
+  stem: z.strictObject({
+    channels: count,
+    kernel: z.int().min(1).max(15),
+    stride: z.int().min(1).max(4),
+    pool: z.boolean(),
+  }),
+  layers: z.int().min(1).max(64),
+  longestStage: count,
+  splits: z.enum(SplitRule),
+  /** Channels behind every stage. */
+  stageChannels: z
+    .array(z.int().multipleOf(expansion, `must be a multiple of ${expansion}`))
+    .min(2)
+    .readonly(),
+  /** What the layers of each stage choose from. */
+  stageFamilies: z.array(families).readonly(),
+  network: z.enum(NetworkForm),
+  /** Stride of the last stage, 1 for the larger of the published networks (T1); of retrained networks only. */
+  lastStride: z.union([z.literal(1), z.literal(2)]),
+  /** Keeps the split of a parent in a mutant, as the published search does. */
+  keepSplits: z.boolean(),
+});
+
+const hytraSchema = hytraFields
   .refine((options) => options.stageFamilies.length === options.stageChannels.length, {
     path: ['stageFamilies'],
     message: 'must have one entry per entry of stageChannels',

@@ -88,7 +88,9 @@ export function createHytraSpace(name: string, options: HytraSettings): HytraSpa
 
   return {
     ...{ name, identity, options: settings, splits, layerFamilies, optionCounts, size },
-    ...{ canonical, familiesOf, structure: [0] },
+    ...{ canonical, familiesOf, structure: [0], families: allFamilies },
+    choice: (position, option) =>
+      position === 0 ? undefined : { family: layerFamilies[position - 1]![option]!, size: 1 },
     sample(random) {
       let rank = random.below(size);
       const split = sizes.findIndex((each) => (rank -= each) < 0n);

@@ -41,6 +41,8 @@ export const miniSpaceSchema = z
     message: 'must not name a family twice',
   });
 
+export { uniformGenome } from '../landmarks.js';
+
 export type MiniSpaceOptions = z.input<typeof miniSpaceSchema>;
 /** The options with every default filled in. */
 export type MiniSpaceSettings = Readonly<z.output<typeof miniSpaceSchema>>;
@@ -96,7 +98,14 @@ export function createMiniSpace(options: MiniSpaceOptions): MiniSpace {
     name: 'mini',
     identity,
     options: settings,
+    families: settings.families,
     positions,
+    choice(position, option) {
+      const chosen = positions[position]!.options[option]!;
+      return chosen.kind === BlockKind.Skip
+        ? { family: undefined, size: 0 }
+        : { family: chosen.family, size: chosen.midChannels };
+    },
     architecture(genome: Genome): Architecture {
       checkGenome(genome, moves.optionCounts, 'mini');
       return {
@@ -117,26 +126,6 @@ export function createMiniSpace(options: MiniSpaceOptions): MiniSpace {
       return chosen.kind === BlockKind.Skip ? 'skip' : `${chosen.family} x${chosen.ratio}`;
     },
   };
-}
-
-/**
- * The macro architecture with one family everywhere: full depth (no skip) and the widest option of every block.
- * @throws OptionError when the space has no such family.
- */
-export function uniformGenome(space: MiniSpace, family: string): Genome {
-  return space.positions.map((position) => {
-    const at = position.options.findIndex(
-      (option) =>
-        option.kind === BlockKind.Residual &&
-        option.family === family &&
-        option.midChannels === position.maxMidChannels,
-    );
-    if (at < 0)
-      throw new OptionError(
-        `the search space has no family '${family}'; it holds ${space.options.families.join(', ')}`,
-      );
-    return at;
-  });
 }
 
 function positionsOf(settings: MiniSpaceSettings): readonly MiniPosition[] {

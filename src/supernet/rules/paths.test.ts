@@ -80,9 +80,7 @@ describe('fair', () => {
   it('is the sampler’s sequence without a warm-up', () => {
     const plan = planOf({});
     for (let step = 0; step < 30; step++)
-      expect(plan.paths(5, step)).toEqual([
-        { genome: fairGenome(space.positions, 5, step), role: Role.Alone },
-      ]);
+      expect(plan.paths(5, step)).toEqual([{ genome: fairGenome(space, 5, step), role: Role.Alone }]);
   });
 
   it('begins whole cycles behind a warm-up, whatever its length', () => {

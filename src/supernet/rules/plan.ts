@@ -1,7 +1,7 @@
 /**
  * @file Which subnets each step of a whole training runs: a rule over the phases of a warm-up.
  */
-import type { MiniSpace } from '../../spaces/mini/space.js';
+import type { SearchSpace } from '../../spaces/contract.js';
 import type { Path } from './contract.js';
 import { pathsRule, type PathsKind } from './registry.js';
 import { phasesOf, type WarmUpPhase } from './warm-up.js';
@@ -22,11 +22,11 @@ export interface PathPlan {
 }
 
 /** The plan of a training of `steps` steps. @throws OptionError for a family that the space does not have */
-export function createPlan(space: MiniSpace, settings: PlanSettings, steps: number): PathPlan {
+export function createPlan(space: SearchSpace, settings: PlanSettings, steps: number): PathPlan {
   const rule = pathsRule(settings.paths, settings.randomPaths);
   const phases = phasesOf(space, settings.warmUp, rule, steps);
   return {
-    families: space.options.families,
+    families: space.families,
     paths(seed, step) {
       const phase = phases.find(({ until }) => step < until);
       if (phase === undefined) throw new RangeError(`step ${step} is behind the last of the training`);

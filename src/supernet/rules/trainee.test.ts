@@ -90,8 +90,7 @@ describe('the rule fair', () => {
           name: 'supernet',
           parameters: supernet.parameters,
           buffers: supernet.buffers,
-          forward: (images, step) =>
-            supernet.forward(images, fairGenome(toySpace.positions, 5, step), Mode.Training),
+          forward: (images, step) => supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training),
           gradientScale: (parameter) => supernet.gradientScale(parameter),
         },
         toyOptions(options),

@@ -2,7 +2,7 @@
  * @file Progressive warm-up (NASA: Shi et al., ICCAD 2022, arXiv 2210.13361): the supernet begins with the families that learn
  * fast and the others join it, phase by phase, until it has them all.
  */
-import type { MiniSpace } from '../../spaces/mini/space.js';
+import type { SearchSpace } from '../../spaces/contract.js';
 import type { PathSource, PathsRule } from './contract.js';
 import { pathsOf } from './paths.js';
 
@@ -23,12 +23,12 @@ export interface Phase {
 
 /** The phases of a training of `steps` steps, in order; those without a step are left out. @throws OptionError */
 export function phasesOf(
-  space: MiniSpace,
+  space: SearchSpace,
   warmUp: readonly WarmUpPhase[],
   rule: PathsRule,
   steps: number,
 ): readonly Phase[] {
-  const parts = [...warmUp, { families: space.options.families, part: Infinity }];
+  const parts = [...warmUp, { families: space.families, part: Infinity }];
   let done = 0;
   let from = 0;
   return parts

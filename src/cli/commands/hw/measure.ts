@@ -21,7 +21,13 @@ import {
 import type { PredictionErrors } from '../../../hardware/measured/statistics.js';
 import { operationKey, OperationKind } from '../../../hardware/measured/operation.js';
 import { familyNamed } from '../../../operators/registry.js';
-import { checkConfig, presetNamed, readConfigFile, runConfigSchema } from '../../../pipeline/config.js';
+import {
+  checkConfig,
+  mergeConfig,
+  presetNamed,
+  readConfigFile,
+  runConfigSchema,
+} from '../../../pipeline/config.js';
 import { loadLatencies, machineText, predictorFit } from '../../../pipeline/latency-table.js';
 import { measuredMachine, measureNetworks, measureOperations } from '../../../pipeline/measure-latency.js';
 import {
@@ -30,8 +36,10 @@ import {
   shapesAround,
   spaceOperations,
 } from '../../../pipeline/measured-shapes.js';
+import { withSpaceFile } from '../../../pipeline/space-files.js';
+import { checkSpace, spaceOf } from '../../../pipeline/space-settings.js';
 import type { Architecture } from '../../../spaces/architecture.js';
-import { createMiniSpace, uniformGenome } from '../../../spaces/mini/space.js';
+import { uniformGenome } from '../../../spaces/landmarks.js';
 import { operationsOf } from '../../../spaces/operations.js';
 import { parseArchitecture } from '../../../spaces/parse.js';
 import { deviceNotice } from '../../../tensor/choose-device.js';
@@ -165,20 +173,21 @@ function subjectsOf(flags: MeasureFlags): {
     /^([1-9]\d{0,3})x([1-9]\d{0,3})x([1-9]\d{0,3})$/.exec(flags.input) ?? [];
   if (channels === undefined)
     throw new OptionError(`--input ${flags.input}: give HEIGHTxWIDTHxCHANNELS, as in 32x32x3`);
-  const values = {
-    ...(preset === undefined ? {} : presetNamed(preset)),
-    ...(config === undefined ? {} : readConfigFile(config)),
-  } as { readonly space?: object };
-  const { space: options } = checkConfig(
+  const { space: written } = mergeConfig(
+    preset === undefined ? {} : presetNamed(preset),
+    config === undefined ? {} : readConfigFile(config),
+    families === undefined ? {} : { space: { families } },
+  );
+  const { space: settings } = checkConfig(
     runConfigSchema.pick({ space: true }),
-    { space: { ...values.space, ...(families !== undefined && { families }) } },
+    withSpaceFile({ space: written ?? {} }),
     config ?? preset ?? 'options',
   );
-  options.families.forEach(familyNamed);
+  checkSpace(settings);
   const input = { height: Number(height), width: Number(width), channels: Number(channels) };
-  const space = createMiniSpace({ ...options, input, classes: flags.classes });
+  const space = spaceOf(settings, { input, classes: flags.classes });
   return {
-    architectures: options.families.map((family) => space.architecture(uniformGenome(space, family))),
+    architectures: space.families.map((family) => space.architecture(uniformGenome(space, family))),
     operations: spaceOperations(space),
   };
 }
