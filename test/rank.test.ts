@@ -87,6 +87,26 @@ describe('the result', () => {
     expect(Math.max(...energies)).toBeGreaterThan(1.2 * Math.min(...energies));
   });
 
+  it('says how the supernet shared weights, and with a control how many weights that saves', async () => {
+    const { supernet } = result;
+    expect(supernet).toMatchObject({ map: 'transport', distribution: 'none' });
+    expect(supernet.families.map(({ family }) => family)).toEqual(['conv', 'pot.q', 'add']);
+    expect(stdout).toContain('(sharing: transport, distribution: none)');
+    const out = join(home, 'control');
+    const control = await shiftaddnas([
+      ...['rank', '--config', config, ...sizes, '--truth', undisturbed, '--sharing', 'none', '--out', out],
+      '--quiet',
+    ]);
+    expect(control).toMatchObject({ code: 0, stderr: '' });
+    const other = resultOf(out);
+    expect(other.supernet.map).toBe('none');
+    expect(supernet.weights / other.supernet.weights).toBeLessThan(0.45);
+    // The networks trained alone are the same, and were not trained again.
+    expect(other.measured.map(({ accuracies }) => accuracies)).toEqual(
+      result.measured.map(({ accuracies }) => accuracies),
+    );
+  });
+
   it('is shown as tables, with progress over all networks, and as a picture', () => {
     expect(stdout).toContain('4 networks of mini');
     expect(stdout).toMatch(/^ *supernet +\S/m);
