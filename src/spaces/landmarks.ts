@@ -33,15 +33,14 @@ export function largestGenome(space: SearchSpace): Genome {
   return uniformGenome(space, space.families.includes(fixedFamily) ? fixedFamily : space.families[0]!);
 }
 
-/** The network of fewest operations; of one family, with stand-ins as in {@link uniformGenome}, where one is given. */
-export function smallestGenome(space: SearchSpace, family?: string): Genome {
+/** The network of fewest operations. */
+export function smallestGenome(space: SearchSpace): Genome {
   return bestStructure(
     space,
     (base) => {
       const genome = [...base];
       for (const position of blockPositions(space)) {
-        const offered = offeredOptions(space, base, position);
-        const options = family === undefined ? offered : ofFamily(space, position, offered, family);
+        const options = offeredOptions(space, base, position);
         const operations = options.map((option) => operationsOf(space, base.with(position, option)));
         genome[position] = options[operations.indexOf(Math.min(...operations))]!;
       }
@@ -49,24 +48,6 @@ export function smallestGenome(space: SearchSpace, family?: string): Genome {
     },
     (a, b) => b.operations - a.operations,
   );
-}
-
-/** The options that leave the block out or are of the family, or of what stands in for it. */
-function ofFamily(
-  space: SearchSpace,
-  position: number,
-  offered: readonly number[],
-  family: string,
-): readonly number[] {
-  const familyAt = (option: number): string | undefined => space.choice(position, option)!.family;
-  const families = offered.flatMap((option) => familyAt(option) ?? []);
-  const chosen = standIn(families, family);
-  return offered.filter((option) => familyAt(option) === undefined || familyAt(option) === chosen);
-}
-
-/** The family, or convolution, or else the first of what is offered. */
-function standIn(offered: readonly string[], family: string): string | undefined {
-  return [family, fixedFamily].find((name) => offered.includes(name)) ?? offered[0];
 }
 
 function operationsOf(space: SearchSpace, genome: Genome): number {
@@ -116,9 +97,9 @@ function withFamily(space: SearchSpace, base: Genome, family: string): Genome {
       return offered === undefined ? [] : [{ option, family: offered, size }];
     });
     const offered = choices.map((choice) => choice.family);
-    const chosen = standIn(offered, family);
+    const standIn = [family, fixedFamily].find((name) => offered.includes(name)) ?? offered[0];
     const largest = choices
-      .filter((choice) => choice.family === chosen)
+      .filter((choice) => choice.family === standIn)
       .reduce((a, b) => (b.size > a.size ? b : a));
     genome[position] = largest.option;
   }

@@ -4,7 +4,9 @@ import { Random } from '../../base/random.js';
 import { BlockKind } from '../../spaces/architecture.js';
 import type { Genome } from '../../spaces/contract.js';
 import { createMiniSpace, uniformGenome } from '../../spaces/mini/space.js';
-import { fairGenome } from '../sampler.js';
+import { createHytraCifar } from '../../spaces/hytra/space.js';
+import { blockPositions, offeredFamilies } from '../../spaces/offers.js';
+import { fairGenome, structureSteps } from '../sampler.js';
 import { Role } from './contract.js';
 import { pathsOf } from './paths.js';
 import { createPlan, type PathPlan, type PlanSettings } from './plan.js';
@@ -178,5 +180,51 @@ describe('a confined source', () => {
       'add x0.5',
       'add x1',
     ]);
+  });
+});
+
+describe('a space with structure', () => {
+  const hytra = createHytraCifar();
+  const usedAt = (genome: Genome, position: number): string =>
+    hytra.choice(position, genome[position]!)?.family ?? 'skip';
+
+  it('is fair to what each block offers, by the time its structure changes', () => {
+    const plan = createPlan(hytra, { paths: PathsKind.StrictFair, randomPaths: 2, warmUp: [] }, 60);
+    const most = plan.paths(1, 0).length;
+    const stretch = structureSteps(hytra) / most;
+    expect(most).toBe(4);
+    for (let from = 0; from + stretch <= 60; from += stretch) {
+      const genomes = Array.from({ length: stretch }, (_, at) => plan.paths(1, from + at))
+        .flat()
+        .map(({ genome }) => genome);
+      for (const position of blockPositions(hytra)) {
+        const offered = offeredFamilies(hytra, genomes[0]!, position);
+        const counts = new Map(offered.map((family) => [family, 0]));
+        for (const genome of genomes) {
+          const family = usedAt(genome, position);
+          if (counts.has(family)) counts.set(family, counts.get(family)! + 1);
+        }
+        expect(new Set(counts.values()).size, `${from} ${position}`).toBe(1);
+      }
+    }
+  });
+
+  it('confined to families uses no other, but for what stands in where a block offers none of them', () => {
+    for (const names of [['conv'], ['add'], ['conv', 'add']]) {
+      const source = pathsOf(hytra, names);
+      const genomes = [0, 1, 2, 3, 4, 5].flatMap((index) => [
+        source.fair(2, index),
+        source.uniform(2, index),
+      ]);
+      for (const genome of [...genomes, source.widest(), source.smallest(0)]) {
+        expect(hytra.canonical(genome)).toEqual(genome);
+        expect(() => hytra.architecture(genome)).not.toThrow();
+        for (const position of blockPositions(hytra)) {
+          const offered = offeredFamilies(hytra, genome, position);
+          const allowed = offered.some((family) => names.includes(family)) ? names : ['conv'];
+          expect([...allowed, 'skip']).toContain(usedAt(genome, position));
+        }
+      }
+    }
   });
 });

@@ -3,8 +3,8 @@
  * runs as many networks as there are families, every block using each family in one of them, and makes one update by
  * the sum of their gradients. So no order in which families come can favour one.
  *
- * A position with fewer families than another goes on with its own cycle: each of its families is used at least once in
- * every step, and all equally often over its cycles.
+ * A position with fewer families than another goes on with its own cycle: all of them are used equally often over its
+ * cycles, though not in every single step.
  */
 import { Role, type PathsRule } from './contract.js';
 

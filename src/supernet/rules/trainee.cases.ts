@@ -4,8 +4,7 @@
  */
 import { Random } from '../../base/random.js';
 import { Mode, stateOf, type NamedTensors } from '../../nn/module.js';
-import type { Genome } from '../../spaces/contract.js';
-import type { MiniSpace } from '../../spaces/mini/space.js';
+import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { softmaxCrossEntropy } from '../../tensor/ops/loss.js';
 import { Tape } from '../../tensor/tape.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -37,7 +36,7 @@ export const plainRules: SupernetRules = {
   warmUp: [],
 };
 
-export const freshSupernet = (space: MiniSpace = toySpace, seed = 1): Supernet =>
+export const freshSupernet = (space: SearchSpace = toySpace, seed = 1): Supernet =>
   new Supernet(space, Random.stream('supernet', seed));
 
 /** Trains `supernet` on the toy problem under `changes` to the plain rules. */
@@ -45,7 +44,7 @@ export function trainByRules(
   supernet: Supernet,
   changes: Partial<SupernetRules>,
   options: Partial<TrainingOptions> = {},
-  space: MiniSpace = toySpace,
+  space: SearchSpace = toySpace,
 ): void {
   const rules = { ...plainRules, ...changes };
   const { trainee, dispose } = supernetTrainee(supernet, createPlan(space, rules, toySteps), rules, {
@@ -62,7 +61,7 @@ export function trainByRules(
 export function trainedState(
   changes: Partial<SupernetRules>,
   options: Partial<TrainingOptions> = {},
-  space: MiniSpace = toySpace,
+  space: SearchSpace = toySpace,
 ): NamedTensors {
   const supernet = freshSupernet(space);
   trainByRules(supernet, changes, options, space);
@@ -100,7 +99,11 @@ export function takeGradients({ parameters }: Supernet): ReadonlyMap<string, Flo
 export function stepGradients(
   supernet: Supernet,
   changes: Partial<SupernetRules>,
-  { space = toySpace, step = 0, steps = toySteps } = {},
+  {
+    space = toySpace,
+    step = 0,
+    steps = toySteps,
+  }: { readonly space?: SearchSpace; readonly step?: number; readonly steps?: number } = {},
 ): ReadonlyMap<string, Float32Array> {
   const rules = { ...plainRules, ...changes };
   const { trainee } = supernetTrainee(supernet, createPlan(space, rules, steps), rules, { seed: 5 });
