@@ -106,7 +106,10 @@ describe('a search with pre-filter, control and two seeds', () => {
     expect(plain.search.archiveHash).toBe(readResult(full).search.archiveHash);
     expect(plain.search).not.toHaveProperty('control');
     expect(plain.networks[0]).not.toHaveProperty('seeds');
-    expect(fileHashes(join(runs, 'plain'))).toEqual(fileHashes(full));
+    // The metadata of the supernet's checkpoint name the configuration.
+    const models = (folder: string) =>
+      Object.entries(fileHashes(folder)).filter(([name]) => !name.startsWith('checkpoints'));
+    expect(models(join(runs, 'plain'))).toEqual(models(full));
   });
 
   it('ends the same when it is killed in every phase', async () => {
