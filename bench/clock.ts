@@ -29,6 +29,8 @@ export interface Timing {
 export interface KernelClock {
   /** Runs `work` once under the clock. */
   measure(work: () => void): Timing;
+  /** Begins a piece of work; what it returns ends it. For work that waits for promises. */
+  begin(): () => Timing;
   /** Puts the kernels back as they were. */
   uninstall(): void;
 }
@@ -61,15 +63,22 @@ export function installClock(): KernelClock {
     ]),
   ) as unknown as Kernels;
   useKernels(wrapped);
-  return {
-    measure(work) {
-      byKernel = new Map();
-      const started = performance.now();
-      work();
+  const begin = (): (() => Timing) => {
+    byKernel = new Map();
+    const started = performance.now();
+    return () => {
       const wallMs = performance.now() - started;
       const kernelMs = [...byKernel.values()].reduce((sum, { ms }) => sum + ms, 0);
       return { wallMs, kernelMs, byKernel };
+    };
+  };
+  return {
+    measure(work) {
+      const end = begin();
+      work();
+      return end();
     },
+    begin,
     uninstall: () => void useKernels(inner),
   };
 }

@@ -6,6 +6,7 @@ const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   hardware: () => import('./hardware.js'),
   memory: () => import('./memory.js'),
   'supernet-rules': () => import('./supernet-rules.js'),
+  'search-loop': () => import('./search-loop.js'),
   training: () => import('./training.js'),
 };
 

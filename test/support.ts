@@ -160,7 +160,10 @@ export function comparable(folder: string): unknown {
   return {
     ...without(result, 'name', 'command', 'startedAt', 'seconds', 'phaseSeconds'),
     machine: without(result.machine, 'threads'),
-    networks: result.networks.map((network) => without(network, 'trainSeconds')),
+    networks: result.networks.map(({ seeds, ...network }) => ({
+      ...without(network, 'trainSeconds'),
+      seeds: seeds?.map((each) => without(each, 'trainSeconds')),
+    })),
     files: fileHashes(folder),
   };
 }

@@ -79,8 +79,11 @@ function accuracyOf({ accuracy, deviation }: NetworkStanding): string {
 
 function comparisonText(comparison: RunComparison, page: string): string {
   const { dataset, profile, runs, duels, reference, differences } = comparison;
-  const rivals = duels.flatMap(({ family, best, rivals: of }) =>
-    of.map((rival) => ({ family, best, rival })),
+  const mixed = runs.some(({ families }) => families.length > 1);
+  const pairs = duels.flatMap(({ family, best, rivals }) =>
+    rivals.length === 0
+      ? [{ family, best, rival: undefined }]
+      : rivals.map((rival) => ({ family, best, rival })),
   );
   return [
     `test accuracy on ${dataset}, energy under ${profile}; reference point: error ${percent(reference[0]!)}, ${significant(reference[1]!)} mJ`,
@@ -111,7 +114,7 @@ function comparisonText(comparison: RunComparison, page: string): string {
         percent(run.onlyHere, 1),
       ]),
     ),
-    ...(rivals.length === 0
+    ...(!mixed || pairs.length === 0
       ? []
       : [
           '',
@@ -125,14 +128,18 @@ function comparisonText(comparison: RunComparison, page: string): string {
               'ahead',
               'apart',
             ],
-            rivals.map(({ family, best, rival }) => [
+            pairs.map(({ family, best, rival }) => [
               `${family}: ${best.run}, ${best.network}`,
               accuracyOf(best),
               significant(best.energyMj),
-              `${rival.run}, ${rival.network}`,
-              accuracyOf(rival),
-              `${(100 * rival.ahead).toFixed(2)} points`,
-              rival.apart === null ? '-' : rival.apart ? 'yes' : 'no',
+              ...(rival === undefined
+                ? ['none was found', '-', '-', '-']
+                : [
+                    `${rival.run}, ${rival.network}`,
+                    accuracyOf(rival),
+                    `${(100 * rival.ahead).toFixed(2)} points`,
+                    rival.apart === null ? '-' : rival.apart ? 'yes' : 'no',
+                  ]),
             ]),
           ),
           'apart: mean ± standard deviation over the seeds do not overlap',
