@@ -192,7 +192,10 @@ describe('configuration', () => {
       await configMistake((values) => ({ ...values, retrain: { ...values.retrain, epochs: 1.5 } })),
     ).toContain("'retrain.epochs'");
     expect(
-      await configMistake((values) => ({ ...values, space: { ...(values.space as object), stageChannels: [4] } })),
+      await configMistake((values) => ({
+        ...values,
+        space: { ...(values.space as object), stageChannels: [4] },
+      })),
     ).toContain('blocksPerStage');
   });
 

@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
+import { StageBlock } from '../spaces/declared/schema.js';
 import { createDeclaredSpace } from '../spaces/declared/space.js';
 import { createHytraCifar } from '../spaces/hytra/space.js';
 import { operationTotal, parameterCount } from '../spaces/layers.js';
@@ -41,7 +42,7 @@ const declared = createDeclaredSpace({
       depth: [1, 2],
       families: ['conv', 'add', 'attention'],
       widths: 0.25,
-      block: 'bottleneck',
+      block: StageBlock.Bottleneck,
     },
   ],
 });
