@@ -32,6 +32,7 @@ describe('space', () => {
     const text = await printed('info', 'hytra-imagenet');
     expect(text).toMatch(/^hytra-imagenet: 198,955,008 networks, images of 224x224x3, 1000 classes\n/);
     expect(text).toContain('1-1-5-9');
+    expect(text).toContain('supernet: 91 candidates that networks can reach');
     const info = await json('info', 'hytra-cifar', '--classes', '100');
     expect(info).toMatchObject({ name: 'hytra-cifar', classes: 100, input: { height: 32 } });
     for (const { least, most } of Object.values<{ least: { cost: number }; most: { cost: number } }>(

@@ -17,7 +17,8 @@ import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { extremesOf } from '../../spaces/extremes.js';
 import { nodeParameters, operationTotal, parameterCount, planLayers } from '../../spaces/layers.js';
 import { namedSpaces } from '../../spaces/registry.js';
-import { count, significant } from '../format.js';
+import { plannedParameters, supernetPlan } from '../../supernet/plan.js';
+import { count, percent, significant } from '../format.js';
 import { examples, wholeNumber } from '../options.js';
 import { architecturePicture, textTable } from '../tables.js';
 import { addSpacePublishedCommand } from './space-published.js';
@@ -150,30 +151,30 @@ function labelsOf(space: SearchSpace, genome: Genome): readonly string[] {
   return genome.map((option, position) => space.optionLabel(position, option));
 }
 
-/** Families of the blocks, in the order in which they are first offered. */
-function familiesIn(space: SearchSpace): readonly string[] {
-  const zeros = space.optionCounts.map(() => 0);
-  const found = new Set<string>();
-  space.optionCounts.forEach((options, position) => {
-    for (let option = 0; option < options; option++)
-      for (const { family } of space.architecture(zeros.with(position, option)).blocks)
-        if (family !== undefined) found.add(family);
-  });
-  return [...found];
+/** What a supernet of the space would hold; nothing is allocated. */
+function supernetOf(space: SearchSpace): {
+  readonly candidates: number;
+  readonly weights: number;
+  readonly unshared: number;
+} {
+  const plan = supernetPlan(space);
+  const { shared: weights, unshared } = plannedParameters(plan);
+  return { candidates: plan.candidates, weights, unshared };
 }
 
 function runInfo(name: string, flags: SpaceFlags): void {
   const space = opened(name, flags);
   const profile = loadProfile(flags.profile);
   const positions = positionsOf(space);
-  const families = familiesIn(space);
+  const { families } = space;
+  const supernet = supernetOf(space);
   const extremes = extremesOf(space, (genome) => figuresOf(space.architecture(genome), profile));
   const { input, classes } = space.architecture(space.optionCounts.map(() => 0));
   if (flags.json)
     return console.log(
       JSON.stringify({
         ...{ name: space.name, identity: space.identity, input, classes, size: String(space.size) },
-        ...{ positions, families, profile: profile.name, extremes },
+        ...{ positions, families, supernet, profile: profile.name, extremes },
       }),
     );
   const named = families.map((family) => `${family} (${familyNamed(family).title})`);
@@ -181,6 +182,8 @@ function runInfo(name: string, flags: SpaceFlags): void {
     [
       `${space.name}: ${space.size.toLocaleString('en')} networks, images of ${input.height}x${input.width}x${input.channels}, ${classes} classes`,
       `families: ${named.join(', ')}`,
+      `supernet: ${supernet.candidates} candidates that networks can reach, ${count(supernet.weights)} values; ` +
+        `${count(supernet.unshared)} if no family shared any (${percent(supernet.weights / supernet.unshared)})`,
       textTable(
         ['position', 'options', ''],
         positions.map((labels, at) => [String(at), String(labels.length), shortList(labels)]),

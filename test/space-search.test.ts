@@ -1,0 +1,158 @@
+/**
+ * @file Search and rank over other spaces than mini, through the real program: one with a name, and a declared file.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RankResult } from '../src/pipeline/rank/result.js';
+import { BlockKind } from '../src/spaces/architecture.js';
+import {
+  comparable,
+  readEvents,
+  readResult,
+  shiftaddnas,
+  start,
+  temporaryFolder,
+  toyConfig,
+  until,
+  writeConfig,
+  writeToyIdx,
+} from './support.js';
+
+const { path: home, remove } = temporaryFolder();
+const runs = join(home, 'runs');
+const named = join(runs, 'named');
+const settings = toyConfig(writeToyIdx(join(home, 'data'), 200, 60), runs);
+const small = {
+  ...settings,
+  // Small layers cost mostly what every family costs.
+  budget: 'energy=95%',
+  split: { searchValidation: 60 },
+  supernet: { ...settings.supernet, epochs: 2 },
+  retrain: { ...settings.retrain, epochs: 1 },
+};
+const hytra = {
+  ...{ name: 'hytra-cifar', layers: 5, stageChannels: [8, 8, 16, 16] },
+  stem: { channels: 4, kernel: 3, stride: 1, pool: false },
+};
+const declared = `
+name: own
+input: { height: 32, width: 32, channels: 3 }
+classes: 10
+stem: { channels: 4 }
+stages:
+  - { channels: 4, depth: [1, 2], families: [conv, add], widths: 1, kernels: [3, 5] }
+  - { channels: 8, depth: 1, block: inverted, families: [conv, pot.q], widths: [1, 2] }
+  - { channels: 8, depth: 1, block: bottleneck, families: [attention, add], widths: 0.5 }
+`;
+let config: string;
+
+beforeAll(async () => {
+  config = writeConfig(join(home, 'hytra.yaml'), { ...small, space: hytra });
+  expect(await shiftaddnas(['search', '--config', config, '--name', 'named', '--quiet'])).toMatchObject({
+    code: 0,
+  });
+});
+afterAll(remove);
+
+describe('hytra-cifar', () => {
+  it('is searched, and found, rival and report are of it', () => {
+    const result = readResult(named);
+    expect(result.space).toEqual({
+      name: 'hytra-cifar',
+      // Splits 1-1-1-2 alone.
+      size: String(3 * 3 * 4 * 2 * 2),
+      families: ['conv', 'pot.q', 'add', 'attention'],
+    });
+    expect(result.networks.map(({ name }) => name)).toEqual([
+      ...['hybrid', 'all-conv', 'all-shift', 'all-add', 'all-attention', 'conv-scaled'],
+    ]);
+    for (const { architecture } of result.networks) {
+      expect(architecture.input).toEqual({ height: 16, width: 16, channels: 1 });
+      expect(architecture.blocks[0]!.kind).toBe(BlockKind.Adapter);
+      expect(architecture.blocks).toHaveLength(1 + 5);
+    }
+    const candidates = readEvents(named).flatMap((event) =>
+      event.type === 'candidate' ? [event.genome] : [],
+    );
+    expect(new Set(candidates.map(String)).size).toBe(candidates.length);
+    const page = readFileSync(join(named, 'report.html'), 'utf8');
+    expect(page).toContain('hytra-cifar');
+    expect(page).toContain('layer0.scale0');
+  });
+
+  it('resumes after kill -9 in the supernet and in the search to the same result', async () => {
+    const folder = join(runs, 'killed');
+    const counted = (type: string): number =>
+      readEvents(folder).filter((event) => event.type === type).length;
+    let args = ['search', '--config', config, '--name', 'killed', '--quiet'];
+    for (const type of ['training', 'candidate']) {
+      const { child, finished } = start(args);
+      await until(
+        () => counted(type) >= 1,
+        () => child.exitCode !== null,
+      );
+      child.kill('SIGKILL');
+      await finished;
+      args = ['search', '--resume', folder, '--quiet'];
+    }
+    expect(await shiftaddnas(args)).toMatchObject({ code: 0 });
+    expect(comparable(folder)).toEqual(comparable(named));
+  });
+
+  it('is ranked, by its own supernet too', async () => {
+    const out = join(home, 'rank');
+    const { code, stderr } = await shiftaddnas([
+      'rank',
+      '--run',
+      named,
+      '--networks',
+      '3',
+      '--out',
+      out,
+      '--quiet',
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { space, measured } = JSON.parse(readFileSync(join(out, 'rank.json'), 'utf8')) as RankResult;
+    expect(space.name).toBe('hytra-cifar');
+    expect(new Set(measured.map(({ genome }) => genome.join())).size).toBe(3);
+  });
+});
+
+describe('a declared file', () => {
+  it('is searched by --space in the place of the configured space, on the images of the data', async () => {
+    const file = join(home, 'own.yaml');
+    writeFileSync(file, declared);
+    const { code } = await shiftaddnas([
+      ...['search', '--config', config, '--space', file, '--name', 'own', '--quiet'],
+    ]);
+    expect(code).toBe(0);
+    const { space, networks } = readResult(join(runs, 'own'));
+    expect(space).toEqual({
+      name: 'own',
+      size: String((4 + 16) * 4 * 2),
+      families: ['conv', 'add', 'pot.q', 'attention'],
+    });
+    expect(networks[0]!.architecture).toMatchObject({ input: { height: 16, channels: 1 }, classes: 4 });
+    // The run knows its space without the file.
+    writeFileSync(file, '');
+    expect(await shiftaddnas(['report', join(runs, 'own')])).toMatchObject({ code: 0, stderr: '' });
+    const read = JSON.parse(readFileSync(join(runs, 'own', 'config.json'), 'utf8')) as { space: object };
+    expect(read.space).toMatchObject({ declared: { name: 'own' } });
+  });
+
+  it.each([
+    [['--space', 'hytra'], /unknown space 'hytra'; known: /],
+    [['--space', 'nowhere.yaml'], /nowhere\.yaml: no such configuration file/],
+    [
+      ['--space', 'hytra-cifar', '--families', 'conv'],
+      /'space\.families': those of hytra-cifar are given for each stage/,
+    ],
+    [['--space', 'hytra-imagenet'], /hytra-imagenet space: input: images of 16x16 cannot be halved/],
+  ])('a mistake ends in one line: %j', async (flags, message) => {
+    const { code, stderr } = await shiftaddnas(['search', '--config', config, '--quiet', ...flags]);
+    expect(stderr).toMatch(/^error: [^\n]*\n$/);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(2);
+  });
+});
