@@ -3,9 +3,9 @@
  */
 const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   engine: () => import('./engine/main.js'),
+  'search-loop': () => import('./search-loop.js'),
   hardware: () => import('./hardware.js'),
   memory: () => import('./memory.js'),
-  'search-loop': () => import('./search-loop.js'),
   training: () => import('./training.js'),
 };
 
