@@ -77,7 +77,7 @@ weights.dispose();
 
 /** Judged per second, and the part of the time outside kernels, of a whole small search. */
 async function wholeSearch(): Promise<{ readonly rate: number; readonly outside: number }> {
-  const config = configOf({ strategy: StrategyKind.Nsga2, generations: 3, population: 8 });
+  const config = configOf({ strategy: StrategyKind.Nsga2, generations: 2, population: 4 });
   // Prices are not remembered from one repetition to the next.
   const priced = rememberedCosts(space, loadProfile('fair'));
   const strategy = strategyFor(config, space, priced, budget);
@@ -108,7 +108,7 @@ console.log(
 );
 
 const sampled = Random.stream('bench', 'sample');
-const genomes = Array.from({ length: 16 }, () => space.sample(sampled));
+const genomes = Array.from({ length: 8 }, () => space.sample(sampled));
 const counts = [1, Math.max(2, threads)];
 const judges = counts.map((workers) =>
   openJudge({ config: configOf({ workers }), data, folder: home, identity }, silentHost),
@@ -133,10 +133,10 @@ counts.forEach((workers, at) => {
   );
 });
 
-console.log('\nproposals per second, prices included, judged by a table (20 generations of 50):');
+console.log('\nproposals per second, prices included, judged by a table (10 generations of 50):');
 for (const strategy of Object.values(StrategyKind))
   for (const surrogate of Object.values(SurrogateKind)) {
-    const config = configOf({ strategy, surrogate, generations: 20, population: 50 });
+    const config = configOf({ strategy, surrogate, generations: 10, population: 50 });
     const priced = rememberedCosts(space, loadProfile('fair'));
     const searched = strategyFor(config, space, priced, budget);
     const table = { accuracyOf: (genome: readonly number[]) => tableAccuracy(genome), concurrency: 1 };

@@ -81,9 +81,7 @@ function comparisonText(comparison: RunComparison, page: string): string {
   const { dataset, profile, runs, duels, reference, differences } = comparison;
   const mixed = runs.some(({ families }) => families.length > 1);
   const pairs = duels.flatMap(({ family, best, rivals }) =>
-    rivals.length === 0
-      ? [{ family, best, rival: undefined }]
-      : rivals.map((rival) => ({ family, best, rival })),
+    (rivals.length === 0 ? [undefined] : rivals).map((rival) => ({ family, best, rival })),
   );
   return [
     `test accuracy on ${dataset}, energy under ${profile}; reference point: error ${percent(reference[0]!)}, ${significant(reference[1]!)} mJ`,
