@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileError, OptionError } from '../base/errors.js';
+import { packageRoot } from '../base/modules.js';
 import {
   checkConfig,
   jobIdentity,
@@ -353,5 +354,14 @@ describe('readConfigFile', () => {
   it('says when there is no file', () => {
     expect(() => readConfigFile(join(folder, 'none.yaml'))).toThrow(/none\.yaml: no such configuration file/);
     expect(() => readConfigFile(folder)).toThrow(FileError);
+  });
+});
+
+describe('the examples', () => {
+  it.each(['rank-cifar10.yaml', 'fronts-cifar10.yaml'])('%s is a configuration', (name) => {
+    const path = join(packageRoot, 'examples', name);
+    expect(checkConfig(runConfigSchema, readConfigFile(path), path)).toMatchObject({
+      space: { stemStride: 2 },
+    });
   });
 });

@@ -128,9 +128,3 @@ export function spaceSection(nameOrFile: string): { readonly name: string } | { 
 function isSection(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
-
-/** @throws OptionError naming the option, for spaces that are made of settings read here */
-export function requireMini(settings: SpaceSettings, what: string): MiniSettings {
-  if (isMini(settings)) return settings;
-  throw new OptionError(`${what} goes with the mini space; leave it or the space out`);
-}

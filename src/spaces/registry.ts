@@ -21,7 +21,7 @@ export const namedSpaces: Readonly<Record<string, NamedSpace>> = {
   },
   'hytra-cifar': { title: 'the same idea for images of 32 pixels', create: createHytraCifar },
   mini: {
-    title: 'small residual networks, the space of `shiftaddnas search`',
+    title: 'small residual networks, what `shiftaddnas search` takes where nothing is said',
     create: (options = {}) => createMiniSpace({ ...cifarImages, ...options } as MiniSpaceOptions),
   },
 };
