@@ -115,6 +115,7 @@ describe('a whole search', () => {
     expect(phases.map((event) => event.type === 'phase' && event.phase)).toEqual([
       'supernet',
       'search',
+      'control',
       ...['hybrid', 'all-conv', 'all-shift', 'all-add', 'conv-scaled'].map((name) => `retrain:${name}`),
     ]);
     const { limit } = readResult(run).budget[0]!;

@@ -3,7 +3,6 @@
  * own, or a declared one. Images and classes are those of the data, whatever a declared space says of them.
  */
 import { z } from 'zod';
-import { OptionError } from '../base/errors.js';
 import { defaultFamilies, familyNamed } from '../operators/registry.js';
 import type { SearchSpace } from '../spaces/contract.js';
 import { checkDeclared } from '../spaces/declared/schema.js';
