@@ -53,7 +53,7 @@ describe('a search under rules', () => {
       'supernetTraining.distill': 0.5,
       'supernetTraining.warmUp': '[{"families":["conv"],"part":0.25}]',
     });
-    expect(supernet).toEqual({ steps, passes: 4 * steps });
+    expect(supernet).toMatchObject({ steps, passes: 4 * steps, map: 'transport' });
     const training = readEvents(join(runs, 'whole')).filter((event) => event.type === 'training');
     for (const event of training.filter(({ phase }) => phase === 'supernet'))
       expect(event.passes).toBe(4 * event.step);
