@@ -98,17 +98,20 @@ export function ringMessage(ring: Ring): string {
 }
 
 /**
- * Blocks until the slot is in `state`. @returns false when the ring has ended, or `limitMs` have passed.
+ * Blocks until the slot is in `state`. @returns false when the ring has ended, or `limitMs` have passed, not counting
+ * the time that the process or the machine was suspended (both threads stood still then).
  * A slot that is in `state` counts even when the ring has ended: what was filled may still be taken.
  */
 export function waitForSlot(ring: Ring, slot: number, state: number, limitMs: number): boolean {
-  const deadline = performance.now() + limitMs;
+  let left = limitMs;
   for (;;) {
     const now = slotState(ring, slot);
     if (now === state) return true;
     if (ringStatus(ring) !== RingStatus.Running) return false;
-    const left = deadline - performance.now();
     if (left <= 0) return false;
-    Atomics.wait(ring.control, FIRST_SLOT + slot, now, Math.min(left, WAIT_SLICE_MS));
+    const slice = Math.min(left, WAIT_SLICE_MS);
+    const started = performance.now();
+    Atomics.wait(ring.control, FIRST_SLOT + slot, now, slice);
+    left -= Math.min(slice, performance.now() - started);
   }
 }

@@ -357,6 +357,13 @@ describe('readConfigFile', () => {
   });
 });
 
+describe('a section that is written as one word', () => {
+  it.each(['sharing', 'search', 'supernetTraining'])('%s is refused, whatever flags say', (key) => {
+    const values = mergeConfig(minimal, { [key]: 'none' }, { [key]: { map: undefined } });
+    expect(() => checkConfig(runConfigSchema, values, 'run.yaml')).toThrow(new RegExp(`'${key}'`));
+  });
+});
+
 describe('the examples', () => {
   it.each(['rank-cifar10.yaml', 'fronts-cifar10.yaml'])('%s is a configuration', (name) => {
     const path = join(packageRoot, 'examples', name);

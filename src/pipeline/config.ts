@@ -141,7 +141,10 @@ export function mergeConfig(...layers: readonly object[]): Record<string, unknow
       if (value === undefined) continue;
       const held = merged[key];
       if (key === 'space') merged[key] = mergedSpace(held, value, mergeConfig);
-      else merged[key] = isSection(held) && isSection(value) ? mergeConfig(held, value) : value;
+      else if (isSection(held) && isSection(value)) merged[key] = mergeConfig(held, value);
+      // A section without a word in it does not take the place of what is no section: that is a mistake to be named.
+      else if (held === undefined || !isSection(value) || Object.keys(mergeConfig(value)).length > 0)
+        merged[key] = value;
     }
   return merged;
 }

@@ -14,6 +14,7 @@ import { transposed } from '../operators/families.cases.js';
 import { familyNamed, listFamilies } from '../operators/registry.js';
 import type { Genome } from '../spaces/contract.js';
 import { layersOf } from '../spaces/layers.js';
+import { publishedNetwork } from '../spaces/hytra/retraining.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';
 import { Network } from '../spaces/network.js';
 import { relativeError } from '../tensor/float64.cases.js';
@@ -182,6 +183,24 @@ describe('saveModel and loadModel', () => {
 });
 
 describe('onnxModel', () => {
+  it('writes a network of two classifiers, whose logits are the mean of theirs', async () => {
+    const architecture = publishedNetwork('mix-v3', {
+      ...{ input: { height: 32, width: 32, channels: 3 }, classes: 5, stageChannels: [8, 8, 256, 256] },
+    });
+    const network = new Network(architecture, Random.stream('two heads'));
+    const square = Float32Array.from({ length: 32 * 32 * 3 }, (_, i) => ((7 * i) % 256) / 255);
+    const taken = square.map(
+      (value, i) => (value - info.statistics.mean[i % 3]!) / info.statistics.std[i % 3]!,
+    );
+    const expected = network.forward(Tensor.view([1, 32, 32, 3], taken), Mode.Evaluation);
+    const outputs = await runOnnx(onnxModel(network, info, {}), {
+      pixels: { dims: [1, 3, 32, 32], data: transposed(square, [1, 32, 32, 3]) },
+    });
+    expect(relativeError(outputs.get('logits')!.data, expected.data)).toBeLessThan(2e-4);
+    expected.dispose();
+    network.dispose();
+  });
+
   it.each([
     ['every family, a skip, halved widths and shortcuts', mixed],
     ['shift alone', genome('pot.q x1', 'pot.q x0.5', 'skip', 'pot.q x1', 'pot.q x0.5')],

@@ -18,6 +18,7 @@ import { keyOf } from '../search/sampling.js';
 import { architectureMemory } from '../spaces/activations.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { SearchSpace } from '../spaces/contract.js';
+import { coveringGenomes } from '../spaces/offers.js';
 import { familyOfLayer, layersOf, operationTotal, parameterCount, scaleWidths } from '../spaces/layers.js';
 import type { Conversion } from './conversion-files.js';
 import type { LayerCostRecord } from './result.js';
@@ -134,4 +135,14 @@ export function scaledToEnergy(
     .map((scaled) => ({ scaled, operations: operationTotal(scaled) }))
     .sort((a, b) => b.operations - a.operations)
     .find(({ scaled }) => networkCost(scaled, profile).energyMj <= energyMj)?.scaled;
+}
+
+/**
+ * @throws OptionError as {@link networkCost} for the first block of the space that one of the profiles cannot price, which
+ * otherwise would be known only when the first network that has it is finished
+ */
+export function requirePriced(space: SearchSpace, profiles: readonly AcceleratorProfile[]): void {
+  if (profiles.length === 0) return;
+  for (const genome of coveringGenomes(space))
+    for (const profile of profiles) networkCost(space.architecture(genome), profile);
 }

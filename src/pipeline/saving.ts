@@ -33,7 +33,7 @@ export function logged(folder: RunFolder, host: JobHost): JobHost {
     send(message) {
       host.send(message);
       if (message.type !== 'training') return;
-      const { name, epoch, step, loss, accuracy, learningRate } = message;
+      const { name, epoch, step, loss, accuracy, learningRate, passes } = message;
       const event: RunEvent = {
         type: 'training',
         time: new Date().toISOString(),
@@ -43,6 +43,7 @@ export function logged(folder: RunFolder, host: JobHost): JobHost {
         loss,
         accuracy,
         learningRate,
+        ...(passes !== undefined && { passes }),
       };
       folder.append(event);
     },

@@ -13,6 +13,7 @@ import { isRelative, parseBudget, resolveBudget } from '../search/budget.js';
 import { limitedQuantities, type Budget } from '../search/costs.js';
 import type { CostOf } from '../search/descent.js';
 import { frontOf, spreadAlong } from '../search/objectives.js';
+import { keyOf } from '../search/sampling.js';
 import { bestOf, ranked, type Candidate, type SearchState, type SearchStrategy } from '../search/strategy.js';
 import type { Architecture } from '../spaces/architecture.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
@@ -24,7 +25,7 @@ import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
 import { machineOf, versionsOf } from './machine.js';
 import { loadModel, onnxModel, saveModel } from './model-files.js';
-import { loadProfiles, rememberedCosts, scaledToEnergy } from './network-costs.js';
+import { loadProfiles, rememberedCosts, requirePriced, scaledToEnergy } from './network-costs.js';
 import { supernetPhase } from './judging.js';
 import { Phases, type PhaseClock, type RunStateDraft } from './phases.js';
 import { prefilterSettings } from './prefilter.js';
@@ -106,6 +107,7 @@ export async function runSearchJob(
   );
   // Proves that the budget can be met.
   strategy.start();
+  requirePriced(space, [...profiles.values()].slice(1));
   requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
@@ -234,22 +236,31 @@ function networksToRetrain(
   const winner = ranked(archive)[0] as Candidate;
   const { objectives, retrainFront } = config.search;
   const spread = spreadAlong(frontOf(archive, objectives), [winner], retrainFront, objectives);
-  const families = space.families.map(familyNamed);
   const networks = [
     { name: 'hybrid', architecture: space.architecture(winner.genome) },
     ...ranked(spread).map(({ genome }, at) => ({
       name: `front-${at + 1}`,
       architecture: space.architecture(genome),
     })),
-    ...families.map((family) => ({
-      name: `all-${family.shortName}`,
-      architecture: space.architecture(uniformGenome(space, family.name)),
-    })),
+    ...uniformNetworks(space),
   ];
   if (!space.families.includes(fixedFamily)) return networks;
   const multiplying = space.architecture(uniformGenome(space, fixedFamily));
   const scaled = scaledToEnergy(multiplying, winner.costs.energyMj, profile);
   return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
+}
+
+/** One of each family; where two come to the same network, because neither is offered where they differ, it counts once. */
+function uniformNetworks(
+  space: SearchSpace,
+): readonly { readonly name: string; readonly architecture: Architecture }[] {
+  const seen = new Set<string>();
+  return space.families.flatMap((family) => {
+    const genome = uniformGenome(space, family);
+    if (seen.has(keyOf(genome))) return [];
+    seen.add(keyOf(genome));
+    return [{ name: `all-${familyNamed(family).shortName}`, architecture: space.architecture(genome) }];
+  });
 }
 
 function handOver(

@@ -7,7 +7,11 @@ import type { ImageSubset } from '../data/split.js';
 import { Mode, stateOf } from '../nn/module.js';
 import { loadState } from '../nn/state.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
-import type { SharingSettings } from '../supernet/sharing.js';
+import { SharingKind, type SharingSettings } from '../supernet/sharing.js';
+import { Projection } from '../supernet/projection.js';
+import { Primitive } from '../hardware/layer.js';
+import { familyNamed } from '../operators/registry.js';
+import { OptionError } from '../base/errors.js';
 import { createPlan, type PathPlan } from '../supernet/rules/plan.js';
 import { supernetTrainee } from '../supernet/rules/trainee.js';
 import { Supernet } from '../supernet/supernet.js';
@@ -32,8 +36,28 @@ export interface SupernetEffort {
 /** What training the supernet will take. @throws OptionError for a warm-up that the space cannot do */
 export function supernetEffort(config: RunConfig, space: SearchSpace, data: LearningData): SupernetEffort {
   const { supernet: schedule, supernetTraining: rules = defaultSupernetTraining } = config;
+  requireEffect(config, rules, space);
   const steps = schedule.epochs * stepsPerEpoch(data.train.indices.length, schedule.batchSize, true);
   return { steps, passes: createPlan(space, rules, steps).passesUntil(steps) };
+}
+
+/** @throws OptionError for rules about shared tensors that would change nothing */
+function requireEffect(
+  { sharing }: RunConfig,
+  { separateOptimiserState, projectGradients }: RunConfig['supernetTraining'] & object,
+  space: SearchSpace,
+): void {
+  const key = separateOptimiserState ? 'separateOptimiserState' : 'projectGradients';
+  if (sharing.map === SharingKind.None && (separateOptimiserState || projectGradients !== Projection.None))
+    throw new OptionError(
+      `'supernetTraining.${key}' is about shared tensors, and 'sharing.map: none' has none; leave one of them out`,
+    );
+  const multiplies = (name: string): boolean => familyNamed(name).primitive === Primitive.Multiply;
+  if (projectGradients === Projection.Multiplying && !space.families.some(multiplies))
+    throw new OptionError(
+      `'supernetTraining.projectGradients: ${projectGradients}' lets others give way to multiplications, and the space has ` +
+        `none of them (${space.families.join(', ')}); use ${Projection.Pairwise}`,
+    );
 }
 
 /** Trains the supernet and returns its weights. @throws DivergenceError, Interrupted, and as {@link supernetEffort} */

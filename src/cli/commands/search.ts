@@ -139,7 +139,7 @@ ${examples(
   'shiftaddnas search --preset mnist-quick --paths sandwich',
   'shiftaddnas search --preset mnist-quick --sharing none',
   'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --name cifar',
-  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --space hytra-cifar',
+  'shiftaddnas search --config examples/cifar10.yaml --data folder:./cifar10.tar.gz --space hytra-cifar --budget energy=85%',
   'shiftaddnas search --resume runs/cifar',
 )}`,
     )

@@ -48,5 +48,5 @@ export function expandClassifier(
     return norm ? nodes.batchNorm(layer) : layer;
   };
   const first = head(classifierName);
-  return heads === 1 ? first : nodes.mean('logits', first, head(secondHeadName));
+  return heads === 1 ? first : nodes.mean(`${classifierName}.mean`, first, head(secondHeadName));
 }
