@@ -1,5 +1,5 @@
 /**
- * @file The few statistics that several floors need: quantiles, ranks, rank correlation.
+ * @file The few statistics that several floors need: quantiles, mean and deviation, ranks, rank correlation.
  */
 
 /** The value below which a `share` of the values lies, interpolated; NaN for none. */
@@ -13,6 +13,16 @@ export function quantile(values: readonly number[], share: number): number {
 
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Standard deviation of what the values are a sample of; NaN for fewer than two. */
+export function sampleDeviation(values: readonly number[]): number {
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
 }
 
 /** The rank of each value among all, from 0 for the least; equal values share the mean of their ranks. */

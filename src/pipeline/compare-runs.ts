@@ -6,6 +6,7 @@
  * compared have had the same effort. Accuracies are on the test part; of networks retrained with several seeds the mean.
  */
 import { OptionError } from '../base/errors.js';
+import { sampleDeviation } from '../base/statistics.js';
 import type { Objectives } from '../search/dominance.js';
 import { nonDominated } from '../search/dominance.js';
 import { compareFronts, hypervolume } from '../search/hypervolume.js';
@@ -182,9 +183,7 @@ function standing(network: NetworkResult, runSeed: number, run: string, profile:
 
 /** Of the sample; null for fewer than two. */
 function deviationOf(values: readonly number[]): number | null {
-  if (values.length < 2) return null;
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
+  return values.length < 2 ? null : sampleDeviation(values);
 }
 
 /**

@@ -11,7 +11,7 @@ import { scheduleKeys, scheduleSchema } from './schedule-settings.js';
 import { searchSettings } from './search-settings.js';
 import { supernetTrainingSchema } from './supernet-settings.js';
 import { isDefaultSharing, sharingSettings } from './sharing-settings.js';
-import { mergedSpace, spaceSettings } from './space-settings.js';
+import { isSection, mergedSpace, spaceSettings } from './space-settings.js';
 import { techniquesSchema } from './technique-settings.js';
 
 const count = z.int().min(1);
@@ -147,10 +147,6 @@ export function mergeConfig(...layers: readonly object[]): Record<string, unknow
         merged[key] = value;
     }
   return merged;
-}
-
-function isSection(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -8,7 +8,8 @@ import { spaceOf } from './space-settings.js';
 import type { JobHost } from './host.js';
 import type { LearningData } from './prepared-data.js';
 import { RunFolder } from './run-folder.js';
-import { judgedImages, restoreSupernet, subnetJudge } from './supernet-phases.js';
+import { storedSupernet } from './stored-supernet.js';
+import { judgedImages, subnetJudge } from './supernet-phases.js';
 import { openWorkers } from './workers/pool.js';
 import type { WorkKinds } from './workers/protocol.js';
 
@@ -22,8 +23,6 @@ export interface Judge {
   readonly concurrency: number;
   close(): void;
 }
-
-export const supernetPhase = 'supernet';
 
 /** A judge for `config.search.workers` networks at once. @throws FileError for weights that are damaged or foreign */
 export function openJudge(setup: JudgeSetup, host: JobHost): Judge {
@@ -44,10 +43,8 @@ export function openInProcessJudge({ config, data, folder: path, identity }: Jud
   readonly close: () => void;
 } {
   const folder = new RunFolder(path);
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
   const space = spaceOf(config.space, { input: data.shape, classes: data.classes.length });
-  const supernet = restoreSupernet(space, config.sharing, weights, folder.path);
+  const supernet = storedSupernet({ folder, identity }, config, space);
   return { accuracyOf: subnetJudge(config, data, supernet), close: () => supernet.dispose() };
 }
 

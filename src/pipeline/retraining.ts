@@ -5,6 +5,7 @@
  * The first seed is that of the run. Its network is the one that is saved and described; further seeds say how far chance
  * alone moves an accuracy.
  */
+import { mean, sampleDeviation } from '../base/statistics.js';
 import type { AcceleratorProfile } from '../hardware/index.js';
 import { meets, type Budget } from '../search/costs.js';
 import type { Architecture } from '../spaces/architecture.js';
@@ -80,13 +81,11 @@ export function withSeeds(
   const { testAccuracy, searchValidationAccuracy, trainSeconds } = result;
   const seeds = [{ seed, testAccuracy, searchValidationAccuracy, trainSeconds }, ...further];
   const accuracies = seeds.map((each) => each.testAccuracy);
-  const mean = accuracies.reduce((sum, each) => sum + each, 0) / accuracies.length;
-  const squares = accuracies.reduce((sum, each) => sum + (each - mean) ** 2, 0);
   return {
     ...result,
     seeds,
-    meanTestAccuracy: mean,
-    testAccuracyDeviation: Math.sqrt(squares / (accuracies.length - 1)),
+    meanTestAccuracy: mean(accuracies),
+    testAccuracyDeviation: sampleDeviation(accuracies),
   };
 }
 

@@ -19,14 +19,12 @@ import type { Architecture } from '../spaces/architecture.js';
 import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { uniformGenome } from '../spaces/landmarks.js';
-import type { Supernet } from '../supernet/supernet.js';
 import { jobIdentity, type RunConfig } from './config.js';
 import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
 import { machineOf, versionsOf } from './machine.js';
 import { loadModel, onnxModel, saveModel } from './model-files.js';
 import { loadProfiles, rememberedCosts, requirePriced, scaledToEnergy } from './network-costs.js';
-import { supernetPhase } from './judging.js';
 import { Phases, type PhaseClock, type RunStateDraft } from './phases.js';
 import { prefilterSettings } from './prefilter.js';
 import { prepareData, type PreparedData } from './prepared-data.js';
@@ -38,12 +36,13 @@ import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } fro
 import { strategyFor } from './search-settings.js';
 import { checkSpace, spaceOf } from './space-settings.js';
 import {
-  restoreSupernet,
-  supernetEffort,
-  supernetSummary,
-  supernetWeights,
-  trainSupernet,
-} from './supernet-phases.js';
+  phasesStanding,
+  storedSupernet,
+  storeSupernet,
+  supernetPhase,
+  supernetTraining,
+} from './stored-supernet.js';
+import { supernetEffort, supernetSummary, trainSupernet } from './supernet-phases.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
 import { requireBatches } from './train-network.js';
@@ -65,8 +64,6 @@ interface Job {
   readonly preferred: { genomes: readonly Genome[] };
   readonly identity: string;
 }
-
-const supernetTraining = 'training:supernet';
 
 /**
  * Runs or resumes the main job in `folder` and returns what `result.json` holds.
@@ -187,9 +184,7 @@ async function runPhases(
     finishedPhases: [],
     results: {},
   };
-  // Weights that were damaged and deleted are trained again; they come out the same.
-  if (!state.finishedPhases.includes(lastJudgingPhase(config)) && !folder.hasCheckpoint(supernetPhase))
-    state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
+  state.finishedPhases = [...phasesStanding(state.finishedPhases, folder, lastJudgingPhase(config))];
   if (saved === undefined) {
     writeFileAtomic(folder.file('config.json'), `${JSON.stringify(config, undefined, 1)}\n`);
     for (const message of data.dataset.notices)
@@ -214,15 +209,7 @@ function trainSupernetPhase(job: Job, clock: PhaseClock<null>): void {
     checkpointsOf({ everySeconds: config.checkpointSeconds, folder, identity }, supernetTraining, clock),
     logged(folder, host),
   );
-  folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
-  folder.removeCheckpoint(supernetTraining);
-  supernet.dispose();
-}
-
-function trainedSupernet({ config, space, folder, identity }: Job): Supernet {
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
-  return restoreSupernet(space, config.sharing, weights, folder.path);
+  storeSupernet(job, supernet);
 }
 
 /**
@@ -272,7 +259,7 @@ function handOver(
   const { config, folder, data, space, profile, profiles, latencies, budget } = job;
   const { dataset, splits } = data;
   const winner = bestOf(searched) as Candidate;
-  const supernet = trainedSupernet(job);
+  const supernet = storedSupernet(job, config, space);
   const result: RunResult = {
     format: 'shiftaddnas-result',
     version: 1,

@@ -124,6 +124,6 @@ export function spaceSection(nameOrFile: string): { readonly name: string } | { 
   return /\.(ya?ml|json)$/i.test(nameOrFile) ? { file: nameOrFile } : { name: nameOrFile };
 }
 
-function isSection(value: unknown): value is object {
+export function isSection(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -19,7 +19,6 @@ import { keyOf } from '../../search/sampling.js';
 import { defaultConfidence } from '../../search/statistics/bootstrap.js';
 import type { CostOf } from '../../search/descent.js';
 import type { Genome, SearchSpace } from '../../spaces/contract.js';
-import type { Supernet } from '../../supernet/supernet.js';
 import { Interrupted } from '../../training/interrupted.js';
 import type { TrainingCheckpoint } from '../../training/train.js';
 import { jobIdentity } from '../config.js';
@@ -34,11 +33,17 @@ import { checkpointsOf, logged } from '../saving.js';
 import { batchesForProxies, proxyScores } from '../proxy-scores.js';
 import { checkSpace, spaceOf } from '../space-settings.js';
 import {
+  phasesStanding,
+  storedSupernet,
+  storeSupernet,
+  supernetPhase,
+  supernetTraining,
+} from '../stored-supernet.js';
+import {
   restoreSupernet,
   subnetJudge,
   supernetEffort,
   supernetSummary,
-  supernetWeights,
   trainSupernet,
 } from '../supernet-phases.js';
 import { defaultSupernetTraining } from '../supernet-settings.js';
@@ -76,8 +81,6 @@ interface Job {
 /** What is kept of a scoring in progress: by genome, by scorer; null for -Infinity, which JSON does not have. */
 type Scores = Readonly<Record<string, Readonly<Record<string, number | null>>>>;
 
-const supernetPhase = 'supernet';
-const supernetTraining = 'training:supernet';
 const scoresPhase = 'scores';
 
 /** Runs or resumes a measurement. @throws UserError for bad data or a diverged supernet; Interrupted when asked to stop */
@@ -163,9 +166,7 @@ async function runPhases(job: Job): Promise<RankResult> {
     finishedPhases: [],
     results: {},
   };
-  // Weights that were damaged and deleted are trained again; they come out the same.
-  if (!state.finishedPhases.includes(scoresPhase) && !folder.hasCheckpoint(supernetPhase))
-    state.finishedPhases = state.finishedPhases.filter((name) => name !== supernetPhase);
+  state.finishedPhases = [...phasesStanding(state.finishedPhases, folder, scoresPhase)];
   const phases = new Phases(folder, state, host);
   await phases.run<null>(supernetPhase, (clock) => {
     supernetWeightsInto(job, clock);
@@ -195,21 +196,13 @@ function supernetWeightsInto(job: Job, clock: PhaseClock<null>): void {
           logged(folder, host),
         )
       : restoreSupernet(space, request.config.sharing, given, request.options.run!);
-  folder.writeCheckpoint(supernetPhase, identity, supernetWeights(supernet));
-  folder.removeCheckpoint(supernetTraining);
-  supernet.dispose();
-}
-
-function trainedSupernet({ request, space, folder, identity }: Job): Supernet {
-  const weights = folder.readCheckpoint(supernetPhase, identity);
-  if (weights === undefined) throw new Error('the supernet phase left no weights');
-  return restoreSupernet(space, request.config.sharing, weights, folder.path);
+  storeSupernet(job, supernet);
 }
 
 /** Every network by the supernet, as the search judges it, and by the zero-cost scorers. */
 function scoreAll(job: Job, clock: PhaseClock<Scores>): Scores {
   const { request, space, data, host, genomes } = job;
-  const supernet = trainedSupernet(job);
+  const supernet = storedSupernet(job, request.config, space);
   try {
     const judge = subnetJudge(request.config, data.learning, supernet);
     const { seed } = request.config;
@@ -275,7 +268,7 @@ function handOver(
   ]);
   const scorers = scorerOutcomes(measured, titles, config.seed);
   const { networks, kendallTau, kendallTauBestThird } = scorers[supernetScorer]!;
-  const supernet = trainedSupernet(job);
+  const supernet = storedSupernet(job, request.config, space);
   const result: RankResult = {
     format: 'shiftaddnas-rank',
     version: 1,
