@@ -14,6 +14,7 @@ import { createRandomSearch } from '../search/random-search.js';
 import type { Preferred, SearchStrategy } from '../search/strategy.js';
 import { screeningSettings } from '../search/surrogate/screening.js';
 import type { SearchSpace } from '../spaces/contract.js';
+import { landmarkGenomes } from '../spaces/landmarks.js';
 
 const fraction = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -51,6 +52,8 @@ export const searchSettings = z.strictObject({
   resampleRate: fraction.default(0.2),
   /** Of nsga2 alone. */
   crossoverRate: fraction.default(0.9),
+  /** Of nsga2 alone: whether its first population holds the largest and the smallest network of each family; true when left out. */
+  landmarks: z.boolean().optional(),
   /** What nsga2 minimises, and over what the front of every strategy is taken. */
   objectives: objectivesSchema.default(defaultObjectives),
   ...screeningSettings,
@@ -89,8 +92,12 @@ export function strategyFor(
     case StrategyKind.Random:
       return createRandomSearch(problem, common);
     case StrategyKind.Nsga2: {
-      const { objectives, crossoverRate } = search;
-      return createNsga2(problem, { ...common, objectives: [...objectives], crossoverRate, mutationRate });
+      const { objectives, crossoverRate, landmarks = true } = search;
+      return createNsga2(
+        problem,
+        { ...common, objectives: [...objectives], crossoverRate, mutationRate },
+        landmarks ? landmarkGenomes(space) : [],
+      );
     }
     case StrategyKind.Evolution: {
       const { parents, mutations, crossovers, resampleRate } = search;

@@ -9,6 +9,7 @@ import { frontOf, type Judged, Objective, objectiveValues, spreadAlong } from '.
 import { createRandomSearch } from './random-search.js';
 import {
   type Candidate,
+  Origin,
   runSearch,
   type SearchProblem,
   type SearchState,
@@ -149,5 +150,29 @@ describe('points that stand for a front', () => {
     expect(spreadAlong(front, [first!], 9, twoObjectives)).toHaveLength(4);
     expect(spreadAlong(front, front, 3, twoObjectives)).toEqual([]);
     expect(spreadAlong(front, [first!], 0, twoObjectives)).toEqual([]);
+  });
+
+  it('begins with the networks it is given, those of them that keep the budget', async () => {
+    const problem = problemOf(1);
+    const cheapest = [...allGenomes(counts)].sort(
+      (a, b) => problem.costOf(a).energyMj - problem.costOf(b).energyMj,
+    );
+    const starts = [cheapest[0]!, cheapest.at(-1)!, cheapest[1]!];
+    const options = { generations: 3, population: 10 };
+    const strategy = createNsga2(problem, options, starts);
+    const first = strategy.propose(strategy.start());
+    expect(first).toHaveLength(10);
+    expect(first.filter(({ origin }) => origin === Origin.Start).map(({ genome }) => genome)).toEqual([
+      cheapest[0],
+      cheapest[1],
+    ]);
+    expect(
+      createNsga2(problem, { ...options, population: 1 }, starts).propose(strategy.start()),
+    ).toHaveLength(1);
+    expect(() => createNsga2(problem, options).restore(strategy.start(), 'state')).toThrow(/another search/);
+    const { archive } = await searched(strategy, 1);
+    expect(frontOf(archive, twoObjectives).at(-1)!.costs.energyMj).toBe(
+      problem.costOf(cheapest[0]!).energyMj,
+    );
   });
 });

@@ -2,7 +2,7 @@
  * @file NSGA-II over any objectives (Deb, Pratap, Agarwal and Meyarivan 2002; for architectures: NSGANetV2, arXiv
  * 2007.10396), with the budget in the loop.
  *
- * The first population is random. Each generation, parents are chosen by binary tournaments under the crowded
+ * The first population is random, but for genomes to start from that it may be given. Each generation, parents are chosen by binary tournaments under the crowded
  * comparison, children cross and mutate, and the best of parents and children survive, by front and then by crowding.
  * The populations are not stored: they follow from the archive, generation by generation.
  *
@@ -50,8 +50,16 @@ export type Nsga2Options = z.input<typeof nsga2Schema>;
 /** Tries per wanted child, as for the evolution. */
 const triesPerChild = 10;
 
-/** @throws OptionError naming the first option that is wrong. */
-export function createNsga2(problem: SearchProblem, options: Nsga2Options = {}): SearchStrategy {
+/**
+ * @param starts canonical genomes that the first population holds as far as the budget allows, before random ones: the ends of a
+ *   front, which crossing and mutating take long to reach
+ * @throws OptionError naming the first option that is wrong
+ */
+export function createNsga2(
+  problem: SearchProblem,
+  options: Nsga2Options = {},
+  starts: readonly Genome[] = [],
+): SearchStrategy {
   const parsed = nsga2Schema.safeParse(options);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
@@ -70,7 +78,7 @@ export function createNsga2(problem: SearchProblem, options: Nsga2Options = {}):
     name,
     generations,
     population,
-    options: settings,
+    options: starts.length === 0 ? settings : { ...settings, starts },
     screening: settings,
     propose(state, { seen, sampler, oversampling }) {
       const random = Random.stream(seed, name, state.generation);
@@ -84,6 +92,10 @@ export function createNsga2(problem: SearchProblem, options: Nsga2Options = {}):
         seen.add(key);
         proposals.push(proposal);
       };
+
+      if (state.generation === 0)
+        for (const genome of starts.slice(0, population))
+          if (sampler.fits(genome)) take({ genome, origin: Origin.Start });
 
       const wanted = population * oversampling;
       const parent = (): Genome => tournament(parents, random).item.genome;

@@ -38,6 +38,8 @@ export interface Preferred {
 
 /** How a candidate came about. */
 export enum Origin {
+  /** Given to the search to start from. */
+  Start = 'start',
   Random = 'random',
   Mutation = 'mutation',
   Crossover = 'crossover',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createDeclaredSpace } from './declared/space.js';
 import { createHytraCifar, createHytraImagenet } from './hytra/space.js';
-import { largestGenome, smallestGenome, uniformGenome } from './landmarks.js';
+import { landmarkGenomes, largestGenome, smallestGenome, uniformGenome } from './landmarks.js';
 import { operationTotal } from './layers.js';
 import { createMiniSpace } from './mini/space.js';
 import { allNetworks, coveringGenomes, offeredFamilies, offeredOptions, structures } from './offers.js';
@@ -43,6 +43,25 @@ describe.each(Object.entries(spaces))('of the space %s', (_, space) => {
     const least = Math.min(...all.map(operationsOf));
     expect(operationsOf(smallestGenome(space))).toBe(least);
     expect(space.canonical(smallestGenome(space))).toEqual(smallestGenome(space));
+  });
+
+  it('the landmarks are of one family each where it is offered, the smallest and the largest of it among them', () => {
+    const operationsOf = (genome: readonly number[]): number => operationTotal(space.architecture(genome));
+    const landmarks = landmarkGenomes(space);
+    expect(new Set(landmarks.map(String)).size).toBe(landmarks.length);
+    for (const family of space.families) {
+      const pure = all.filter((genome) =>
+        genome.every((option, position) => {
+          const used = space.choice(position, option)?.family;
+          const offered = offeredFamilies(space, genome, position);
+          const expected = [family, 'conv'].find((name) => offered.includes(name)) ?? offered[0];
+          return used === undefined || used === expected;
+        }),
+      );
+      const found = landmarks.filter((genome) => pure.some((each) => String(each) === String(genome)));
+      expect(found.map(String)).toContain(String(uniformGenome(space, family)));
+      expect(Math.min(...found.map(operationsOf))).toBe(Math.min(...pure.map(operationsOf)));
+    }
   });
 
   it('the network of one family has as many blocks as any, all of it where it is offered', () => {

@@ -6,6 +6,7 @@
  */
 import { OptionError } from '../base/errors.js';
 import { fixedFamily } from './blocks/ends.js';
+import { confinedTo } from './confined.js';
 import type { Genome, SearchSpace } from './contract.js';
 import { operationTotal } from './layers.js';
 import { blockPositions, offeredOptions } from './offers.js';
@@ -48,6 +49,15 @@ export function smallestGenome(space: SearchSpace): Genome {
     },
     (a, b) => b.operations - a.operations,
   );
+}
+
+/** Of each family the {@link uniformGenome} and the {@link smallestGenome}, each network once. */
+export function landmarkGenomes(space: SearchSpace): readonly Genome[] {
+  const genomes = space.families.flatMap((family) => [
+    uniformGenome(space, family),
+    smallestGenome(confinedTo(space, [family])),
+  ]);
+  return [...new Map(genomes.map((genome) => [genome.join(), genome])).values()];
 }
 
 function operationsOf(space: SearchSpace, genome: Genome): number {
