@@ -184,6 +184,38 @@ describe('what was measured before', () => {
     expect(readEvents(folder).some(({ type }) => type === 'training')).toBe(false);
   });
 
+  it('can be set beside a supernet of another seed, on the same networks', async () => {
+    const folder = join(home, 'supernet-seed');
+    const { code, stdout: shown } = await shiftaddnas([
+      ...[
+        'rank',
+        '--config',
+        config,
+        ...sizes,
+        '--supernet-seed',
+        '5',
+        '--truth',
+        undisturbed,
+        '--out',
+        folder,
+      ],
+      '--quiet',
+    ]);
+    expect(code).toBe(0);
+    expect(shown).toContain('trained here with seed 5');
+    const other = resultOf(folder);
+    expect(other).toMatchObject({ seed: result.seed, supernet: { seed: 5 } });
+    const without = ({ measured }: RankResult): unknown =>
+      measured.map((network) => ({
+        ...network,
+        folders: null,
+        scores: { ...network.scores, supernet: null },
+      }));
+    expect(without(other)).toEqual(without(result));
+    const scores = (each: RankResult): unknown => each.measured.map((network) => network.scores['supernet']);
+    expect(scores(other)).not.toEqual(scores(result));
+  });
+
   it('is trained again under another schedule', async () => {
     const folder = join(home, 'longer');
     const { code } = await shiftaddnas([
@@ -217,6 +249,7 @@ describe('bad input', () => {
       [['--config', config, '--networks', '1000'], 'networks only'],
       [['--config', config, '--out', undisturbed], 'already holds files'],
       [['--run', undisturbed, '--seed', '4'], '--seed cannot be given with it'],
+      [['--run', undisturbed, '--supernet-seed', '4'], '--supernet-seed cannot be given with it'],
       [['--run', undisturbed], 'no config.json'],
       [['--resume', undisturbed, '--networks', '5'], '--out cannot be given with it'],
     ] as const) {

@@ -21,6 +21,7 @@ import { count, duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import {
   addConfigOptions,
+  dashed,
   examples,
   freshFolder,
   gatherConfig,
@@ -43,6 +44,7 @@ interface RankFlags extends ConfigFlags {
   readonly space?: string;
   readonly networks?: number;
   readonly seeds?: number;
+  readonly supernetSeed?: number;
   readonly epochs?: number;
   readonly truth?: string;
   readonly paths?: string;
@@ -74,6 +76,11 @@ export function addRankCommand(program: Command): void {
       wholeNumber(2),
     )
     .option('--seeds <number>', 'trainings of each network (default 1)', wholeNumber(1))
+    .option(
+      '--supernet-seed <number>',
+      'train the supernet with this seed, and all else with --seed: how much is chance of the supernet?',
+      wholeNumber(0),
+    )
     .option('--epochs <number>', 'of each stand-alone training, instead of retrain.epochs', wholeNumber(1))
     .option(
       '--truth <folder>',
@@ -130,11 +137,13 @@ async function rank(flags: RankFlags): Promise<void> {
 
 function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly options: RankOptions } {
   const { run, space, epochs, networks = defaultNetworks, seeds = 1, truth, sharing, workers } = flags;
+  const { supernetSeed } = flags;
   const options = {
     networks,
     seeds,
     ...(run !== undefined && { run }),
     ...(truth !== undefined && { truth }),
+    ...(supernetSeed !== undefined && { supernetSeed }),
     ...(workers !== undefined && { workers }),
   };
   for (const [flag, folder] of Object.entries({ run, truth }))
@@ -142,11 +151,21 @@ function requestOf(flags: RankFlags): { readonly config: RankConfig; readonly op
       throw new FileError(`--${flag} ${folder}: no such folder`);
   const retrain = epochs === undefined ? {} : { retrain: { epochs } };
   if (run !== undefined) {
-    const own = ['preset', 'config', 'data', 'imageSize', 'seed', 'space', 'paths', 'sharing'] as const;
+    const own = [
+      'preset',
+      'config',
+      'data',
+      'imageSize',
+      'seed',
+      'supernetSeed',
+      'space',
+      'paths',
+      'sharing',
+    ] as const;
     const given = own.find((flag) => flags[flag] !== undefined);
     if (given !== undefined)
       throw new OptionError(
-        `--run measures under the run's own configuration, so --${given === 'imageSize' ? 'image-size' : given} cannot be given with it`,
+        `--run measures under the run's own configuration, so --${dashed(given)} cannot be given with it`,
       );
     const path = join(run, 'config.json');
     if (!existsSync(path))
@@ -172,7 +191,7 @@ function resumed(
   const changing = Object.keys(flags).find((flag) => !allowedWithResume.includes(flag));
   if (changing !== undefined)
     throw new OptionError(
-      `--resume goes on with the measurement as it was begun, so --${changing.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} cannot be given with it; begin a new one to change it`,
+      `--resume goes on with the measurement as it was begun, so --${dashed(changing)} cannot be given with it; begin a new one to change it`,
     );
   const { config, options } = readRankRequest(folder);
   const { workers = options.workers } = flags;
@@ -205,7 +224,7 @@ export function rankText(result: RankResult): string {
       `${dataset.height}x${dataset.width}, ${dataset.trainImages} training images, ${String(schedule['epochs'])} epochs each, ` +
       `${seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds.join(', ')}`}; ${duration(result.seconds)} in all`,
     `supernet of ${count(supernet.weights)} weights (sharing: ${supernet.map}, distribution: ${supernet.distribution}) ` +
-      `${supernet.run === null ? 'trained here' : `of ${supernet.run}`}, ` +
+      `${supernet.run === null ? `trained here with seed ${supernet.seed}` : `of ${supernet.run}`}, ` +
       `paths ${String(supernet.training['paths'])}, ${count(supernet.steps)} steps, ${count(supernet.passes)} passes; ` +
       `accuracies on ${dataset.searchValidationImages} search-validation images, ` +
       `alone ${accuracyRange(result)}; energy under ${profile}`,

@@ -19,6 +19,7 @@ import { duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import {
   addConfigOptions,
+  dashed,
   examples,
   freshFolder,
   gatherConfig,
@@ -195,7 +196,7 @@ function resumedConfig(flags: SearchFlags, folder: string): RunConfig {
   const changing = given.map(([flag]) => flag).find((flag) => !allowedWithResume.includes(flag));
   if (changing !== undefined)
     throw new OptionError(
-      `--resume goes on with the run's own configuration, so --${changing.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} cannot be given with it; start a new run to change it`,
+      `--resume goes on with the run's own configuration, so --${dashed(changing)} cannot be given with it; start a new run to change it`,
     );
   const path = join(folder, 'config.json');
   if (!existsSync(path))

@@ -121,7 +121,10 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
       data.dataset.fingerprint,
       space.identity,
       profile,
-      { networks: options.networks, seeds: options.seeds, run: source?.identity },
+      {
+        ...{ networks: options.networks, seeds: options.seeds, run: source?.identity },
+        ...(options.supernetSeed !== undefined && { supernetSeed: options.supernetSeed }),
+      },
       ...inputs,
     );
     const seeds = Array.from({ length: options.seeds }, (_, at) => config.seed + at);
@@ -182,20 +185,21 @@ async function runPhases(job: Job): Promise<RankResult> {
 /** Leaves the supernet's weights in the folder. */
 function supernetWeightsInto(job: Job, clock: PhaseClock<null>): void {
   const { request, space, data, folder, identity, host, given } = job;
+  const { config, options } = request;
   const supernet =
     given === undefined
       ? trainSupernet(
-          request.config,
+          { ...config, seed: options.supernetSeed ?? config.seed },
           space,
           data.learning,
           checkpointsOf(
-            { everySeconds: request.config.checkpointSeconds, folder, identity },
+            { everySeconds: config.checkpointSeconds, folder, identity },
             supernetTraining,
             clock,
           ),
           logged(folder, host),
         )
-      : restoreSupernet(space, request.config.sharing, given, request.options.run!);
+      : restoreSupernet(space, config.sharing, given, options.run!);
   storeSupernet(job, supernet);
 }
 
@@ -294,6 +298,7 @@ function handOver(
     profile: profile.name,
     supernet: {
       run: options.run ?? null,
+      ...(options.run === undefined && { seed: options.supernetSeed ?? config.seed }),
       schedule: config.supernet,
       ...supernetEffort(config, space, data.learning),
       training: config.supernetTraining ?? defaultSupernetTraining,

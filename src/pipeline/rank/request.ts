@@ -21,6 +21,8 @@ const optionsSchema = z.strictObject({
   run: z.string().optional(),
   /** Folder of another measurement whose stand-alone networks are taken where they are the same. */
   truth: z.string().optional(),
+  /** Seed that the supernet is trained with; that of the configuration when left out. */
+  supernetSeed: z.int().min(0).optional(),
   /** Processes that train at the same time; 1 when left out. Changes no result. */
   workers: z.int().min(1).max(64).optional(),
 });

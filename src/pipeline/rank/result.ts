@@ -77,6 +77,8 @@ export interface RankResult {
   readonly supernet: SupernetSummary & {
     /** Folder of the run that it was taken from; null: trained here. */
     readonly run: string | null;
+    /** That it was trained with here. */
+    readonly seed?: number;
     /** Steps of its optimiser, and forward and backward passes of subnets in them. */
     readonly steps: number;
     readonly passes: number;
