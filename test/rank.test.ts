@@ -89,9 +89,9 @@ describe('the result', () => {
 
   it('says how the supernet shared weights, and with a control how many weights that saves', async () => {
     const { supernet } = result;
-    expect(supernet).toMatchObject({ map: 'transport', distribution: 'none' });
+    expect(supernet).toMatchObject({ map: 'transport', distribution: 'moment' });
     expect(supernet.families.map(({ family }) => family)).toEqual(['conv', 'pot.q', 'add']);
-    expect(stdout).toContain('(sharing: transport, distribution: none)');
+    expect(stdout).toContain('(sharing: transport, distribution: moment)');
     const out = join(home, 'control');
     const control = await shiftaddnas([
       ...['rank', '--config', config, ...sizes, '--truth', undisturbed, '--sharing', 'none', '--out', out],

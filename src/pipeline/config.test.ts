@@ -228,8 +228,10 @@ describe('the section sharing', () => {
   const checked = (sharing?: object) =>
     checkConfig(runConfigSchema, mergeConfig(minimal, sharing === undefined ? {} : { sharing }), 'run.yaml');
 
-  it('may be left out, and then says transport without a term', () => {
-    expect(checked().sharing).toEqual({ map: 'transport', distribution: 'none' });
+  it('may be left out, and then says transport with moments, and other maps without a term', () => {
+    expect(checked().sharing).toEqual({ map: 'transport', distribution: 'moment' });
+    for (const map of ['piecewise', 'piecewise-published', 'none'])
+      expect(checked({ map }).sharing).toEqual({ map, distribution: 'none' });
     expect(checked({ map: 'piecewise', segments: 20, distribution: 'moment', weight: 2 }).sharing).toEqual({
       ...{ map: 'piecewise', segments: 20, distribution: 'moment', weight: 2 },
     });
@@ -251,7 +253,7 @@ describe('the section sharing', () => {
     const { sharing: said, ...before } = checked();
     expect(said).toBeDefined();
     expect(identity()).toBe(jobIdentity(before));
-    expect(identity({ map: 'transport', distribution: 'none' })).toBe(identity());
+    expect(identity({ map: 'transport', distribution: 'moment' })).toBe(identity());
     const others = [
       { map: 'none' },
       { map: 'piecewise' },

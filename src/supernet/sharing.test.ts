@@ -424,7 +424,9 @@ describe('the term about distributions', () => {
     expect(value(released, genomeOf('pot.ps x1'))).toBeUndefined();
     expect(value(released, genomeOf('add x1'))).toBeGreaterThan(0);
     expect(value(released, genomeOf('add x1'), 1)).not.toBe(value(released, genomeOf('add x1')));
-    expect(value(defaultSharing, genomeOf('add x1'))).toBeUndefined();
+    const without = { ...defaultSharing, distribution: DistributionKind.None };
+    expect(value(without, genomeOf('add x1'))).toBeUndefined();
+    expect(value(defaultSharing, genomeOf('add x1'))).toBeGreaterThan(0);
     expect(
       value({ map: SharingKind.None, distribution: DistributionKind.None }, genomeOf('add x1')),
     ).toBeUndefined();

@@ -19,6 +19,7 @@ import {
 import type { Loss } from '../../training/technique.js';
 import { train, type TrainingOptions } from '../../training/train.js';
 import { Projection } from '../projection.js';
+import { defaultSharing, DistributionKind } from '../sharing.js';
 import { Supernet } from '../supernet.js';
 import { createPlan } from './plan.js';
 import { PathsKind } from './registry.js';
@@ -36,8 +37,12 @@ export const plainRules: SupernetRules = {
   warmUp: [],
 };
 
+/** Without a term about distributions, so that gradients are those of the losses of its passes. */
 export const freshSupernet = (space: SearchSpace = toySpace, seed = 1): Supernet =>
-  new Supernet(space, Random.stream('supernet', seed));
+  new Supernet(space, Random.stream('supernet', seed), {
+    ...defaultSharing,
+    distribution: DistributionKind.None,
+  });
 
 /** Trains `supernet` on the toy problem under `changes` to the plain rules. */
 export function trainByRules(
