@@ -54,10 +54,12 @@ export function openTechniques(
     techniques.push(mixedImages({ seed, classes, shape: data.shape, mixup, cutmix }));
   if (distill !== undefined) {
     const { target, labels } = distill;
+    const heads = network.architecture.classifier?.heads === 2 ? network : undefined;
     const temperature = distill.temperature ?? (labels ? 4 : 1);
-    const weight = distill.weight ?? (labels ? 0.9 : 1);
+    // Of two heads each has a loss of its own, and the published ones count alike.
+    const weight = distill.weight ?? (labels ? (heads === undefined ? 0.9 : 0.5) : 1);
     techniques.push(
-      distillation(teacherOf(distill, data, schedule.batchSize), { target, temperature, weight }),
+      distillation(teacherOf(distill, data, schedule.batchSize), { target, temperature, weight }, heads),
     );
   }
   const { parameters, operatorLayers } = network;
