@@ -155,42 +155,45 @@ export function requireTechniques(
   schedule: Schedule,
   architecture?: Architecture,
 ): void {
-  if (architecture !== undefined) {
-    const layers = planLayers(architecture);
-    const present = new Set(layers.map(({ family }) => family));
-    for (const [key, acts] of Object.entries(layerTechniques)) {
-      const families = listFamilies()
-        .filter(acts)
-        .map(({ name }) => name);
-      if (
-        settings?.[key as keyof TechniqueSettings] !== undefined &&
-        !families.some((name) => present.has(name))
-      )
-        throw new OptionError(
-          `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
-            `none (only ${[...present].join(', ')}); leave it out or choose another family`,
-        );
-    }
-    const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
-    const { prune, sparse } = settings ?? {};
-    // A list of densities says itself which layers are meant.
-    const named = prune !== undefined ? 'prune' : typeof sparse?.density === 'number' ? 'sparse' : undefined;
-    if (named !== undefined && whole.length > 0)
-      throw new OptionError(
-        `'techniques.${named}' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
-          'leave it out or choose another family',
-      );
-    if (sparse !== undefined) {
-      const maskable = layers.filter(
-        (layer) => !isLinear(layer) && familyNamed(layer.family).masking !== undefined,
-      );
-      requireDensities(
-        sparse.density,
-        maskable.map(({ name }) => name),
-      );
-    }
-  }
+  if (architecture !== undefined) requireLayersFor(settings, architecture);
   if (settings?.distill !== undefined) teacherOf(settings.distill, data, schedule.batchSize).dispose();
+}
+
+/** @throws OptionError for a technique that the layers of this architecture do not allow or have no use for */
+export function requireLayersFor(settings: TechniqueSettings | undefined, architecture: Architecture): void {
+  const layers = planLayers(architecture);
+  const present = new Set(layers.map(({ family }) => family));
+  for (const [key, acts] of Object.entries(layerTechniques)) {
+    const families = listFamilies()
+      .filter(acts)
+      .map(({ name }) => name);
+    if (
+      settings?.[key as keyof TechniqueSettings] !== undefined &&
+      !families.some((name) => present.has(name))
+    )
+      throw new OptionError(
+        `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
+          `none (only ${[...present].join(', ')}); leave it out or choose another family`,
+      );
+  }
+  const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
+  const { prune, sparse } = settings ?? {};
+  // A list of densities says itself which layers are meant.
+  const named = prune !== undefined ? 'prune' : typeof sparse?.density === 'number' ? 'sparse' : undefined;
+  if (named !== undefined && whole.length > 0)
+    throw new OptionError(
+      `'techniques.${named}' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
+        'leave it out or choose another family',
+    );
+  if (sparse !== undefined) {
+    const maskable = layers.filter(
+      (layer) => !isLinear(layer) && familyNamed(layer.family).masking !== undefined,
+    );
+    requireDensities(
+      sparse.density,
+      maskable.map(({ name }) => name),
+    );
+  }
 }
 
 /**
@@ -198,12 +201,18 @@ export function requireTechniques(
  * @throws FileError when a file is missing
  */
 export function techniqueInputs(settings: TechniqueSettings | undefined): readonly string[] {
-  if (settings?.distill === undefined) return [];
+  const file = teacherFile(settings);
+  return file === undefined ? [] : [createHash('sha256').update(readFileSync(file)).digest('hex')];
+}
+
+/** The weights of the teacher, where there is one. @throws FileError when the file is missing */
+export function teacherFile(settings: TechniqueSettings | undefined): string | undefined {
+  if (settings?.distill === undefined) return undefined;
   const { teacher } = settings.distill;
   const file = isOnnx(teacher) ? teacher : join(teacher, 'model.safetensors');
   if (!existsSync(file))
     throw new FileError(
       `${teacher}: no such teacher; give the folder of a trained model (model.safetensors, architecture.json) or an ONNX file`,
     );
-  return [createHash('sha256').update(readFileSync(file)).digest('hex')];
+  return file;
 }
