@@ -16,7 +16,7 @@ import { requireTogether } from './technique-settings.js';
 import { teacherFile } from './techniques.js';
 import type { TrainConfig } from './train-request.js';
 
-const standIn = { side: 64, channels: 3, classes: 10 };
+const standIn = { side: 224, channels: 3, classes: 10 };
 
 /** The space of a configuration on images that stand in for those of the data. @throws OptionError */
 export function spaceBeforeData({ space, imageSize }: Pick<RunConfig, 'space' | 'imageSize'>): SearchSpace {

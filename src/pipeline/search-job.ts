@@ -46,6 +46,7 @@ import {
 import { supernetEffort, supernetSummary, trainSupernet } from './supernet-phases.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
+import { requireSpaceMemory } from './training-memory.js';
 import { requireBatches } from './train-network.js';
 
 interface Job {
@@ -109,6 +110,7 @@ export async function runSearchJob(
   requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireSpaceMemory(config, space);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain);

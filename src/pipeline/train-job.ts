@@ -28,6 +28,7 @@ import { RunFolder } from './run-folder.js';
 import { isMini, spaceOf } from './space-settings.js';
 import { requireLayersFor, requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
+import { requireMemory } from './training-memory.js';
 import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
 
 /** What `train.json` holds. */
@@ -90,6 +91,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const architecture = architectureOf(request, data);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireMemory('retrain', architecture, config.retrain, config.recomputeBlocks);
   const inputs = techniqueInputs(config.techniques);
   requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 

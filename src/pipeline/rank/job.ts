@@ -50,6 +50,7 @@ import {
 import { defaultSupernetTraining } from '../supernet-settings.js';
 import { requireTogether } from '../technique-settings.js';
 import { requireTechniques, techniqueInputs } from '../techniques.js';
+import { requireSpaceMemory } from '../training-memory.js';
 import { requireBatches } from '../train-network.js';
 import { rankRequestFile, rankResultFile, type RankRequest } from './request.js';
 import {
@@ -110,6 +111,7 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
   if (source === undefined) requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireSpaceMemory(config, space);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain);
