@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/base/random.js';
+import { createMiniSpace, uniformGenome } from '../src/spaces/mini/space.js';
 import {
   shiftaddnas,
   temporaryFolder,
@@ -220,6 +221,72 @@ describe('configuration', () => {
     expect(await mistake('search', '--config', path)).toContain('not YAML');
     writeFileSync(path, '- 1\n- 2\n');
     expect(await mistake('search', '--config', path)).toContain('must hold keys and values');
+  });
+});
+
+describe('settings that no data could mend', () => {
+  /** Data that are not there: who reads them before the settings complains of them. */
+  const nowhere = { data: 'idx:/nowhere' };
+  const hytra = (options: object): object => ({ ...nowhere, space: { name: 'hytra-cifar', ...options } });
+  const warmUp = (name: string): object => ({
+    ...nowhere,
+    supernetTraining: { warmUp: [{ families: [name], part: 0.001 }] },
+  });
+  const distill = { techniques: { distill: { teacher: 'nobody' } } };
+
+  it.each([
+    [hytra({ stageChannels: [8, 16] }), /hytra-cifar space: stageFamilies: must have one entry per entry/],
+    [hytra({ layers: 3 }), /hytra-cifar space: layers: cannot be dealt to the stages/],
+    [hytra({ stageFamilies: [['conv'], ['conv'], ['cnov'], ['conv']] }), /unknown operator family 'cnov'/],
+    [
+      { ...nowhere, space: { stageChannels: [8, 16], blocksPerStage: [1] } },
+      /mini space: blocksPerStage: must have one entry/,
+    ],
+    [warmUp('binary'), /warmUp' names the family 'binary', which the space does not have/],
+    [
+      { ...nowhere, sharing: { map: 'none' }, supernetTraining: { separateOptimiserState: true } },
+      /'supernetTraining\.separateOptimiserState' is about shared tensors/,
+    ],
+    [{ ...nowhere, ...distill }, /nobody: no such teacher/],
+    [
+      { ...nowhere, techniques: { prune: { ratio: 0.5 }, sparse: { density: 0.5 } } },
+      /'techniques\.sparse' and 'techniques\.prune' both decide/,
+    ],
+  ])('are found before the data are read: %j', async (change, message) => {
+    const file = writeConfig(join(home, 'early.yaml'), { ...toyConfig(data, runs), ...change });
+    expect(await mistake('search', '--config', file)).toMatch(message);
+  });
+
+  it('of a search alone', async () => {
+    const file = (change: object): string =>
+      writeConfig(join(home, 'early.yaml'), { ...toyConfig(data, runs), ...nowhere, ...change });
+    expect(await mistake('search', '--config', file({ space: { families: ['add'] } }))).toMatch(
+      /a budget in percent refers to the all-conv network/,
+    );
+    const search = { population: 40, prefilter: 'naswot', prefilterPool: 10 };
+    expect(await mistake('search', '--config', file({ search }))).toMatch(/'search\.prefilterPool': 10/);
+  });
+
+  it('of a measurement of ranks', async () => {
+    const rank = (change: object, networks: string): Promise<string> => {
+      const file = writeConfig(join(home, 'early.yaml'), { ...toyConfig(data, runs), ...nowhere, ...change });
+      return mistake('rank', '--config', file, '--networks', networks);
+    };
+    expect(await rank({}, '100000')).toMatch(/--networks 100000: the space has \d+ networks only/);
+    expect(await rank(warmUp('binary'), '4')).toMatch(/names the family 'binary'/);
+    expect(await rank(distill, '4')).toMatch(/nobody: no such teacher/);
+  });
+
+  it('of a training', async () => {
+    const train = (...flags: readonly string[]): Promise<string> =>
+      mistake('train', '--data', nowhere.data, ...flags);
+    expect(await train('--family', 'add', '--distill', 'nobody')).toMatch(/nobody: no such teacher/);
+    const hytraFile = writeConfig(join(home, 'early.yaml'), { space: 'hytra-cifar' });
+    expect(await train('--family', 'binary', '--config', hytraFile)).toMatch(/has no family 'binary'/);
+    const space = createMiniSpace({ input: { height: 16, width: 16, channels: 1 }, classes: 4 });
+    const file = writeConfig(join(home, 'all-conv.json'), space.architecture(uniformGenome(space, 'conv')));
+    const lp = writeConfig(join(home, 'early.yaml'), { techniques: { lpAnneal: {} } });
+    expect(await train('--architecture', file, '--config', lp)).toMatch(/'techniques\.lpAnneal' acts on/);
   });
 });
 

@@ -100,7 +100,6 @@ describe('space', () => {
     expect(await mistake('describe', 'mini', '--genome', '1,2')).toContain('has 6 genes, not 2');
     expect(await mistake('draw', 'mini', '--genome', '9,0,0,0,0,0')).toContain('from 0 to 6, not 9');
     expect(await mistake('sample', 'mini', '--genome', '1')).toContain("unknown option '--genome'");
-    expect(await mistake('info', 'hytra-imagenet', '--input', '100x96x3')).toContain('multiples of 32');
     writeFileSync(join(home, 'bad.yaml'), 'base: mini\noptions: { depth: 3 }\n');
     expect(await mistake('info', 'bad.yaml')).toContain('bad.yaml: mini space:');
     writeFileSync(join(home, 'worse.json'), '{"name": "x", "classes": 1}');

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { DataError } from '../base/errors.js';
+import { gigabytes, memoryLimit } from '../base/memory.js';
 
 /** Size of one image in pixels and its channels (1 = grey, 3 = RGB). */
 export interface ImageShape {
@@ -75,15 +76,21 @@ export function imageLength(shape: ImageShape): number {
   return shape.height * shape.width * shape.channels;
 }
 
-/** Zeroed shared memory for `count` images. @throws DataError when they do not fit in memory. */
-export function allocateImages(count: number, shape: ImageShape): Uint8Array {
+/** Zeroed shared memory for `count` images. @throws DataError when they do not fit in memory, of which there are `limit` bytes */
+export function allocateImages(count: number, shape: ImageShape, limit = memoryLimit()): Uint8Array {
   const bytes = count * imageLength(shape);
+  // The system hands out more than it has, and ends the process when it is used.
+  if (bytes > limit)
+    throw new DataError(
+      `${count} images of ${shape.height}x${shape.width}x${shape.channels} need ${gigabytes(bytes)} (${bytes} bytes), ` +
+        `and there are ${gigabytes(limit)}; choose a smaller image size`,
+    );
   try {
     return new Uint8Array(new SharedArrayBuffer(bytes));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(
-      `${count} images of ${shape.height}x${shape.width}x${shape.channels} need ${(bytes / 1e9).toFixed(1)} GB, ` +
+      `${count} images of ${shape.height}x${shape.width}x${shape.channels} need ${gigabytes(bytes)}, ` +
         'more than can be allocated; choose a smaller image size',
       { cause: error },
     );

@@ -179,3 +179,13 @@ describe('proportionalCounts', () => {
     );
   });
 });
+
+describe('allocateImages', () => {
+  it('says how many bytes would be needed where there are fewer', () => {
+    const shape = { height: 224, width: 224, channels: 3 };
+    expect(allocateImages(2, shape, 2 * 150_528)).toHaveLength(2 * 150_528);
+    expect(() => allocateImages(1_281_167, shape, 16e9)).toThrow(
+      /1281167 images of 224x224x3 need 192\.9 GB \(192851506176 bytes\), and there are 16\.0 GB/,
+    );
+  });
+});

@@ -21,7 +21,7 @@ export const dataSettings = {
   data: z.string().min(1),
   seed: z.int().min(0).default(1),
   /** Images are resized to this side when they differ. */
-  imageSize: z.int().min(16).max(64).optional(),
+  imageSize: z.int().min(16).max(512).optional(),
   split: z
     .strictObject({
       /** Images held out of the training part for choosing: a count, or a fraction below 1. */

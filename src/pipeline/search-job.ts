@@ -20,6 +20,7 @@ import type { Genome, SearchSpace } from '../spaces/contract.js';
 import { fixedFamily } from '../spaces/blocks/ends.js';
 import { uniformGenome } from '../spaces/landmarks.js';
 import { jobIdentity, type RunConfig } from './config.js';
+import { requireReference, requireSearchSettings } from './early-checks.js';
 import type { JobHost } from './host.js';
 import { loadLatencies, machineText, type MachineLatencies } from './latency-table.js';
 import { machineOf, versionsOf } from './machine.js';
@@ -34,7 +35,7 @@ import { RunFolder, type RunState } from './run-folder.js';
 import { checkpointsOf, logged } from './saving.js';
 import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } from './search-phase.js';
 import { strategyFor } from './search-settings.js';
-import { checkSpace, spaceOf } from './space-settings.js';
+import { spaceOf } from './space-settings.js';
 import {
   phasesStanding,
   storedSupernet,
@@ -45,6 +46,7 @@ import {
 import { supernetEffort, supernetSummary, trainSupernet } from './supernet-phases.js';
 import { requireTogether } from './technique-settings.js';
 import { requireTechniques, techniqueInputs } from './techniques.js';
+import { requireSpaceMemory } from './training-memory.js';
 import { requireBatches } from './train-network.js';
 
 interface Job {
@@ -75,7 +77,7 @@ export async function runSearchJob(
   options: { readonly resume: boolean; readonly command: string },
   host: JobHost,
 ): Promise<RunResult> {
-  checkSpace(config.space);
+  requireSearchSettings(config);
   const request = parseBudget(config.budget);
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const latencies = latenciesOf(config);
@@ -108,6 +110,7 @@ export async function runSearchJob(
   requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireSpaceMemory(config, space);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain);
@@ -162,11 +165,7 @@ function latenciesOf(config: RunConfig): MachineLatencies | undefined {
 
 /** What percentages of a budget refer to: the space's macro-architecture in convolution. @throws OptionError */
 function referenceGenome(space: SearchSpace): readonly number[] {
-  if (!space.families.includes(fixedFamily))
-    throw new OptionError(
-      `a budget in percent refers to the all-${fixedFamily} network, and the space has no family '${fixedFamily}'; ` +
-        'give the budget in absolute units',
-    );
+  requireReference(space);
   return uniformGenome(space, fixedFamily);
 }
 

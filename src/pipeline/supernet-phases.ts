@@ -41,6 +41,17 @@ export function supernetEffort(config: RunConfig, space: SearchSpace, data: Lear
   return { steps, passes: createPlan(space, rules, steps).passesUntil(steps) };
 }
 
+/**
+ * What of the rules of training can be known before the data and the length of the training are.
+ * @throws OptionError for a warm-up that the space cannot do, and for rules that would change nothing
+ */
+export function requireRules(config: RunConfig, space: SearchSpace): void {
+  const { supernetTraining: rules = defaultSupernetTraining } = config;
+  requireEffect(config, rules, space);
+  // So many steps that every phase of a warm-up has one.
+  createPlan(space, rules, 2 ** 40);
+}
+
 /** @throws OptionError for rules about shared tensors that would change nothing */
 function requireEffect(
   { sharing }: RunConfig,

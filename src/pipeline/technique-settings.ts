@@ -33,6 +33,7 @@ const distill = z
     teacher: z.string().min(1),
     target: z.enum(DistillationTarget).default(DistillationTarget.Soft),
     temperature: z.number().positive().optional(),
+    /** Of the teacher's part of the loss; of a network of two heads, of the second head's loss. */
     weight: fraction.optional(),
     /** False: nothing but the teacher is learned from. */
     labels: z.boolean().default(true),

@@ -54,10 +54,12 @@ export function openTechniques(
     techniques.push(mixedImages({ seed, classes, shape: data.shape, mixup, cutmix }));
   if (distill !== undefined) {
     const { target, labels } = distill;
+    const heads = network.architecture.classifier?.heads === 2 ? network : undefined;
     const temperature = distill.temperature ?? (labels ? 4 : 1);
-    const weight = distill.weight ?? (labels ? 0.9 : 1);
+    // Of two heads each has a loss of its own, and the published ones count alike.
+    const weight = distill.weight ?? (labels ? (heads === undefined ? 0.9 : 0.5) : 1);
     techniques.push(
-      distillation(teacherOf(distill, data, schedule.batchSize), { target, temperature, weight }),
+      distillation(teacherOf(distill, data, schedule.batchSize), { target, temperature, weight }, heads),
     );
   }
   const { parameters, operatorLayers } = network;
@@ -153,42 +155,45 @@ export function requireTechniques(
   schedule: Schedule,
   architecture?: Architecture,
 ): void {
-  if (architecture !== undefined) {
-    const layers = planLayers(architecture);
-    const present = new Set(layers.map(({ family }) => family));
-    for (const [key, acts] of Object.entries(layerTechniques)) {
-      const families = listFamilies()
-        .filter(acts)
-        .map(({ name }) => name);
-      if (
-        settings?.[key as keyof TechniqueSettings] !== undefined &&
-        !families.some((name) => present.has(name))
-      )
-        throw new OptionError(
-          `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
-            `none (only ${[...present].join(', ')}); leave it out or choose another family`,
-        );
-    }
-    const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
-    const { prune, sparse } = settings ?? {};
-    // A list of densities says itself which layers are meant.
-    const named = prune !== undefined ? 'prune' : typeof sparse?.density === 'number' ? 'sparse' : undefined;
-    if (named !== undefined && whole.length > 0)
-      throw new OptionError(
-        `'techniques.${named}' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
-          'leave it out or choose another family',
-      );
-    if (sparse !== undefined) {
-      const maskable = layers.filter(
-        (layer) => !isLinear(layer) && familyNamed(layer.family).masking !== undefined,
-      );
-      requireDensities(
-        sparse.density,
-        maskable.map(({ name }) => name),
-      );
-    }
-  }
+  if (architecture !== undefined) requireLayersFor(settings, architecture);
   if (settings?.distill !== undefined) teacherOf(settings.distill, data, schedule.batchSize).dispose();
+}
+
+/** @throws OptionError for a technique that the layers of this architecture do not allow or have no use for */
+export function requireLayersFor(settings: TechniqueSettings | undefined, architecture: Architecture): void {
+  const layers = planLayers(architecture);
+  const present = new Set(layers.map(({ family }) => family));
+  for (const [key, acts] of Object.entries(layerTechniques)) {
+    const families = listFamilies()
+      .filter(acts)
+      .map(({ name }) => name);
+    if (
+      settings?.[key as keyof TechniqueSettings] !== undefined &&
+      !families.some((name) => present.has(name))
+    )
+      throw new OptionError(
+        `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
+          `none (only ${[...present].join(', ')}); leave it out or choose another family`,
+      );
+  }
+  const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
+  const { prune, sparse } = settings ?? {};
+  // A list of densities says itself which layers are meant.
+  const named = prune !== undefined ? 'prune' : typeof sparse?.density === 'number' ? 'sparse' : undefined;
+  if (named !== undefined && whole.length > 0)
+    throw new OptionError(
+      `'techniques.${named}' cannot take terms out of ${whole.join(', ')} layers: no weight makes a term of theirs zero; ` +
+        'leave it out or choose another family',
+    );
+  if (sparse !== undefined) {
+    const maskable = layers.filter(
+      (layer) => !isLinear(layer) && familyNamed(layer.family).masking !== undefined,
+    );
+    requireDensities(
+      sparse.density,
+      maskable.map(({ name }) => name),
+    );
+  }
 }
 
 /**
@@ -196,12 +201,18 @@ export function requireTechniques(
  * @throws FileError when a file is missing
  */
 export function techniqueInputs(settings: TechniqueSettings | undefined): readonly string[] {
-  if (settings?.distill === undefined) return [];
+  const file = teacherFile(settings);
+  return file === undefined ? [] : [createHash('sha256').update(readFileSync(file)).digest('hex')];
+}
+
+/** The weights of the teacher, where there is one. @throws FileError when the file is missing */
+export function teacherFile(settings: TechniqueSettings | undefined): string | undefined {
+  if (settings?.distill === undefined) return undefined;
   const { teacher } = settings.distill;
   const file = isOnnx(teacher) ? teacher : join(teacher, 'model.safetensors');
   if (!existsSync(file))
     throw new FileError(
       `${teacher}: no such teacher; give the folder of a trained model (model.safetensors, architecture.json) or an ONNX file`,
     );
-  return [createHash('sha256').update(readFileSync(file)).digest('hex')];
+  return file;
 }

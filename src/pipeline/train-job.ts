@@ -17,6 +17,7 @@ import { architectureOfModel } from '../spaces/models/contract.js';
 import { modelNamed } from '../spaces/models/registry.js';
 import { parseArchitecture } from '../spaces/parse.js';
 import { jobIdentity } from './config.js';
+import { requireTechniquesBeforeData, spaceBeforeData } from './early-checks.js';
 import type { JobHost } from './host.js';
 import { machineOf, versionsOf, type Machine } from './machine.js';
 import { onnxModel, saveModel } from './model-files.js';
@@ -25,9 +26,9 @@ import { prepareData, type PreparedData } from './prepared-data.js';
 import { isPruned, keptOperations } from './pruned-operations.js';
 import { RunFolder } from './run-folder.js';
 import { isMini, spaceOf } from './space-settings.js';
-import { requireTogether } from './technique-settings.js';
-import { requireTechniques, techniqueInputs } from './techniques.js';
+import { requireLayersFor, requireTechniques, techniqueInputs } from './techniques.js';
 import { networkAccuracy, requireBatches, trainNetwork } from './train-network.js';
+import { requireMemory } from './training-memory.js';
 import { requestFile, type TrainConfig, type TrainRequest } from './train-request.js';
 
 /** What `train.json` holds. */
@@ -81,6 +82,7 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const finished = resume ? finishedTraining(path) : undefined;
   if (finished !== undefined) return finished;
   if (!resume) folder.requireFresh();
+  requireBeforeData(request);
   const profiles = loadProfiles([config.profile, ...config.reportProfiles]);
   const data = await prepareData(config, {
     onNotice: (message) => host.send({ type: 'notice', message }),
@@ -89,8 +91,8 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   const architecture = architectureOf(request, data);
   const costs = [...profiles.values()].map((profile) => networkCost(architecture, profile));
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireMemory('retrain', architecture, config.retrain, config.recomputeBlocks);
   const inputs = techniqueInputs(config.techniques);
-  requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain, architecture);
 
   if (!resume) folder.create();
@@ -171,6 +173,21 @@ export async function runTrainJob(request: TrainRequest, host: JobHost): Promise
   }
 }
 
+/** What is wrong whatever the data hold. @throws OptionError, FileError */
+function requireBeforeData({ config, subject }: TrainRequest): void {
+  requireTechniquesBeforeData(config);
+  if ('architecture' in subject) requireLayersFor(config.techniques, subject.architecture);
+  if ('family' in subject) uniformGenome(spaceBeforeData(spaceFor(config, subject.family)), subject.family);
+}
+
+/** The mini space takes any family, whatever it is configured to choose from. */
+function spaceFor(config: TrainConfig, family: string): TrainConfig {
+  const { space } = config;
+  return isMini(space) && !space.families.includes(family)
+    ? { ...config, space: { ...space, families: [family] } }
+    : config;
+}
+
 /** What is trained, for these data. @throws OptionError when the two do not fit */
 export function architectureOf(
   { config, subject }: Pick<TrainRequest, 'config' | 'subject'>,
@@ -186,11 +203,8 @@ export function architectureOf(
   }
   if ('family' in subject) {
     const { name } = familyNamed(subject.family);
-    const { space: settings } = config;
-    // The mini space takes any family, whatever it is configured to choose from.
-    const fitting =
-      isMini(settings) && !settings.families.includes(name) ? { ...settings, families: [name] } : settings;
-    const space = spaceOf(fitting, { input: shape, classes: dataset.classes.length });
+    const { space: settings } = spaceFor(config, name);
+    const space = spaceOf(settings, { input: shape, classes: dataset.classes.length });
     // As it will be read back from the folder, key order included: a resumed training must know itself again.
     return parseArchitecture(space.architecture(uniformGenome(space, name)), name);
   }

@@ -112,6 +112,23 @@ function mapOf({ outHeight, outWidth, outChannels }: Node): FeatureMap {
   return { height: outHeight, width: outWidth, channels: outChannels };
 }
 
+/** Pooling whose last windows hang over the map; what is outside counts for nothing. */
+function lowerOverhanging(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  op: 'MaxPool' | 'AveragePool',
+  { kernel, stride, padding }: { readonly kernel: number; readonly stride: number; readonly padding: number },
+): string {
+  const attributes = {
+    kernel_shape: { ints: [kernel, kernel] },
+    strides: { ints: [stride, stride] },
+    pads: { ints: [padding, padding, padding, padding] },
+    ceil_mode: { int: 1 },
+  };
+  return graph.node(op, [input], attributes, { name });
+}
+
 /** The module of a node that has neither parameters nor state; undefined for a node of another kind. */
 export function statelessOf(node: Node): NodeModule | undefined {
   const { name } = node;
@@ -128,16 +145,21 @@ export function statelessOf(node: Node): NodeModule | undefined {
       return joinModule(node);
     case NodeKind.MaxPool:
     case NodeKind.AveragePool: {
-      const { kernel, stride, padding } = node;
-      const window = { kernel, stride, padding };
+      const { kernel, stride, padding, overhang } = node;
+      const window = { kernel, stride, padding, overhang };
       const largest = node.kind === NodeKind.MaxPool;
       const op = largest ? 'MaxPool' : 'AveragePool';
-      const forward = largest ? maxPool : averagePool;
+      const forward = largest
+        ? maxPool
+        : (x: Tensor, options: typeof window) => averagePool(x, { ...options, countPadding: !overhang });
       return {
         ...plain(
           name,
           (x) => forward(x, window),
-          (graph, input) => lowerPool(graph, name, input, { op, ...window }),
+          (graph, input) =>
+            overhang
+              ? lowerOverhanging(graph, name, input, op, window)
+              : lowerPool(graph, name, input, { op, ...window }),
         ),
         takes: Form.Map,
       };

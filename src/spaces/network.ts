@@ -3,7 +3,7 @@
  */
 import type { Random } from '../base/random.js';
 import type { Linear } from '../nn/linear.js';
-import type { Mode, Module, Parameter, StateBuffer } from '../nn/module.js';
+import { Mode, type Module, type Parameter, type StateBuffer } from '../nn/module.js';
 import type { OnnxGraph } from '../nn/onnx/graph.js';
 import { lowerFlatten, lowerVectorAsMap } from '../nn/onnx/layers.js';
 import type { OperatorLayer } from '../operators/layer.js';
@@ -12,7 +12,7 @@ import type { Architecture } from './architecture.js';
 import { programOf, run, type ForwardOptions, type Program } from './execute.js';
 import { nodesOf } from './expand.js';
 import { Form, moduleOf, type NodeModule } from './modules.js';
-import { inputName, type Node } from './nodes.js';
+import { inputName, NodeKind, type Node } from './nodes.js';
 
 export class Network implements Module {
   readonly parameters: readonly Parameter[];
@@ -21,6 +21,8 @@ export class Network implements Module {
   readonly operatorLayers: readonly OperatorLayer[];
   /** Those and the linear layers: everything that sums over weights, in order of execution. */
   readonly weightLayers: readonly (OperatorLayer | Linear)[];
+  /** Where there are two heads: is shown the logits of both in every pass of training, which are only lent. */
+  headTap: ((ofLabels: Tensor, ofTeacher: Tensor) => void) | undefined;
   readonly #program: Program;
   readonly #modules: ReadonlyMap<Node, NodeModule>;
 
@@ -46,6 +48,7 @@ export class Network implements Module {
       (node, inputs) => {
         const output = this.#modules.get(node)!.forward(inputs, mode, options);
         options.onNode?.(node, output);
+        if (node.kind === NodeKind.Mean && mode === Mode.Training) this.headTap?.(inputs[0]!, inputs[1]!);
         return output;
       },
       options,

@@ -102,6 +102,8 @@ export interface PoolNode extends NodeBase {
   readonly kernel: number;
   readonly stride: number;
   readonly padding: number;
+  /** Whether the last windows hang over the map; what is outside does not count. */
+  readonly overhang: boolean;
 }
 
 export interface DropoutNode extends NodeBase {
@@ -158,6 +160,8 @@ export interface PoolOptions {
   readonly kernel: number;
   readonly stride?: number;
   readonly padding?: number;
+  /** Whether the last windows may hang over the map, so that nothing of it is left out. */
+  readonly overhang?: boolean;
 }
 
 /**
@@ -253,13 +257,17 @@ export class NodeList {
     kind: NodeKind.MaxPool | NodeKind.AveragePool,
     name: string,
     from: string,
-    { kernel, stride = kernel, padding = 0 }: PoolOptions,
+    { kernel, stride = kernel, padding = 0, overhang = false }: PoolOptions,
   ): string {
     const { height, width } = this.mapOf(from);
-    const outHeight = windows(height, kernel, stride, padding);
-    const outWidth = windows(width, kernel, stride, padding);
+    const behind = overhang ? stride - 1 : 0;
+    const outHeight = windows(height + behind, kernel, stride, padding);
+    const outWidth = windows(width + behind, kernel, stride, padding);
+    const hangs =
+      outHeight > windows(height, kernel, stride, padding) ||
+      outWidth > windows(width, kernel, stride, padding);
     const map = { ...this.#same(name, [from]), outHeight, outWidth };
-    return this.#add({ kind, ...map, kernel, stride, padding });
+    return this.#add({ kind, ...map, kernel, stride, padding, overhang: hangs });
   }
 
   globalPool(name: string, from: string): string {

@@ -69,6 +69,12 @@ export function toyNetwork(seed = 1, genome = mixedGenome): Network {
   return new Network(toySpace.architecture(genome), Random.stream('toy weights', seed));
 }
 
+/** The same with a second head for a teacher. */
+export function twoHeadedToy(seed = 1): Network {
+  const architecture = { ...toySpace.architecture(mixedGenome), classifier: { heads: 2 } } as const;
+  return new Network(architecture, Random.stream('toy weights', seed));
+}
+
 export function traineeOf(network: Pick<Network, 'parameters' | 'buffers' | 'forward' | 'project'>): Trainee {
   return {
     name: 'toy',

@@ -22,6 +22,7 @@ import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { Interrupted } from '../../training/interrupted.js';
 import type { TrainingCheckpoint } from '../../training/train.js';
 import { jobIdentity } from '../config.js';
+import { requireSupernetSettings } from '../early-checks.js';
 import type { JobHost } from '../host.js';
 import { machineOf, versionsOf } from '../machine.js';
 import { loadProfiles, rememberedCosts } from '../network-costs.js';
@@ -31,7 +32,7 @@ import type { RunResult } from '../result.js';
 import { RunFolder } from '../run-folder.js';
 import { checkpointsOf, logged } from '../saving.js';
 import { batchesForProxies, proxyScores } from '../proxy-scores.js';
-import { checkSpace, spaceOf } from '../space-settings.js';
+import { spaceOf } from '../space-settings.js';
 import {
   phasesStanding,
   storedSupernet,
@@ -49,6 +50,7 @@ import {
 import { defaultSupernetTraining } from '../supernet-settings.js';
 import { requireTogether } from '../technique-settings.js';
 import { requireTechniques, techniqueInputs } from '../techniques.js';
+import { requireSpaceMemory } from '../training-memory.js';
 import { requireBatches } from '../train-network.js';
 import { rankRequestFile, rankResultFile, type RankRequest } from './request.js';
 import {
@@ -58,7 +60,7 @@ import {
   type RankNetwork,
   type RankResult,
 } from './result.js';
-import { networksAlongEnergy } from './sample.js';
+import { networksAlongEnergy, requireNetworks } from './sample.js';
 import { nameOf, trainAllAlone, type StandAlone } from './stand-alone.js';
 
 interface Job {
@@ -86,7 +88,8 @@ const scoresPhase = 'scores';
 /** Runs or resumes a measurement. @throws UserError for bad data or a diverged supernet; Interrupted when asked to stop */
 export async function runRankJob(request: RankRequest, host: JobHost): Promise<RankResult> {
   const { config, options, path, resume } = request;
-  checkSpace(config.space);
+  requireNetworks(requireSupernetSettings(config), options.networks);
+  if (options.run !== undefined) requireFinished(options.run);
   const folder = new RunFolder(path);
   if (!resume) folder.requireFresh();
   folder.requireWritable();
@@ -108,6 +111,7 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
   if (source === undefined) requireBatches(data.learning, 'supernet', config.supernet);
   supernetEffort(config, space, data.learning);
   requireBatches(data.learning, 'retrain', config.retrain);
+  requireSpaceMemory(config, space);
   const inputs = techniqueInputs(config.techniques);
   requireTogether(config);
   requireTechniques(config.techniques, data.learning, config.retrain);
@@ -137,16 +141,21 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
   }
 }
 
+/** The result of a finished run, as a file. @throws FileError */
+function requireFinished(path: string): string {
+  const file = new RunFolder(path).file('result.json');
+  if (!existsSync(file))
+    throw new FileError(`${path}: not a finished run (no result.json); finish it by search --resume ${path}`);
+  return file;
+}
+
 /** The supernet that a finished run trained. @throws FileError when there is none, or it was trained on other data */
 function supernetOf(
   path: string,
   { dataset }: PreparedData,
 ): { readonly identity: string; readonly weights: TrainingCheckpoint } {
   const run = new RunFolder(path);
-  const file = run.file('result.json');
-  if (!existsSync(file))
-    throw new FileError(`${path}: not a finished run (no result.json); finish it by search --resume ${path}`);
-  if ((readJson(file) as RunResult).dataset.fingerprint !== dataset.fingerprint)
+  if ((readJson(requireFinished(path)) as RunResult).dataset.fingerprint !== dataset.fingerprint)
     throw new FileError(`${path}: its supernet was trained on other data than '${dataset.spec}' holds now`);
   const { identity } = readJson(run.file('state.json')) as { readonly identity: string };
   const weights = run.readCheckpoint(supernetPhase, identity);

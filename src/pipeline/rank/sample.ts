@@ -21,10 +21,7 @@ export function networksAlongEnergy(
   count: number,
   seed: number,
 ): readonly Genome[] {
-  if (space.size < BigInt(count))
-    throw new OptionError(
-      `--networks ${count}: the space has ${space.size} networks only; ask for fewer, or choose a larger space`,
-    );
+  requireNetworks(space, count);
   const random = Random.stream(seed, 'rank', 'networks');
   const draws = drawn(space, drawsPerNetwork * count, random).map((genome) => ({
     genome,
@@ -42,6 +39,14 @@ export function networksAlongEnergy(
   for (let turn = 0; chosen.length < count; turn++)
     for (const strip of strips) if (turn < strip.length && chosen.length < count) chosen.push(strip[turn]!);
   return chosen;
+}
+
+/** @throws OptionError when the space has no more than fewer */
+export function requireNetworks(space: SearchSpace, count: number): void {
+  if (space.size < BigInt(count))
+    throw new OptionError(
+      `--networks ${count}: the space has ${space.size} networks only; ask for fewer, or choose a larger space`,
+    );
 }
 
 /** Up to `wanted` different genomes in random order: the whole of a small space, uniform draws of a large one. */

@@ -11,15 +11,7 @@ import { z } from 'zod';
 import { attentionCompat } from '../../operators/attention/compat.js';
 import { attention } from '../../operators/attention/family.js';
 import { BlockKind } from '../architecture.js';
-import {
-  active,
-  branchFields,
-  changes,
-  expandEntry,
-  expandJoin,
-  problemOfBranches,
-  type BranchedBlock,
-} from './branches.js';
+import { active, branchFields, changes, expandEntry, expandJoin, type BranchedBlock } from './branches.js';
 import { blockSchema, mapLine, problemOfFamily, strideLabel, type BlockRule } from './contract.js';
 import { fixedFamily } from './ends.js';
 
@@ -39,7 +31,7 @@ export const attentionBottleneck: BlockRule<AttentionBottleneckBlock> = {
     if (family !== undefined && !attentionFamilies.includes(family))
       return `the family of an attentionBottleneck block is ${attentionFamilies.join(' or ')}, not ${family}`;
     if (midChannels % heads !== 0) return `${heads} heads do not divide ${midChannels} channels`;
-    return problemOfFamily(block) ?? problemOfBranches(block);
+    return problemOfFamily(block);
   },
   expand(block, nodes, input) {
     const { name, family, midChannels, outChannels, heads } = block;
@@ -59,7 +51,7 @@ export const attentionBottleneck: BlockRule<AttentionBottleneckBlock> = {
     const { inHeight, inWidth, inChannels, midChannels, outChannels, stride, heads } = block;
     return [
       `${inChannels} → ${midChannels} → ${outChannels} ch`,
-      mapLine(block, inHeight / stride, inWidth / stride),
+      mapLine(block, Math.ceil(inHeight / stride), Math.ceil(inWidth / stride)),
       `${heads} head${heads === 1 ? '' : 's'}`,
       ...(changes(block) ? ['a layer on the shortcut'] : []),
     ];

@@ -9,15 +9,7 @@
 import { z } from 'zod';
 import { ActivationKind } from '../../nn/activation.js';
 import { BlockKind } from '../architecture.js';
-import {
-  active,
-  branchFields,
-  changes,
-  expandEntry,
-  expandJoin,
-  problemOfBranches,
-  type BranchedBlock,
-} from './branches.js';
+import { active, branchFields, changes, expandEntry, expandJoin, type BranchedBlock } from './branches.js';
 import {
   blockSchema,
   familyOfBlock,
@@ -38,7 +30,7 @@ export interface BottleneckBlock extends BranchedBlock {
 export const bottleneck: BlockRule<BottleneckBlock> = {
   kind: BlockKind.Bottleneck,
   schema: blockSchema(BlockKind.Bottleneck, { ...branchFields, squeeze: z.int().min(0) }),
-  problem: (block) => problemOfFamily(block) ?? problemOfBranches(block),
+  problem: problemOfFamily,
   expand(block, nodes, input) {
     const { name, midChannels, outChannels, squeeze } = block;
     const family = familyOfBlock(block);
@@ -54,7 +46,7 @@ export const bottleneck: BlockRule<BottleneckBlock> = {
     const { inHeight, inWidth, inChannels, midChannels, outChannels, stride, squeeze } = block;
     return [
       `${inChannels} → ${midChannels} → ${outChannels} ch`,
-      mapLine(block, inHeight / stride, inWidth / stride),
+      mapLine(block, Math.ceil(inHeight / stride), Math.ceil(inWidth / stride)),
       ...(changes(block) ? ['a layer on the shortcut'] : []),
       ...(squeeze > 0 ? [`squeeze to ${squeeze}`] : []),
     ];

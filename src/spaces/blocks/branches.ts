@@ -15,7 +15,7 @@ import { NodeKind, type NodeList } from '../nodes.js';
 export enum ShortcutKind {
   /** A layer (1x1, or 3x3 where it has the stride), a norm and an activation of its own (the supernet). */
   Active = 'active',
-  /** The mean of 2x2 where there is a stride, a 1x1 layer and a norm (the retrained networks). */
+  /** The mean of 2x2 where there is a stride (of what there is of it, at the end of an odd map), a 1x1 layer and a norm (the retrained networks). */
   Pooled = 'pooled',
 }
 
@@ -34,13 +34,6 @@ export const branchFields = {
   activation: z.enum(bottleneckActivations),
   positionBias: z.boolean(),
 };
-
-/** What is wrong with the sizes of such a block; null when nothing is. */
-export function problemOfBranches({ stride, inHeight, inWidth }: BranchedBlock): string | null {
-  return stride === 2 && (inHeight % 2 !== 0 || inWidth % 2 !== 0)
-    ? `its input map of ${inHeight}x${inWidth} cannot be halved`
-    : null;
-}
 
 /** Whether there is a layer on the shortcut. */
 export function changes({ stride, inChannels, outChannels }: BlockDescription): boolean {
@@ -87,7 +80,9 @@ function shortcut(block: BranchedBlock, family: string, nodes: NodeList, input: 
     return active(block, nodes, nodes.layer(layer, input, { family, kernel, stride, outChannels }));
   }
   const pooled =
-    stride === 1 ? input : nodes.pool(NodeKind.AveragePool, `${name}.shortcutPool`, input, { kernel: 2 });
+    stride === 1
+      ? input
+      : nodes.pool(NodeKind.AveragePool, `${name}.shortcutPool`, input, { kernel: 2, overhang: true });
   return nodes.batchNorm(nodes.layer(layer, pooled, { family, outChannels }));
 }
 

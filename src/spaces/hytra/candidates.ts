@@ -1,7 +1,7 @@
 /**
  * @file The candidates of a layer: its blocks while searching, by stage and family.
  *
- * Every stage has a map half as wide as the one before and twice its channels. A layer whose map is wider than its stage's takes
+ * Every stage has a map half as wide as the one before (rounded up) and twice its channels. A layer whose map is wider than its stage's takes
  * the branch with a stride. Biases of a depth-wise layer: of multiplications and of shifts, as published, not of additions.
  */
 import { Primitive } from '../../hardware/layer.js';
@@ -70,5 +70,9 @@ export function candidateBlock(family: string, place: Place, style: BlockStyle):
 
 /** The map behind a block at a place. */
 export function mapBehind({ input, stride, outChannels }: Place): FeatureMap {
-  return { height: input.height / stride, width: input.width / stride, channels: outChannels };
+  return {
+    height: Math.ceil(input.height / stride),
+    width: Math.ceil(input.width / stride),
+    channels: outChannels,
+  };
 }

@@ -100,11 +100,6 @@ export const hytraCifar = {
   stageChannels: [32, 64, 128, 256],
 } as const satisfies HytraSettings;
 
-/** How many pixels of the input become one on the map of the last stage. */
-export function reductionOf({ stem, stageChannels }: HytraSettings): number {
-  return stem.stride * (stem.pool ? 2 : 1) * 2 ** (stageChannels.length - 1);
-}
-
 /** @throws OptionError naming the first option that is wrong */
 export function checkHytra(name: string, options: unknown): HytraSettings {
   const parsed = hytraSchema.safeParse(options);
@@ -114,12 +109,5 @@ export function checkHytra(name: string, options: unknown): HytraSettings {
   }
   const settings = parsed.data;
   for (const family of settings.stageFamilies.flat()) familyNamed(family);
-  const { height, width } = settings.input;
-  const reduction = reductionOf(settings);
-  if (height % reduction !== 0 || width % reduction !== 0)
-    throw new OptionError(
-      `${name} space: input: images of ${height}x${width} cannot be halved down to the last stage; ` +
-        `give sides that are multiples of ${reduction}`,
-    );
   return settings;
 }

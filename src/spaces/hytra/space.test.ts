@@ -86,11 +86,17 @@ describe('hytra-imagenet (cv-search 1.2)', () => {
       expect(Math.abs(shares.get(family)! - mean), family).toBeLessThan(0.5);
   });
 
-  it('takes any input that can be halved, and says which', () => {
+  it('takes any input, and halves its maps rounded up', () => {
     const input = { height: 160, width: 96, channels: 1 };
     const space = createHytraImagenet({ input, classes: 3 });
     expect(space.architecture(space.sample(Random.stream(1))).blocks.at(-1)).toMatchObject({ inHeight: 5 });
-    expect(() => createHytraImagenet({ input: { ...input, width: 100 } })).toThrow(/multiples of 32/);
+    const odd = createHytraImagenet({ input: { height: 100, width: 33, channels: 3 } });
+    const blocks = odd.architecture(odd.sample(Random.stream(2))).blocks.filter(({ stride }) => stride === 2);
+    expect(blocks.map(({ inHeight, inWidth }) => [inHeight, inWidth])).toEqual([
+      [25, 9],
+      [13, 5],
+      [7, 3],
+    ]);
     expect(() => createHytraImagenet({ layers: 3 })).toThrow(/layers: cannot be dealt/);
     expect(() => createHytraImagenet({ stageFamilies: [['xor'], ['conv'], ['conv'], ['conv']] })).toThrow(
       /unknown operator family 'xor'/,

@@ -156,8 +156,8 @@ describe('the mini space', () => {
 
   it('names the option that is wrong in one line', () => {
     const cases: [Partial<MiniSpaceOptions> | Record<string, unknown>, RegExp][] = [
-      [{ input: { height: 15, width: 28, channels: 1 } }, /input\.height: must be 16 to 64/],
-      [{ input: { height: 28, width: 65, channels: 1 } }, /input\.width: must be 16 to 64/],
+      [{ input: { height: 15, width: 28, channels: 1 } }, /input\.height: must be 16 to 512/],
+      [{ input: { height: 28, width: 513, channels: 1 } }, /input\.width: must be 16 to 512/],
       [{ classes: 1 }, /classes/],
       [{ families: [] }, /families/],
       [{ families: ['conv', 'conv'] }, /families: must not name a family twice/],

@@ -1,5 +1,5 @@
 /**
- * @file The `mini` search space: small residual networks for 16..64 pixel images, one operator family per block.
+ * @file The `mini` search space: small residual networks for small images (16 to 512 pixels), one operator family per block.
  *
  * A scaled-down form of the published macro structure (ShiftAddNAS, arXiv 2205.08119) that a CPU can train: a 3x3
  * convolution as the stem, stages that halve the map and widen, and in every block a choice of operator family and
@@ -15,7 +15,7 @@ import type { Genome, SearchSpace } from '../contract.js';
 import { checkGenome, productMoves } from '../product.js';
 
 const count = z.int().min(1);
-const side = z.int().min(16, 'must be 16 to 64 pixels').max(64, 'must be 16 to 64 pixels');
+const side = z.int().min(16, 'must be 16 to 512 pixels').max(512, 'must be 16 to 512 pixels');
 
 /** Options of the space as they stand in a configuration file; everything but `input` and `classes` has a default. */
 export const miniSpaceSchema = z

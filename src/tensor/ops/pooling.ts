@@ -30,6 +30,8 @@ export interface PoolOptions {
   readonly stride?: number | readonly [number, number];
   /** On every side; less than the kernel. Default 0. */
   readonly padding?: number | readonly [number, number];
+  /** The last windows may hang over the map (H' rounded up), so that nothing of it is left out. Default false. */
+  readonly overhang?: boolean;
 }
 
 /**
@@ -50,8 +52,8 @@ export function maxPool(x: Tensor, options: PoolOptions): Tensor {
 }
 
 /**
- * Mean of each window: x [N, H, W, C] -> [N, H', W', C]. Padding counts as zeros, as in PyTorch, or with
- * `countPadding: false` not at all. @throws ShapeError
+ * Mean of each window: x [N, H, W, C] -> [N, H', W', C]. Padding counts as zeros, as in PyTorch, and what windows hang
+ * over too; with `countPadding: false` neither counts. @throws ShapeError
  */
 export function averagePool(
   x: Tensor,
@@ -92,8 +94,14 @@ function poolGeometry(op: string, x: Tensor, options: PoolOptions): PoolGeometry
   if (padding[0] >= kernel[0] || padding[1] >= kernel[1])
     refuse(`padding ${shapeText(padding)} must be less than the kernel`);
   const [batch, inHeight, inWidth, channels] = x.shape as [number, number, number, number];
-  const outHeight = Math.floor((inHeight + 2 * padding[0] - kernel[0]) / stride[0]) + 1;
-  const outWidth = Math.floor((inWidth + 2 * padding[1] - kernel[1]) / stride[1]) + 1;
+  const windows = (extent: number, axis: 0 | 1): number => {
+    const behind = options.overhang === true ? stride[axis] - 1 : 0;
+    const whole = extent + 2 * padding[axis] - kernel[axis];
+    const count = Math.floor((whole + behind) / stride[axis]) + 1;
+    // A window must begin on the map, or in the padding before it.
+    return behind > 0 && (count - 1) * stride[axis] - padding[axis] >= extent ? count - 1 : count;
+  };
+  const [outHeight, outWidth] = [windows(inHeight, 0), windows(inWidth, 1)];
   if (outHeight < 1 || outWidth < 1)
     refuse(`the kernel is larger than the map padded by ${shapeText(padding)}`);
   return {

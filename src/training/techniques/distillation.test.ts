@@ -1,8 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../base/random.js';
+import { Mode, stateOf } from '../../nn/module.js';
+import { loadState } from '../../nn/state.js';
+import { Network } from '../../spaces/network.js';
 import { normals, relativeError } from '../../tensor/float64.cases.js';
 import { Tape } from '../../tensor/tape.js';
 import { Tensor } from '../../tensor/tensor.js';
+import { forEachBatch } from '../evaluate.js';
 import { crossEntropy, type Loss } from '../technique.js';
+import { toyBatch, toyShape, twoHeadedToy } from '../toy.cases.js';
 import {
   distillation,
   DistillationTarget,
@@ -134,5 +140,127 @@ describe('hard targets', () => {
     const expected = measure((logits, batch) => crossEntropy(0)(logits, { ...batch, labels: choices }, 0));
     expect(value).toBe(expected.value);
     expect(gradient).toEqual(expected.gradient);
+  });
+});
+
+describe('two heads', () => {
+  const { images, labels: own } = toyBatch(0, 0);
+  const size = own.length;
+  const others = own.map((label) => (label + 1) % classes);
+  const answers = (label: string): Float32Array => normals(size * classes, label).map((v) => 2 * v);
+  const [weight, temperature] = [0.3, 2];
+
+  /** Gradients of a network's parameters by name, in one step with a teacher that says `said`. */
+  function gradientsOf(
+    network: Network,
+    taught: Loss,
+    labels: Int32Array = own,
+  ): ReadonlyMap<string, Float32Array> {
+    const input = Tensor.view([size, 16, 16, 1], images);
+    const { value, tape } = Tape.record(() =>
+      taught(network.forward(input, Mode.Training), { input, labels }, 0),
+    );
+    tape.backward(value);
+    const gradients = new Map(network.parameters.map(({ name, tensor }) => [name, tensor.gradient!.slice()]));
+    for (const { tensor } of network.parameters) tensor.dropGradient();
+    return gradients;
+  }
+
+  function learning(network: Network, target: DistillationTarget, said: Float32Array, part = weight): Loss {
+    const teacher = { classes, logits: () => said, dispose: () => undefined };
+    return distillation(teacher, { target, temperature, weight: part }, network).loss!(crossEntropy(0.1));
+  }
+
+  /** The network as it is, but with the one head alone whose parameters begin with `kept`. */
+  function oneHeaded(network: Network, kept: string): Network {
+    const alone = new Network({ ...network.architecture, classifier: { heads: 1 } }, Random.stream('alone'));
+    const state = [...stateOf(network)].filter(([name]) => !name.startsWith('classifier'));
+    const head = ['weight', 'bias'].map(
+      (part) => [`classifier.${part}`, stateOf(network).get(`${kept}.${part}`)!] as const,
+    );
+    loadState(alone, new Map([...state, ...head]), 'one head');
+    return alone;
+  }
+
+  it.each(Object.values(DistillationTarget))('learn from one loss each, %s targets', (target) => {
+    const network = twoHeadedToy();
+    const said = answers('first');
+    const both = gradientsOf(network, learning(network, target, said));
+    const alone = (kept: string, loss: Loss): ReadonlyMap<string, Float32Array> => {
+      const single = oneHeaded(network, kept);
+      const gradients = gradientsOf(single, loss);
+      single.dispose();
+      return gradients;
+    };
+    const ofLabels = alone('classifier', crossEntropy(0.1));
+    const teacher = { classes, logits: () => said, dispose: () => undefined };
+    const ofTeacher = alone(
+      'classifierOfTeacher',
+      distillation(teacher, { target, temperature, weight: 1 }).loss!(crossEntropy(0)),
+    );
+    for (const [name, gradient] of both) {
+      const [first, second] = [
+        name.startsWith('classifierOfTeacher') ? undefined : ofLabels.get(name)!,
+        name.startsWith('classifier.') ? undefined : ofTeacher.get(name.replace('OfTeacher', ''))!,
+      ];
+      const expected = Float64Array.from(
+        gradient,
+        (_, i) => (1 - weight) * (first?.[i] ?? 0) + weight * (second?.[i] ?? 0),
+      );
+      // Biases in front of a batch norm have a gradient of rounding errors alone.
+      if (Math.hypot(...expected) > 1e-6) expect(relativeError(gradient, expected), name).toBeLessThan(1e-4);
+    }
+    network.dispose();
+  });
+
+  it('leave each the other alone, to the bit', () => {
+    const network = twoHeadedToy();
+    const hard = DistillationTarget.Hard;
+    const before = gradientsOf(network, learning(network, hard, answers('first')));
+    const otherTeacher = gradientsOf(network, learning(network, hard, answers('second')));
+    const otherLabels = gradientsOf(network, learning(network, hard, answers('first')), others);
+    const [first, second, stem] = ['classifier.weight', 'classifierOfTeacher.weight', 'stem.weight'];
+    expect(otherTeacher.get(first!)).toEqual(before.get(first!));
+    expect(otherTeacher.get(second!)).not.toEqual(before.get(second!));
+    expect(otherLabels.get(second!)).toEqual(before.get(second!));
+    expect(otherLabels.get(first!)).not.toEqual(before.get(first!));
+    expect(otherTeacher.get(stem!)).not.toEqual(before.get(stem!));
+    expect(otherLabels.get(stem!)).not.toEqual(before.get(stem!));
+    network.dispose();
+  });
+
+  it('are judged by the mean of their logits, with or without a teacher', () => {
+    const network = twoHeadedToy();
+    const judged = (of: Network): Float32Array => {
+      let logits = new Float32Array(0);
+      const keep = ({ data }: Tensor): void => void (logits = data.slice());
+      forEachBatch([{ images, labels: own }], toyShape, (x) => of.forward(x, Mode.Evaluation), keep);
+      return logits;
+    };
+    const [plain, first, second] = [
+      judged(network),
+      ...['classifier', 'classifierOfTeacher'].map((kept) => {
+        const alone = oneHeaded(network, kept);
+        const logits = judged(alone);
+        alone.dispose();
+        return logits;
+      }),
+    ];
+    learning(network, DistillationTarget.Soft, answers('first'));
+    expect(judged(network)).toEqual(plain);
+    expect(
+      relativeError(
+        plain,
+        Float64Array.from(plain, (_, i) => (first![i]! + second![i]!) / 2),
+      ),
+    ).toBeLessThan(1e-6);
+    network.dispose();
+  });
+
+  it('learn together where there are no labels to learn from: neither may stay as it began', () => {
+    const network = twoHeadedToy();
+    const gradients = gradientsOf(network, learning(network, DistillationTarget.Hard, answers('first'), 1));
+    expect(gradients.get('classifier.weight')).toEqual(gradients.get('classifierOfTeacher.weight'));
+    network.dispose();
   });
 });

@@ -19,14 +19,14 @@ import { freeze, Mode } from '../../nn/module.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { forEachBatch } from '../evaluate.js';
 import { crossEntropy, type Technique } from '../technique.js';
-import { distillation, DistillationTarget } from './distillation.js';
+import { distillation, DistillationTarget, type TwoHeaded } from './distillation.js';
 import { averagedWeights } from './averaged-weights.js';
 import { mixedImages } from './mixed-images.js';
 import { describeTechniques, type ToyModel } from './technique.cases.js';
-import { genomeOf, toyNetwork, toyShape } from '../toy.cases.js';
+import { genomeOf, toyNetwork, toyShape, twoHeadedToy } from '../toy.cases.js';
 
 /** Another network of the toy problem says what it thinks. */
-function taught(weight: number, target = DistillationTarget.Soft): Technique {
+function taught(weight: number, target = DistillationTarget.Soft, student?: TwoHeaded): Technique {
   const network = toyNetwork(7);
   freeze(network);
   return distillation(
@@ -42,6 +42,7 @@ function taught(weight: number, target = DistillationTarget.Soft): Technique {
       dispose: () => network.dispose(),
     },
     { target, temperature: 2, weight },
+    student,
   );
 }
 
@@ -155,4 +156,10 @@ describeTechniques([
   },
   { name: 'distill, soft', on: () => taught(0.7), off: () => taught(0) },
   { name: 'distill, hard', on: () => taught(1, DistillationTarget.Hard), off: () => taught(0) },
+  {
+    name: 'distill, two heads',
+    network: twoHeadedToy,
+    on: (network) => taught(0.5, DistillationTarget.Hard, network as Network),
+    off: (network) => taught(0, DistillationTarget.Hard, network as Network),
+  },
 ]);
