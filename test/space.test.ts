@@ -40,6 +40,12 @@ describe('space', () => {
     ))
       expect(least.cost).toBeLessThan(most.cost);
     expect((await json('info', example)).name).toBe('my-space');
+    expect(info.options).toMatchObject({ layers: 8, stageChannels: [32, 64, 128, 256] });
+    expect(text).toContain(
+      'made with: stem (channels 64, kernel 7, stride 2, pool true), layers 16, longestStage 9, splits published, ' +
+        'stageChannels 128 256 512 1024, stageFamilies conv|pot.q|add conv|pot.q|add ' +
+        'attention|conv|pot.q|add attention|conv, network searched, lastStride 2, keepSplits false',
+    );
   });
 
   it('samples by a seed, and writes what other commands read', async () => {
