@@ -24,7 +24,7 @@ const { path: home, remove } = temporaryFolder();
 const runs = join(home, 'runs');
 const undisturbed = join(home, 'undisturbed');
 const jsonFile = join(home, 'out', 'rank.json');
-const sizes = ['--networks', '4', '--seeds', '2'];
+const sizes = ['--networks', '5', '--seeds', '2'];
 let config: string;
 let stdout: string;
 let result: RankResult;
@@ -61,15 +61,16 @@ describe('the result', () => {
   it('holds every network with its scores, and the figures of every scorer, in the file that was asked for too', () => {
     expect(JSON.parse(readFileSync(jsonFile, 'utf8'))).toEqual(result);
     const { networks, scorers, measured } = result;
-    expect(networks).toBe(4);
+    expect(networks).toBe(5);
     expect(Object.keys(scorers)).toEqual([
       ...['supernet', 'naswot', 'zico', 'entropy', 'parameters', 'operations'],
     ]);
-    expect(new Set(measured.map(({ genome }) => genome.join())).size).toBe(4);
+    expect(new Set(measured.map(({ genome }) => genome.join())).size).toBe(5);
     expect(result.kendallTau).toBe(scorers['supernet']!.kendallTau);
     for (const [name, scorer] of Object.entries(scorers)) {
-      expect(scorer.networks).toBe(4);
-      expect(scorer).toHaveProperty('kendallTauBestThird');
+      expect(scorer.networks).toBe(5);
+      // Two networks in the best third.
+      expect(scorer).toMatchObject({ kendallTauBestThird: null, fidelity: { bestThird: { networks: 2 } } });
       const tau = kendallTau(
         measured.map(({ scores }) => scores[name]!),
         measured.map(({ accuracy }) => accuracy!),
@@ -108,10 +109,13 @@ describe('the result', () => {
   });
 
   it('is shown as tables, with progress over all networks, and as a picture', () => {
-    expect(stdout).toContain('4 networks of mini');
+    expect(stdout).toContain('5 networks of mini');
     expect(stdout).toMatch(/^ *supernet +\S/m);
-    expect(stdout).toMatch(/stand-alone .*network 8\/8/);
+    expect(stdout).toMatch(/stand-alone .*network 10\/10/);
     expect(stdout).toContain('agreement between seeds: tau');
+    expect(stdout).toMatch(
+      /^-: fewer than 5 networks say nothing of ranks \(2 in the best third; [\d, ]+ in the energy bins\); ask for more by --networks$/m,
+    );
     expect(readFileSync(join(undisturbed, 'rank.html'), 'utf8')).toContain('<circle');
   });
 

@@ -40,6 +40,12 @@ describe('space', () => {
     ))
       expect(least.cost).toBeLessThan(most.cost);
     expect((await json('info', example)).name).toBe('my-space');
+    expect(info.options).toMatchObject({ layers: 8, stageChannels: [32, 64, 128, 256] });
+    expect(text).toContain(
+      'made with: stem (channels 64, kernel 7, stride 2, pool true), layers 16, longestStage 9, splits published, ' +
+        'stageChannels 128 256 512 1024, stageFamilies conv|pot.q|add conv|pot.q|add ' +
+        'attention|conv|pot.q|add attention|conv, network searched, lastStride 2, keepSplits false',
+    );
   });
 
   it('samples by a seed, and writes what other commands read', async () => {
@@ -79,10 +85,15 @@ describe('space', () => {
   });
 
   it('knows the networks that were published, and writes one as a file', async () => {
-    const { networks } = await json('published');
+    const { networks, supernets } = await json('published');
     expect(networks).toHaveLength(8);
+    expect(supernets.map(({ parameters }: { parameters: number }) => parameters)).toEqual([
+      ...[615_390_116, 489_823_652, 238_675_876, 238_503_844, 364_242_340],
+    ]);
+    expect(await printed('published')).toMatch(/v5, CIFAR-100 .*add, shift .*238,503,844 .*38\.76 %/);
     const args = ['published', 'mix-v4', '--last-stride', '1', '--shift', 'pot.ps', '--out', 'mix-v4'];
-    const { networks: one } = await json(...args);
+    const { networks: one, supernets: none } = await json(...args);
+    expect(none).toBeUndefined();
     const file = join(home, 'mix-v4', 'architecture.json');
     expect(parseArchitecture(JSON.parse(readFileSync(file, 'utf8')), file)).toEqual(one[0].architecture);
     expect(await printed('published', 'mix-v3')).toMatch(/1 \(T1\) .*29\.9 M .*6\.40 G/);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hypervolume } from '../search/hypervolume.js';
 import { madeUpRun } from './compare-runs.cases.js';
-import { compareRuns } from './compare-runs.js';
+import { compareRuns, familiesText } from './compare-runs.js';
 
 const hybrid = madeUpRun(
   'hybrid',
@@ -48,6 +48,9 @@ describe('a comparison of runs', () => {
     );
     const [a, b] = first!.hypervolumeBySeed as [number, number];
     expect(first!.hypervolumeDeviation).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
+    expect([first!.mixed, second!.mixed]).toEqual([true, false]);
+    // What a mixed search found may be of one family.
+    expect(first!.networks.map(familiesText)).toEqual(['add, conv', 'add alone', 'add, conv']);
     expect(second!.networks.map(({ network }) => network)).toEqual(['front-1', 'hybrid']);
     expect(first!.networks.map(({ network, onFront }) => [network, onFront])).toEqual([
       ['front-1', true],

@@ -43,6 +43,8 @@ export interface RunStanding {
   readonly path: string;
   /** That the space offers. */
   readonly families: readonly string[];
+  /** Whether it searched over several families; what it found may be of one all the same. */
+  readonly mixed: boolean;
   readonly evaluated: number;
   /** What its search found, the cheapest first. */
   readonly networks: readonly (NetworkStanding & { readonly onFront: boolean })[];
@@ -146,6 +148,7 @@ export function compareRuns(runs: readonly ComparedRun[], profile?: string): Run
         name: names[at]!,
         path,
         families: result.space.families,
+        mixed: isMixed(result),
         evaluated: result.search.evaluated,
         networks: networks
           .map((network) => ({ ...network, onFront: front.has(point(network).join()) }))
@@ -158,6 +161,15 @@ export function compareRuns(runs: readonly ComparedRun[], profile?: string): Run
     duels: duelsOf(runs, standings, found),
     differences: differencesOf(runs),
   };
+}
+
+function isMixed({ space }: RunResult): boolean {
+  return space.families.length > 1;
+}
+
+/** `conv, pot.q`, or `add alone`: what the blocks of a network are of. */
+export function familiesText({ families }: Pick<NetworkStanding, 'families'>): string {
+  return families.length === 1 ? `${families[0]!} alone` : families.join(', ');
 }
 
 /** What a search found: the winner and further members of its front. */
@@ -202,7 +214,7 @@ function duelsOf(
   return families.map((family): FamilyDuel => {
     const best = pure.filter((each) => each.families[0] === family).sort(better)[0]!;
     const rivals = runs.flatMap(({ result }, at) => {
-      if (result.space.families.length < 2) return [];
+      if (!isMixed(result)) return [];
       const [rival] = found[at]!.filter(({ energyMj }) => energyMj <= best.energyMj).sort(better);
       if (rival === undefined || rival === best) return [];
       const ahead = rival.accuracy - best.accuracy;

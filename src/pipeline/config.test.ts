@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileError, OptionError } from '../base/errors.js';
 import { packageRoot } from '../base/modules.js';
+import { hytraFields } from '../spaces/hytra/options.js';
+import { createHytraCifar } from '../spaces/hytra/space.js';
 import {
   checkConfig,
   jobIdentity,
@@ -13,6 +15,7 @@ import {
   readConfigFile,
   runConfigSchema,
 } from './config.js';
+import { loadSpace } from './space-files.js';
 import { defaultSupernetTraining } from './supernet-settings.js';
 
 const minimal = {
@@ -372,5 +375,14 @@ describe('the examples', () => {
     expect(checkConfig(runConfigSchema, readConfigFile(path), path)).toMatchObject({
       space: { stemStride: 2 },
     });
+  });
+});
+
+describe('examples/hytra.yaml', () => {
+  it('is hytra-cifar itself, with every option in it', () => {
+    const path = join(packageRoot, 'examples', 'hytra.yaml');
+    expect(loadSpace(path).identity).toBe(createHytraCifar().identity);
+    const { options } = readConfigFile(path) as { options: Record<string, unknown> };
+    expect(Object.keys(options).sort()).toEqual(Object.keys(hytraFields.shape).sort());
   });
 });

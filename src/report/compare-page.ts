@@ -2,7 +2,12 @@
  * @file The page of `compare`: the retrained fronts of several runs in one chart, their hypervolumes, and how mixed
  * networks stand against those of one family.
  */
-import type { NetworkStanding, RunComparison, RunStanding } from '../pipeline/compare-runs.js';
+import {
+  familiesText,
+  type NetworkStanding,
+  type RunComparison,
+  type RunStanding,
+} from '../pipeline/compare-runs.js';
 import {
   bottomAxis,
   figure,
@@ -94,7 +99,7 @@ function legend(runs: readonly RunStanding[]): Markup {
             <path style="fill:none;stroke-width:2;stroke:${colourOf(at)}" d="M-9 0H9" />
             <circle r="4" style="fill:${colourOf(at)}" />
           </svg>
-          ${name} (${families.join(', ')})
+          ${name} (searched over ${families.join(', ')})
         </li>`,
     )}
   </ul>`;
@@ -152,7 +157,7 @@ function drawFronts({ runs }: RunComparison, width: number): Markup {
                 />`
               }<circle cx="${left}" cy="${top}" r="5" style="fill:${colour}"
                 ><title>
-                  ${run.name}, ${network.network}: ${standingText(network)} at
+                  ${run.name}, ${network.network} (${familiesText(network)}): ${standingText(network)} at
                   ${withUnit(network.energyMj, unit)}
                 </title></circle
               >`;
@@ -202,7 +207,18 @@ function hypervolumeTable({ runs }: RunComparison): Markup {
 function duelTable({ duels }: RunComparison): Markup {
   const unit = energyUnit(duels.map(({ best }) => best.energyMj));
   return table(
-    ['Family', 'Its best', 'Energy', 'Accuracy', 'Mixed network', 'Energy', 'Accuracy', 'Ahead', 'Apart'],
+    [
+      'Family',
+      'Its best',
+      'Energy',
+      'Accuracy',
+      'Of mixed searches',
+      'Its blocks',
+      'Energy',
+      'Accuracy',
+      'Ahead',
+      'Apart',
+    ],
     duels.flatMap(({ family, best, rivals }) =>
       rivals.map((rival) => [
         family,
@@ -210,6 +226,7 @@ function duelTable({ duels }: RunComparison): Markup {
         withUnit(best.energyMj, unit),
         standingText(best),
         `${rival.run}, ${rival.network}`,
+        familiesText(rival),
         withUnit(rival.energyMj, unit),
         standingText(rival),
         `${(100 * rival.ahead).toFixed(2)} points`,

@@ -51,7 +51,7 @@ function scorerFigure(result: RankResult, name: string, { fidelity }: ScorerOutc
 
 /** NaN is null when it has been through JSON. */
 function tau(value: number | null): string {
-  return value === null || Number.isNaN(value) ? 'undefined' : value.toFixed(2);
+  return value === null || Number.isNaN(value) ? '– (too few networks, or all alike)' : value.toFixed(2);
 }
 
 function drawScatter({ measured, profile }: RankResult, name: string, width: number): Markup {

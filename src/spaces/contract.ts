@@ -23,6 +23,8 @@ export interface SearchSpace {
   readonly name: string;
   /** A string that changes whenever genomes of another space would mean something else (name and every option). */
   readonly identity: string;
+  /** What the space was made with, every default filled in; absent where it was declared as a whole. */
+  readonly options?: Readonly<Record<string, unknown>>;
   /** Number of options at each position. */
   readonly optionCounts: readonly number[];
   /**

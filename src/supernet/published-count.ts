@@ -31,6 +31,15 @@ export enum PublishedSharing {
   AddShiftOwnSigns = 'addShiftOwnSigns',
 }
 
+/** Of each the runs that were logged with it, as the released code names them. */
+export const publishedRuns: Readonly<Record<PublishedSharing, string>> = {
+  none: 'v1 and v2, CIFAR-100',
+  add: 'v3, CIFAR-100',
+  addShiftBoth: 'v4, CIFAR-100',
+  addShift: 'v5, CIFAR-100',
+  addShiftOwnSigns: 'v5, ImageNet-100',
+};
+
 const factorsOfMap = 6 * 100;
 /** Of the published data sets. */
 const classes = 100;

@@ -8,6 +8,7 @@ import { FileError } from '../../base/errors.js';
 import { checkWritable, readJson, writeFileAtomic } from '../../base/files.js';
 import {
   compareRuns,
+  familiesText,
   type ComparedRun,
   type NetworkStanding,
   type RunComparison,
@@ -79,7 +80,7 @@ function accuracyOf({ accuracy, deviation }: NetworkStanding): string {
 
 function comparisonText(comparison: RunComparison, page: string): string {
   const { dataset, profile, runs, duels, reference, differences } = comparison;
-  const mixed = runs.some(({ families }) => families.length > 1);
+  const anyMixed = runs.some(({ mixed }) => mixed);
   const pairs = duels.flatMap(({ family, best, rivals }) =>
     (rivals.length === 0 ? [undefined] : rivals).map((rival) => ({ family, best, rival })),
   );
@@ -87,11 +88,12 @@ function comparisonText(comparison: RunComparison, page: string): string {
     `test accuracy on ${dataset}, energy under ${profile}; reference point: error ${percent(reference[0]!)}, ${significant(reference[1]!)} mJ`,
     '',
     textTable(
-      ['run', 'network', 'seeds', 'test accuracy', 'energy mJ', 'on its\nfront'],
+      ['run', 'network', 'its blocks', 'seeds', 'test accuracy', 'energy mJ', 'on its\nfront'],
       runs.flatMap(({ name, networks }) =>
         networks.map((network) => [
           name,
           network.network,
+          familiesText(network),
           String(network.seeds.length),
           accuracyOf(network),
           significant(network.energyMj),
@@ -101,10 +103,20 @@ function comparisonText(comparison: RunComparison, page: string): string {
     ),
     '',
     textTable(
-      ['run', 'families', 'judged', 'hypervolume', 'sd over\nseeds', 'share of\nthe box', 'only\nhere'],
+      [
+        'run',
+        'searched over',
+        '',
+        'judged',
+        'hypervolume',
+        'sd over\nseeds',
+        'share of\nthe box',
+        'only\nhere',
+      ],
       runs.map((run) => [
         run.name,
         run.families.join(', '),
+        run.mixed ? 'mixed' : 'one family',
         String(run.evaluated),
         significant(run.hypervolume),
         run.hypervolumeDeviation === null ? '-' : significant(run.hypervolumeDeviation),
@@ -112,7 +124,7 @@ function comparisonText(comparison: RunComparison, page: string): string {
         percent(run.onlyHere, 1),
       ]),
     ),
-    ...(!mixed || pairs.length === 0
+    ...(!anyMixed || pairs.length === 0
       ? []
       : [
           '',
@@ -121,7 +133,8 @@ function comparisonText(comparison: RunComparison, page: string): string {
               'best of one family',
               'accuracy',
               'energy mJ',
-              'mixed, at no more energy',
+              'of mixed searches, at no more energy',
+              'its blocks',
               'accuracy',
               'ahead',
               'apart',
@@ -131,9 +144,10 @@ function comparisonText(comparison: RunComparison, page: string): string {
               accuracyOf(best),
               significant(best.energyMj),
               ...(rival === undefined
-                ? ['none was found', '-', '-', '-']
+                ? ['none was found', '-', '-', '-', '-']
                 : [
                     `${rival.run}, ${rival.network}`,
+                    familiesText(rival),
                     accuracyOf(rival),
                     `${(100 * rival.ahead).toFixed(2)} points`,
                     rival.apart === null ? '-' : rival.apart ? 'yes' : 'no',

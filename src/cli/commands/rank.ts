@@ -15,7 +15,7 @@ import {
   type RankConfig,
   type RankOptions,
 } from '../../pipeline/rank/request.js';
-import type { RankResult, ScorerOutcome } from '../../pipeline/rank/result.js';
+import { fewestNetworks, type RankResult, type ScorerOutcome } from '../../pipeline/rank/result.js';
 import type { Estimate } from '../../search/statistics/bootstrap.js';
 import { count, duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
@@ -263,11 +263,28 @@ export function rankText(result: RankResult): string {
       ],
       outcomes.map(([name, { fidelity }]) => [name, ...regrets(fidelity), ...binTaus(fidelity)]),
     ),
+    ...fewText(outcomes[0]![1].fidelity),
     ...(result.seedAgreement === null
       ? []
       : [`agreement between seeds: tau ${result.seedAgreement.toFixed(2)}`]),
     ...(diverged === 0 ? [] : [`${diverged} more diverged and are not ranked`]),
   ].join('\n');
+}
+
+/** Why some figures are dashes, where some are. */
+function fewText({ overall, bestThird, energyBins }: ScorerOutcome['fidelity']): readonly string[] {
+  const few = [
+    ...(overall.networks < fewestNetworks ? [`there are ${overall.networks}`] : []),
+    ...(bestThird.networks < fewestNetworks ? [`${bestThird.networks} in the best third`] : []),
+    ...(energyBins.some(({ networks }) => networks < fewestNetworks)
+      ? [`${energyBins.map(({ networks }) => networks).join(', ')} in the energy bins`]
+      : []),
+  ];
+  return few.length === 0
+    ? []
+    : [
+        `-: fewer than ${fewestNetworks} networks say nothing of ranks (${few.join('; ')}); ask for more by --networks`,
+      ];
 }
 
 function accuracyRange({ measured }: RankResult): string {

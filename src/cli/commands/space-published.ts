@@ -1,6 +1,6 @@
 /**
  * @file `shiftaddnas space published`: the networks that ShiftAddNAS retrained on ImageNet, with their counts, and as files for
- * `train --architecture` and `hw estimate`.
+ * `train --architecture` and `hw estimate`; and the counts of the supernets that it searched.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,12 @@ import type { SpaceImages } from '../../pipeline/space-files.js';
 import { familyNamed } from '../../operators/registry.js';
 import { publishedNetwork, publishedNetworks, type PublishedNetwork } from '../../spaces/hytra/retraining.js';
 import { operationTotal, parameterCount } from '../../spaces/layers.js';
-import { count, significant } from '../format.js';
+import {
+  PublishedSharing,
+  publishedRuns,
+  publishedSupernetParameters,
+} from '../../supernet/published-count.js';
+import { count, percent, significant } from '../format.js';
 import { examples, wholeNumber } from '../options.js';
 import { textTable } from '../tables.js';
 import { imageSize } from './space.js';
@@ -31,7 +36,9 @@ interface PublishedFlags {
 export function addSpacePublishedCommand(space: Command): void {
   space
     .command('published')
-    .description('The networks that ShiftAddNAS retrained on ImageNet, with their counts.')
+    .description(
+      'The networks that ShiftAddNAS retrained on ImageNet and, where none is named, its supernets, with their counts.',
+    )
     .argument('[name]', `one of them: ${Object.keys(publishedNetworks).join(', ')}`)
     .option(
       '--last-stride <1|2>',
@@ -90,7 +97,16 @@ function runPublished(name: string | undefined, flags: PublishedFlags): void {
     checkWritable(file);
     writeFileAtomic(file, `${JSON.stringify(networks[0]!.architecture, undefined, 2)}\n`);
   }
-  if (flags.json) return console.log(JSON.stringify({ shift, profile: profile.name, networks }));
+  const supernets =
+    name === undefined
+      ? Object.values(PublishedSharing).map((sharing) => ({
+          ...{ sharing, runs: publishedRuns[sharing], parameters: publishedSupernetParameters(sharing) },
+        }))
+      : undefined;
+  if (flags.json)
+    return console.log(
+      JSON.stringify({ shift, profile: profile.name, networks, ...(supernets && { supernets }) }),
+    );
   console.log(
     textTable(
       ['network', 'last stride', 'parameters', 'operations', `energy mJ (${profile.name})`],
@@ -100,4 +116,23 @@ function runPublished(name: string | undefined, flags: PublishedFlags): void {
       ]),
     ),
   );
+  if (supernets !== undefined)
+    console.log(
+      `\nThe supernets that were trained, all 14 candidates in each of 16 layers, 100 classes:\n${textTable(
+        ['run', 'shared', 'parameters', 'of v1'],
+        supernets.map(({ sharing, runs, parameters }) => [
+          ...[runs, sharedWords[sharing], parameters.toLocaleString('en')],
+          percent(parameters / supernets[0]!.parameters),
+        ]),
+      )}`,
+    );
 }
+
+/** What has its weights from the tensors of convolutions. */
+const sharedWords: Readonly<Record<PublishedSharing, string>> = {
+  none: 'nothing',
+  add: 'add',
+  addShiftBoth: 'add, exponents and signs of shift',
+  addShift: 'add, shift',
+  addShiftOwnSigns: 'add, exponents of shift',
+};

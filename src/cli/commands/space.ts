@@ -49,7 +49,9 @@ export function addSpaceCommands(program: Command): void {
       'after',
       `\nSpaces:\n${Object.entries(namedSpaces)
         .map(([name, { title }]) => `  ${name.padEnd(15)} ${title}`)
-        .join('\n')}\n  ${'FILE'.padEnd(15)} one's own, .yaml or .json: examples/space.yaml\n${examples(
+        .join(
+          '\n',
+        )}\n  ${'FILE'.padEnd(15)} one's own, .yaml or .json: examples/space.yaml; options of hytra: examples/hytra.yaml\n${examples(
         'shiftaddnas space info hytra-imagenet',
         'shiftaddnas space sample hytra-cifar --count 5 --seed 2 --out samples',
         'shiftaddnas space describe mini --genome 1,0,3,2,5,6',
@@ -175,6 +177,7 @@ function runInfo(name: string, flags: SpaceFlags): void {
       JSON.stringify({
         ...{ name: space.name, identity: space.identity, input, classes, size: String(space.size) },
         ...{ positions, families, supernet, profile: profile.name, extremes },
+        ...(space.options && { options: space.options }),
       }),
     );
   const named = families.map((family) => `${family} (${familyNamed(family).title})`);
@@ -182,6 +185,7 @@ function runInfo(name: string, flags: SpaceFlags): void {
     [
       `${space.name}: ${space.size.toLocaleString('en')} networks, images of ${input.height}x${input.width}x${input.channels}, ${classes} classes`,
       `families: ${named.join(', ')}`,
+      ...(space.options === undefined ? [] : [`made with: ${optionsText(space.options)}`]),
       `supernet: ${supernet.candidates} candidates that networks can reach, ${count(supernet.weights)} values; ` +
         `${count(supernet.unshared)} if no family shared any (${percent(supernet.weights / supernet.unshared)})`,
       textTable(
@@ -203,6 +207,20 @@ function runInfo(name: string, flags: SpaceFlags): void {
       ),
     ].join('\n'),
   );
+}
+
+/** `layers 8, stem (channels 16, kernel 3), stageChannels 32 64`; images and classes are said already. */
+function optionsText(options: object): string {
+  return Object.entries(options)
+    .filter(([key]) => key !== 'input' && key !== 'classes')
+    .map(([key, value]) => `${key} ${optionText(value)}`)
+    .join(', ');
+}
+
+function optionText(value: unknown): string {
+  if (Array.isArray(value))
+    return value.map((each: unknown) => (Array.isArray(each) ? each.join('|') : String(each))).join(' ');
+  return typeof value === 'object' && value !== null ? `(${optionsText(value)})` : String(value);
 }
 
 const shownLabels = 8;

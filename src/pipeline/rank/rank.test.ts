@@ -3,7 +3,13 @@ import { Random } from '../../base/random.js';
 import { OptionError } from '../../base/errors.js';
 import type { Genome } from '../../spaces/contract.js';
 import { createMiniSpace } from '../../spaces/mini/space.js';
-import { agreementOfSeeds, scorerOutcomes, supernetScorer, type RankNetwork } from './result.js';
+import {
+  agreementOfSeeds,
+  scorerOutcomes,
+  supernetScorer,
+  type RankNetwork,
+  type ScorerOutcome,
+} from './result.js';
 import { networksAlongEnergy } from './sample.js';
 
 const space = createMiniSpace({ input: { height: 16, width: 16, channels: 1 }, classes: 4 });
@@ -61,14 +67,37 @@ describe('the outcome', () => {
     ['other', 'Other'],
   ]);
   const nine = Array.from({ length: 9 }, (_, at) => network(at));
+  const many = Array.from({ length: 15 }, (_, at) => network(at));
 
   it('is 1 for a scorer that is right, -1 for one that is wrong, and the difference of the two is 2', () => {
-    const { [supernetScorer]: right, other: wrong } = scorerOutcomes(nine, titles, 1);
-    expect(right).toMatchObject({ networks: 9, kendallTau: 1, kendallTauBestThird: 1 });
-    expect(wrong).toMatchObject({ networks: 9, kendallTau: -1, kendallTauBestThird: -1 });
+    const { [supernetScorer]: right, other: wrong } = scorerOutcomes(many, titles, 1);
+    expect(right).toMatchObject({ networks: 15, kendallTau: 1, kendallTauBestThird: 1 });
+    expect(wrong).toMatchObject({ networks: 15, kendallTau: -1, kendallTauBestThird: -1 });
     expect(wrong!.supernetAhead!.overall.value).toBe(2);
     expect(right!.supernetAhead).toBeUndefined();
-    expect(right!.fidelity.energyBins.map(({ networks }) => networks)).toEqual([3, 3, 3]);
+    expect(right!.fidelity.energyBins.map(({ networks }) => networks)).toEqual([5, 5, 5]);
+  });
+
+  it('has no figures of fewer than five networks, but how many there are, in JSON too', () => {
+    const outcomes = JSON.parse(JSON.stringify(scorerOutcomes(nine, titles, 1))) as Record<
+      string,
+      ScorerOutcome
+    >;
+    const { kendallTau, kendallTauBestThird, fidelity, supernetAhead } = outcomes['other']!;
+    const none = { value: null, low: null, high: null };
+    expect([kendallTau, kendallTauBestThird]).toEqual([-1, null]);
+    for (const few of [fidelity.bestThird, ...fidelity.energyBins]) {
+      expect(few).toMatchObject({ networks: 3, kendallTau: none, spearman: none });
+      for (const { regret } of few.topRegret) expect(regret).toEqual(none);
+    }
+    // Nine pairs in all bins together; five networks have ten.
+    expect(fidelity.kendallTauInsideBins).toEqual(none);
+    expect(supernetAhead).toMatchObject({ overall: { value: 2 }, bestThird: none });
+    const twelve = scorerOutcomes(many.slice(0, 12), titles, 1)[supernetScorer]!.fidelity;
+    expect(twelve.kendallTauInsideBins.value).toBe(1);
+    const four = scorerOutcomes(nine.slice(0, 4), titles, 1)['other']!;
+    expect(four).toMatchObject({ networks: 4, kendallTau: null, kendallTauBestThird: null });
+    expect(four.fidelity.overall.networks).toBe(4);
   });
 
   it('takes a network that a scorer thinks worthless as its last', () => {
@@ -86,13 +115,16 @@ describe('the outcome', () => {
 
   it('knows how far seeds agree: the mean over their pairs, nothing for one', () => {
     const orders = [
-      [0, 1, 2],
-      [0, 2, 1],
-      [2, 1, 0],
+      [0, 1, 2, 3, 4],
+      [0, 2, 1, 3, 4],
+      [4, 3, 2, 1, 0],
     ];
-    const measured = [0, 1, 2].map((at) => network(at, { accuracies: orders.map((order) => order[at]!) }));
-    // Pairs in agreement less those against, of three: 1, -3, -1.
-    expect(agreementOfSeeds(measured)).toBeCloseTo((1 - 3 - 1) / 9, 12);
-    expect(agreementOfSeeds([network(1, { accuracies: [1] }), network(2, { accuracies: [2] })])).toBeNull();
+    const measured = [0, 1, 2, 3, 4].map((at) =>
+      network(at, { accuracies: orders.map((order) => order[at]!) }),
+    );
+    // Pairs in agreement less those against, of ten: 8, -10, -8.
+    expect(agreementOfSeeds(measured)).toBeCloseTo((8 - 10 - 8) / 30, 12);
+    expect(agreementOfSeeds(measured.slice(0, 4))).toBeNull();
+    expect(agreementOfSeeds(measured.map((each) => ({ ...each, accuracies: [1] })))).toBeNull();
   });
 });

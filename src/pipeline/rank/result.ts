@@ -8,6 +8,7 @@ import { kendallTau } from '../../search/statistics/kendall.js';
 import {
   kendallTauDifference,
   rankFidelity,
+  type RankAgreement,
   type RankedNetwork,
   type RankFidelity,
 } from '../../search/statistics/rank-fidelity.js';
@@ -17,6 +18,9 @@ import type { SupernetSummary } from '../result.js';
 
 /** Name of the supernet among the scorers. */
 export const supernetScorer = 'supernet';
+
+/** Of fewer networks than this a correlation says nothing, and there is none. */
+export const fewestNetworks = 5;
 
 /** One network with all that was measured of it. */
 export interface RankNetwork {
@@ -40,7 +44,7 @@ export interface RankNetwork {
 export interface ScorerOutcome {
   readonly title: string;
   readonly networks: number;
-  /** tau-b overall and inside the best third by accuracy; null where it is not defined. */
+  /** tau-b overall and inside the best third by accuracy; null where it is not defined, and of few networks. */
   readonly kendallTau: number | null;
   readonly kendallTauBestThird: number | null;
   /** The same with Spearman's correlation, regrets, energy bins, and intervals everywhere. */
@@ -114,7 +118,7 @@ export function scorerOutcomes(
   return Object.fromEntries(
     [...titles].map(([name, title]): [string, ScorerOutcome] => {
       const networks = rankedBy(name);
-      const fidelity = rankFidelity(networks, { seed });
+      const fidelity = withoutFew(rankFidelity(networks, { seed }));
       return [
         name,
         {
@@ -124,7 +128,7 @@ export function scorerOutcomes(
           kendallTauBestThird: numberOrNull(fidelity.bestThird.kendallTau.value),
           fidelity,
           ...(name !== supernetScorer && {
-            supernetAhead: kendallTauDifference(supernet, networks, { seed }),
+            supernetAhead: aheadOf(fidelity, kendallTauDifference(supernet, networks, { seed })),
           }),
         },
       ];
@@ -132,9 +136,44 @@ export function scorerOutcomes(
   );
 }
 
-/** Mean tau-b over the pairs of seeds, of the networks that all of them trained. */
+const noFigure: Estimate = { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+
+/** Without the figures of fewer than {@link fewestNetworks}; how many there are stays. */
+function withoutFew(fidelity: RankFidelity): RankFidelity {
+  const enough = <T extends RankAgreement>(agreement: T): T =>
+    agreement.networks >= fewestNetworks
+      ? agreement
+      : {
+          ...agreement,
+          ...{ kendallTau: noFigure, spearman: noFigure },
+          topRegret: agreement.topRegret.map(({ k }) => ({ k, regret: noFigure })),
+        };
+  const pairs = (networks: number): number => (networks * (networks - 1)) / 2;
+  const { overall, bestThird, energyBins, kendallTauInsideBins } = fidelity;
+  const inside = energyBins.reduce((sum, { networks }) => sum + pairs(networks), 0);
+  return {
+    overall: enough(overall),
+    bestThird: enough(bestThird),
+    energyBins: energyBins.map(enough),
+    // Of the pairs in all bins together.
+    kendallTauInsideBins: inside >= pairs(fewestNetworks) ? kendallTauInsideBins : noFigure,
+  };
+}
+
+function aheadOf(
+  { overall, bestThird }: RankFidelity,
+  ahead: NonNullable<ScorerOutcome['supernetAhead']>,
+): NonNullable<ScorerOutcome['supernetAhead']> {
+  return {
+    overall: overall.networks >= fewestNetworks ? ahead.overall : noFigure,
+    bestThird: bestThird.networks >= fewestNetworks ? ahead.bestThird : noFigure,
+  };
+}
+
+/** Mean tau-b over the pairs of seeds, of the networks that all of them trained; null where these are few. */
 export function agreementOfSeeds(measured: readonly RankNetwork[]): number | null {
   const ranked = measured.filter(({ accuracy }) => accuracy !== null);
+  if (ranked.length < fewestNetworks) return null;
   const seeds = ranked[0]?.accuracies.length ?? 0;
   const of = (seed: number): readonly number[] => ranked.map(({ accuracies }) => accuracies[seed]!);
   const taus = Array.from({ length: seeds }, (_, first) =>
