@@ -49,9 +49,13 @@ let config: string;
 
 beforeAll(async () => {
   config = writeConfig(join(home, 'hytra.yaml'), { ...small, space: hytra });
-  expect(await shiftaddnas(['search', '--config', config, '--name', 'named', '--quiet'])).toMatchObject({
-    code: 0,
-  });
+  const { code, stdout } = await shiftaddnas(['search', '--config', config, '--name', 'named', '--quiet']);
+  expect(code).toBe(0);
+  // The last stage offers neither; splits 1-1-1-2 alone.
+  for (const name of ['shift', 'add'])
+    expect(stdout).toContain(
+      `all-${name}: 2 of 5 blocks are conv, because the space offers no ${name} there`,
+    );
 });
 afterAll(remove);
 
@@ -79,6 +83,7 @@ describe('hytra-cifar', () => {
     const page = readFileSync(join(named, 'report.html'), 'utf8');
     expect(page).toContain('hytra-cifar');
     expect(page).toContain('layer0.scale0');
+    expect(page).toContain('all-shift: 2 of 5 blocks are conv');
   });
 
   it('resumes after kill -9 in the supernet and in the search to the same result', async () => {

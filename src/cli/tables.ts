@@ -5,6 +5,7 @@ import Table from 'cli-table3';
 import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
 import type { NetworkResult, RunResult } from '../pipeline/result.js';
+import { standInNotes } from '../pipeline/stand-ins.js';
 import { Quantity } from '../search/costs.js';
 import type {
   Architecture,
@@ -30,8 +31,12 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
   return table.toString();
 }
 
-/** All networks of a run, each trained under the same schedule. */
+/** All networks of a run, each trained under the same schedule; under it where a baseline is not what its name says. */
 export function comparisonTable(result: RunResult): string {
+  return [networksTable(result), ...standInNotes(result)].join('\n');
+}
+
+function networksTable(result: RunResult): string {
   const { networks, profile, profiles } = result;
   const withArea = result.budget.some(({ quantity }) => quantity === Quantity.Area);
   const withMemory = networks.every(({ sramBytes }) => sramBytes !== undefined);

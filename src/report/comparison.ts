@@ -2,6 +2,7 @@
  * @file What the run found, in one sentence, a few large numbers, and the table of the retrained networks.
  */
 import type { NetworkResult, RunResult } from '../pipeline/result.js';
+import { standInNotes } from '../pipeline/stand-ins.js';
 import {
   countUnit,
   duration,
@@ -187,8 +188,8 @@ export function comparisonSection(view: RunView): Markup {
   </div>`;
   return figure({
     body: table,
-    caption: html`Every network is trained from scratch under the same schedule and the test set is read once
-    for
+    caption: html`${standInNotes(result).map((note) => html`${note}. `)}Every network is trained from scratch
+    under the same schedule and the test set is read once for
     each${severalSeeds && ' seed; the first seed is that of the model that is handed over and of every other figure'}.
     Costs are per inference at batch 1, energy with its change against ${referenceName}; operations are
     multiply-, shift- or
