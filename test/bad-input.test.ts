@@ -342,7 +342,7 @@ describe('names and options', () => {
     [['hw', 'estimate'], 'a file, or either --layers FILE.csv, --architecture PATH or --onnx FILE'],
     [['hw', 'estimate', '--layers', '/nowhere.csv'], '/nowhere.csv: no such file'],
     [['hw', 'estimate', '--layers', 'x.csv', '--profile', 'tpu'], "unknown cost profile 'tpu'"],
-    [['train', '--data', 'mnist'], 'one of --architecture FILE'],
+    [['train', '--data', 'mnist'], 'one of --architecture PATH'],
     [['train', '--family', 'conv'], 'give --data SPEC'],
     [['train', '--family', 'xnor', '--data', 'mnist'], "unknown operator family 'xnor'"],
     [['train', '--resume', '/nowhere'], 'not the folder of a training'],

@@ -139,7 +139,16 @@ describe('train', () => {
   it('takes the architecture of another', async () => {
     const out = join(home, 'again');
     const architecture = join(home, 'add', 'architecture.json');
-    const flags = ['--architecture', architecture, '--data', data, '--epochs', '1', '--batch-size', '60'];
+    const flags = [
+      '--architecture',
+      join(home, 'add'),
+      '--data',
+      data,
+      '--epochs',
+      '1',
+      '--batch-size',
+      '60',
+    ];
     const { code, stdout } = await shiftaddnas(['train', ...flags, '--learning-rate', '0.02', '--out', out]);
     expect(code).toBe(0);
     expect(stdout).toContain('test accuracy');

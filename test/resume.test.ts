@@ -18,6 +18,7 @@ import { takeLock } from '../src/base/process-lock.js';
 import { decodeSafetensors } from '../src/nn/safetensors.js';
 import {
   comparable,
+  killWhen,
   readEvents,
   shiftaddnas,
   start,
@@ -56,15 +57,8 @@ describe('kill -9', () => {
     const folder = join(runs, 'killed');
     let args = ['search', '--config', config, '--name', 'killed', '--quiet'];
     for (const phase of ['supernet', 'search', 'retrain:hybrid', 'retrain:all-add', 'retrain:conv-scaled']) {
-      const { child, finished } = start(args);
       const seen = progressOf(folder, phase);
-      const reached = await until(
-        () => progressOf(folder, phase) >= seen + 3,
-        () => child.exitCode !== null,
-      );
-      expect(reached, `${phase} was reached`).toBe(true);
-      child.kill('SIGKILL');
-      expect((await finished).signal).toBe('SIGKILL');
+      await killWhen(args, () => progressOf(folder, phase) >= seen + 3);
       expect(existsSync(join(folder, 'result.json'))).toBe(false);
       args = ['search', '--resume', folder, '--quiet'];
     }
@@ -116,10 +110,11 @@ describe('a damaged or foreign run', () => {
 
   beforeAll(async () => {
     const { child, finished } = start(['search', '--config', config, '--name', 'stopped', '--quiet']);
-    await until(
+    const reached = await until(
       () => progressOf(stopped, 'search') >= 2,
       () => child.exitCode !== null,
     );
+    expect(reached).toBe(true);
     child.kill('SIGINT');
     expect((await finished).code).toBe(130);
   });
@@ -157,13 +152,10 @@ describe('a damaged or foreign run', () => {
     const folder = copy();
     const data = writeToyIdx(join(home, 'data'));
     const other = writeConfig(join(home, 'other.yaml'), { ...toyConfig(data, runs), seed: 9 });
-    const { child, finished } = start(['search', '--config', other, '--name', 'other', '--quiet']);
-    await until(
+    await killWhen(
+      ['search', '--config', other, '--name', 'other', '--quiet'],
       () => progressOf(join(runs, 'other'), 'search') >= 1,
-      () => child.exitCode !== null,
     );
-    child.kill('SIGKILL');
-    await finished;
     const checkpoint = join('checkpoints', 'supernet.safetensors');
     copyFileSync(join(runs, 'other', checkpoint), join(folder, checkpoint));
     expect(await refusal(folder)).toContain('belongs to another run or search space');

@@ -4,8 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunConfigInput } from '../src/pipeline/config.js';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { quantities, type Quantity } from '../src/search/costs.js';
 import {
   comparable,
@@ -14,28 +13,23 @@ import {
   readResult,
   shiftaddnas,
   start,
-  temporaryFolder,
-  toyConfig,
+  toyHome,
   until,
   writeConfig,
-  writeToyIdx,
 } from './support.js';
 
-const { path: home, remove } = temporaryFolder();
-const runs = join(home, 'runs');
+const { home, runs, settings } = toyHome();
 const full = join(runs, 'full');
 let config: string;
 let quick: string;
 let stdout: string;
 
 beforeAll(async () => {
-  const settings: RunConfigInput = {
-    ...toyConfig(writeToyIdx(join(home, 'data')), runs),
-    space: { stemChannels: 4, stageChannels: [4, 8], blocksPerStage: [2, 2] },
-  };
+  const space = { stemChannels: 4, stageChannels: [4, 8], blocksPerStage: [2, 2] };
   const search = { ...settings.search, strategy: 'nsga2', surrogate: 'ridge', population: 6 };
   config = writeConfig(join(home, 'toy.yaml'), {
     ...settings,
+    space,
     search: { ...search, prefilter: 'naswot', generations: 4, retrainFront: 1 },
     retrainSeeds: 2,
   });
@@ -50,7 +44,6 @@ beforeAll(async () => {
   expect(finished).toMatchObject({ code: 0, stderr: '' });
   ({ stdout } = finished);
 });
-afterAll(remove);
 
 describe('a search with pre-filter, control and two seeds', () => {
   it('says what its first generation was chosen from, and was begun with', () => {

@@ -3,26 +3,21 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { RankResult } from '../src/pipeline/rank/result.js';
 import { BlockKind, type Architecture } from '../src/spaces/architecture.js';
 import {
   comparable,
+  killWhen,
   readEvents,
   readResult,
   shiftaddnas,
-  start,
-  temporaryFolder,
-  toyConfig,
-  until,
+  toyHome,
   writeConfig,
-  writeToyIdx,
 } from './support.js';
 
-const { path: home, remove } = temporaryFolder();
-const runs = join(home, 'runs');
+const { home, runs, settings } = toyHome(200, 60);
 const named = join(runs, 'named');
-const settings = toyConfig(writeToyIdx(join(home, 'data'), 200, 60), runs);
 const small = {
   ...settings,
   // Small layers cost mostly what every family costs.
@@ -57,7 +52,6 @@ beforeAll(async () => {
       `all-${name}: 2 of 5 blocks are conv, because the space offers no ${name} there`,
     );
 });
-afterAll(remove);
 
 describe('hytra-cifar', () => {
   it('is searched, and found, rival and report are of it', () => {
@@ -92,13 +86,7 @@ describe('hytra-cifar', () => {
       readEvents(folder).filter((event) => event.type === type).length;
     let args = ['search', '--config', config, '--name', 'killed', '--quiet'];
     for (const type of ['training', 'candidate']) {
-      const { child, finished } = start(args);
-      await until(
-        () => counted(type) >= 1,
-        () => child.exitCode !== null,
-      );
-      child.kill('SIGKILL');
-      await finished;
+      await killWhen(args, () => counted(type) >= 1);
       args = ['search', '--resume', folder, '--quiet'];
     }
     expect(await shiftaddnas(args)).toMatchObject({ code: 0 });

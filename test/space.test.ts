@@ -73,8 +73,8 @@ describe('space', () => {
     expect(sum).toBeCloseTo(described.total.energyMj, 9);
     expect(await printed('describe', 'mini', '--genome', '1,0,3,2,5,6')).toContain('stage1.block0.shortcut');
     expect(await printed('draw', 'mini', '--genome', '1,0,3,2,5,6')).toMatch(/stage 1 .*\[shift 32 \/2\]/);
-    await printed('draw', example, '--seed', '2', '--svg', 'network.svg');
-    expect(readFileSync(join(home, 'network.svg'), 'utf8')).toMatch(
+    await printed('draw', example, '--seed', '2', '--svg', 'new/deep/network.svg');
+    expect(readFileSync(join(home, 'new', 'deep', 'network.svg'), 'utf8')).toMatch(
       /^<svg [\s\S]*stage2\.block0[\s\S]*<\/svg>\n$/,
     );
   });

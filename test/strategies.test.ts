@@ -4,28 +4,23 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import {
   comparable,
+  killWhen,
   readEvents,
   readResult,
   shiftaddnas,
-  start,
-  temporaryFolder,
-  toyConfig,
-  until,
+  toyHome,
   writeConfig,
-  writeToyIdx,
 } from './support.js';
 
-const { path: home, remove } = temporaryFolder();
-const runs = join(home, 'runs');
+const { home, runs, settings } = toyHome();
 const undisturbed = join(runs, 'undisturbed');
 let config: string;
 let stdout: string;
 
 beforeAll(async () => {
-  const settings = toyConfig(writeToyIdx(join(home, 'data')), runs);
   const space = { ...(settings.space as object), blocksPerStage: [2, 2] };
   const search = {
     ...settings.search,
@@ -42,7 +37,6 @@ beforeAll(async () => {
   expect(finished).toMatchObject({ code: 0 });
   ({ stdout } = finished);
 });
-afterAll(remove);
 
 describe('a search over several objectives', () => {
   it('hands on the most accurate network within the budget, and points of its front', () => {
@@ -102,14 +96,7 @@ describe('a search over several objectives', () => {
       ['search', 20],
       ['retrain:front-1', 2],
     ] as const) {
-      const { child, finished } = start(args);
-      const reached = await until(
-        () => done(phase) >= enough,
-        () => child.exitCode !== null,
-      );
-      expect(reached, `${phase} was reached`).toBe(true);
-      child.kill('SIGKILL');
-      expect((await finished).signal).toBe('SIGKILL');
+      await killWhen(args, () => done(phase) >= enough);
       args = ['search', '--resume', folder, '--quiet'];
     }
     expect(await shiftaddnas(args)).toMatchObject({ code: 0 });

@@ -4,23 +4,19 @@
  */
 import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { RankResult } from '../src/pipeline/rank/result.js';
 import {
   comparable,
+  killWhen,
   readEvents,
   readResult,
   shiftaddnas,
-  start,
-  temporaryFolder,
-  toyConfig,
-  until,
+  toyHome,
   writeConfig,
-  writeToyIdx,
 } from './support.js';
 
-const { path: home, remove } = temporaryFolder();
-const runs = join(home, 'runs');
+const { home, runs, settings } = toyHome();
 const rules = {
   separateOptimiserState: true,
   projectGradients: 'pairwise',
@@ -31,7 +27,6 @@ let config: string;
 let steps: number;
 
 beforeAll(async () => {
-  const settings = toyConfig(writeToyIdx(join(home, 'data')), runs);
   config = writeConfig(join(home, 'toy.yaml'), {
     ...settings,
     supernetTraining: { paths: 'strict-fair', ...rules },
@@ -43,7 +38,6 @@ beforeAll(async () => {
   expect(stdout).toMatch(/supernet .*images\/s, \d+ passes/);
   ({ steps } = readResult(join(runs, 'whole')).supernet!);
 });
-afterAll(remove);
 
 describe('a search under rules', () => {
   it('says what they were and what they took', () => {
@@ -65,14 +59,8 @@ describe('a search under rules', () => {
     let args = ['search', '--config', config, '--paths', 'sandwich', '--name', 'killed'];
     const seen = (): number => readEvents(folder).filter(({ type }) => type === 'training').length;
     for (let kill = 0; kill < 2; kill++) {
-      const { child, finished } = start(args);
       const before = seen();
-      await until(
-        () => seen() >= before + 4,
-        () => child.exitCode !== null,
-      );
-      child.kill('SIGKILL');
-      await finished;
+      await killWhen(args, () => seen() >= before + 4);
       args = ['search', '--resume', folder];
     }
     expect((await shiftaddnas(args)).code).toBe(0);

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { packageRoot } from '../src/base/modules.js';
 import { Random } from '../src/base/random.js';
 import type { RunConfigInput } from '../src/pipeline/config.js';
@@ -63,6 +64,33 @@ export function start(
 /** Runs the command to its end. */
 export function shiftaddnas(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   return start(args, options).finished;
+}
+
+/** Runs the command and kills it with SIGKILL as soon as `condition` holds. @throws Error when it ended before that */
+export async function killWhen(
+  args: readonly string[],
+  condition: () => boolean,
+  options: RunOptions = {},
+): Promise<void> {
+  const { child, finished } = start(args, options);
+  const reached = await until(condition, () => child.exitCode !== null);
+  child.kill('SIGKILL');
+  const { code, signal, stderr } = await finished;
+  if (!reached || signal !== 'SIGKILL')
+    throw new Error(
+      `${args.join(' ')}: ${reached ? 'ended before the kill' : 'never came to be killed'} (code ${code}) ${stderr}`,
+    );
+}
+
+/** A folder for a test file with the toy data in it, and the settings of a search over them; gone when the file is done. */
+export function toyHome(
+  train?: number,
+  test?: number,
+): { readonly home: string; readonly runs: string; readonly settings: RunConfigInput } {
+  const { path: home, remove } = temporaryFolder();
+  afterAll(remove);
+  const runs = join(home, 'runs');
+  return { home, runs, settings: toyConfig(writeToyIdx(join(home, 'data'), train, test), runs) };
 }
 
 /** A folder that is gone when the test file is done: call `remove`. */

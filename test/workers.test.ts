@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { RankResult } from '../src/pipeline/rank/result.js';
 import {
   comparable,
@@ -13,20 +13,16 @@ import {
   readResult,
   shiftaddnas,
   start,
-  temporaryFolder,
-  toyConfig,
+  toyHome,
   until,
   writeConfig,
-  writeToyIdx,
 } from './support.js';
 
-const { path: home, remove } = temporaryFolder();
-const runs = join(home, 'runs');
+const { home, runs, settings } = toyHome();
 let config: string;
 let undisturbed: unknown;
 
 beforeAll(async () => {
-  const settings = toyConfig(writeToyIdx(join(home, 'data')), runs);
   const space = { ...(settings.space as object), blocksPerStage: [2, 2] };
   const search = {
     ...settings.search,
@@ -43,7 +39,6 @@ beforeAll(async () => {
   });
   undisturbed = comparable(join(runs, 'one'));
 });
-afterAll(remove);
 
 /** Processes whose parent is `pid`; of Linux. */
 function childrenOf(pid: number): readonly number[] {

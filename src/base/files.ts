@@ -117,6 +117,11 @@ export function dropTornLine(path: string): void {
   truncateSync(path, bytes.lastIndexOf(0x0a) + 1);
 }
 
+/** `path` itself, or the file of that name inside where it is a folder. */
+export function fileOrInside(path: string, name: string): string {
+  return existsSync(path) && statSync(path).isDirectory() ? join(path, name) : path;
+}
+
 /** Reads a JSON file of ours. @throws FileError when it is missing or not JSON. */
 export function readJson(path: string): unknown {
   try {

@@ -32,6 +32,10 @@ export function createProgram(): Command {
         'shiftaddnas search --data folder:./flowers --budget energy=50% --config my.yaml',
         'shiftaddnas hw estimate --architecture runs/NAME/architecture.json',
       ),
+    )
+    .addHelpText(
+      'afterAll',
+      '\nFolders of files and results that are written are made where they are not there yet.',
     );
   addSearchCommand(program);
   addTrainCommand(program);

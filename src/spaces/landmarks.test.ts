@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createDeclaredSpace } from './declared/space.js';
 import { createHytraCifar, createHytraImagenet } from './hytra/space.js';
-import { landmarkGenomes, largestGenome, smallestGenome, uniformGenome } from './landmarks.js';
+import { landmarkGenomes, smallestGenome, uniformGenome } from './landmarks.js';
 import { operationTotal } from './layers.js';
 import { createMiniSpace } from './mini/space.js';
 import { allNetworks, coveringGenomes, offeredFamilies, offeredOptions, structures } from './offers.js';
@@ -82,7 +82,6 @@ describe.each(Object.entries(spaces))('of the space %s', (_, space) => {
             expect(choice.size).toBeGreaterThanOrEqual(space.choice(position, other)!.size);
       });
     }
-    expect(largestGenome(space)).toEqual(uniformGenome(space, 'conv'));
     expect(() => uniformGenome(space, 'xor')).toThrow(/has no family 'xor'; it holds /);
   });
 });

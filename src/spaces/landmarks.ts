@@ -29,11 +29,6 @@ export function uniformGenome(space: SearchSpace, family: string): Genome {
   );
 }
 
-/** The {@link uniformGenome} of multiplications, or of the first family where the space has none. */
-export function largestGenome(space: SearchSpace): Genome {
-  return uniformGenome(space, space.families.includes(fixedFamily) ? fixedFamily : space.families[0]!);
-}
-
 /** The network of fewest operations. */
 export function smallestGenome(space: SearchSpace): Genome {
   return bestStructure(

@@ -18,6 +18,7 @@ import { Tape, tidy } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { snapshot, toyBatch, toyBatchSize, toySpace } from '../training/toy.cases.js';
 import { Sgd } from '../training/optimiser.js';
+import { scalesAfterPass } from './rules/trainee.cases.js';
 import { Supernet } from './supernet.js';
 
 const keepsWeights = ({ fixedWeights, weightShape: ownShape }: OperatorFamily): boolean =>
@@ -120,7 +121,7 @@ describe.each(names)('%s in a supernet', (family) => {
         ),
       );
       tape.backward(value);
-      sgd.step(0.1, (parameter) => supernet.gradientScale(parameter));
+      sgd.step(0.1, scalesAfterPass(supernet));
     }
     const changed = [...stateOf(supernet)]
       .filter(([name, { data }]) => data.some((value, i) => value !== before.get(name)!.data[i]))

@@ -242,20 +242,6 @@ export class SharedLayer {
   }
 
   /**
-   * Factor on the shared tensor's gradient of a step of one pass; also follows the multiplying families' norm. To be asked
-   * once for each gradient, when that is complete and just before it is used: what was kept aside is then added to it,
-   * over the factor.
-   */
-  gradientScale(): number {
-    const family = this.#familyOfStep;
-    const gradient = this.#shared?.gradient;
-    if (family === undefined || gradient === undefined) return 1;
-    const scale = this.gradientScales([{ family, gradient, weight: 1 }])[0] as number;
-    this.takeAside(gradient, 1 / scale);
-    return scale;
-  }
-
-  /**
    * Factors on the parts of the shared tensor's gradient of this step, one of each family: to be asked once per step.
    * Norms are those of a pass of weight 1, so that families with more passes in the step keep their larger part. A
    * multiplying family that sent nothing (its map is detached) says nothing of the size.

@@ -27,7 +27,9 @@ import { crossEntropy } from '../training/technique.js';
 import { copyOf, snapshot, toyBatch, toyBatchSize, toyOptions, toySpace } from '../training/toy.cases.js';
 import { train, type Trainee, type TrainingCheckpoint } from '../training/train.js';
 import { momentsOf } from './distribution.js';
-import { fairGenome } from './sampler.js';
+import { createPlan } from './rules/plan.js';
+import { plainRules, scalesAfterPass } from './rules/trainee.cases.js';
+import { supernetTrainee } from './rules/trainee.js';
 import { defaultSharing, DistributionKind, SharingKind, type SharingSettings } from './sharing.js';
 import { Supernet } from './supernet.js';
 
@@ -161,17 +163,9 @@ const withTerms = [
 
 const seed = 5;
 const traineeOf = (supernet: Supernet): Trainee => ({
-  name: 'supernet',
-  parameters: supernet.parameters,
-  buffers: supernet.buffers,
-  forward: (input, step) => supernet.forward(input, fairGenome(space, seed, step), Mode.Training),
-  loss(logits, batch, step) {
-    const loss = crossEntropy(0)(logits, batch, step);
-    const term = supernet.distributionTerm(seed, step);
-    return term === undefined ? loss : add(loss, term);
-  },
-  gradientScale: (parameter) => supernet.gradientScale(parameter),
-  afterStep: () => supernet.project(),
+  // More steps than any training here has; networks do not depend on their number.
+  ...supernetTrainee(supernet, createPlan(space, plainRules, 1e6), plainRules, { seed }).trainee,
+  loss: crossEntropy(0),
 });
 
 /** The state after a training, which is stopped after `stop` steps and gone on with elsewhere where that is given. */
@@ -257,9 +251,10 @@ describe.each(choices)('weights shared by %s', (map) => {
         ),
       );
       tape.backward(value);
-      const norms = shared.map((each) => norm(each.tensor.gradient!) * supernet.gradientScale(each));
+      const scaleOf = scalesAfterPass(supernet);
+      const norms = shared.map((each) => norm(each.tensor.gradient!) * scaleOf(each));
       for (const each of supernet.parameters) {
-        if (!shared.includes(each)) expect(supernet.gradientScale(each)).toBe(1);
+        if (!shared.includes(each)) expect(scaleOf(each)).toBe(1);
         each.tensor.dropGradient();
       }
       return norms;
@@ -359,8 +354,9 @@ describe('the term about distributions', () => {
     });
     tape.backward(value);
     const shared = supernet.parameters.filter(({ name }) => name.endsWith('.shared'));
+    const scaleOf = scalesAfterPass(supernet);
     const gradients = shared.map((each) => {
-      const scale = supernet.gradientScale(each);
+      const scale = scaleOf(each);
       return each.tensor.gradient!.map((g) => scale * g);
     });
     for (const { tensor } of supernet.parameters) tensor.dropGradient();

@@ -6,6 +6,7 @@ import { familyNamed } from '../operators/registry.js';
 import { deviationOf } from '../operators/statistics.js';
 import { BlockKind } from '../spaces/architecture.js';
 import type { Genome } from '../spaces/contract.js';
+import type { ForwardOptions } from '../spaces/execute.js';
 import { planLayers } from '../spaces/layers.js';
 import { Network } from '../spaces/network.js';
 import { allGenomes } from '../spaces/product.js';
@@ -28,7 +29,9 @@ import {
   toySpace,
 } from '../training/toy.cases.js';
 import { train, type Trainee, type TrainingCheckpoint } from '../training/train.js';
-import { fairGenome } from './sampler.js';
+import { createPlan } from './rules/plan.js';
+import { plainRules, scalesAfterPass, toySteps } from './rules/trainee.cases.js';
+import { supernetTrainee } from './rules/trainee.js';
 import { Supernet } from './supernet.js';
 
 let baseline: number;
@@ -158,7 +161,7 @@ describe('a step', () => {
       const sgd = new Sgd(supernet.parameters, { momentum: 0.9, weightDecay: 0.1 });
       for (let step = 0; step < 3; step++) {
         backward(supernet, genomeOf(`${family} x0.5`), step);
-        sgd.step(0.1, (parameter) => supernet.gradientScale(parameter));
+        sgd.step(0.1, scalesAfterPass(supernet));
       }
       const changed = [...stateOf(supernet)]
         .filter(([name, { data }]) => data.some((value, i) => value !== before.get(name)!.data[i]))
@@ -198,7 +201,7 @@ describe('a step', () => {
   });
 });
 
-describe('gradientScale', () => {
+describe('the factor on a gradient', () => {
   const normOf = (values: Float32Array): number => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
   const sharedOf = (supernet: Supernet): readonly Parameter[] =>
     supernet.parameters.filter(({ name }) => name.endsWith('.shared'));
@@ -210,18 +213,20 @@ describe('gradientScale', () => {
     const running = new Map<string, number>();
     ['conv x1', 'pot.q x1', 'conv x0.5'].forEach((label, step) => {
       backward(supernet, genomeOf(label), step);
+      const scaleOf = scalesAfterPass(supernet);
       for (const parameter of sharedOf(supernet)) {
         const norm = normOf(parameter.tensor.gradient!);
         const held = running.get(parameter.name);
         running.set(parameter.name, held === undefined ? norm : 0.9 * held + 0.1 * norm);
-        expect(supernet.gradientScale(parameter)).toBe(1);
+        expect(scaleOf(parameter)).toBe(1);
       }
       drop(supernet);
     });
     for (const label of ['add x1', 'add x0.5']) {
       backward(supernet, genomeOf(label), 5);
+      const scaleOf = scalesAfterPass(supernet);
       for (const parameter of sharedOf(supernet)) {
-        const scaled = supernet.gradientScale(parameter) * normOf(parameter.tensor.gradient!);
+        const scaled = scaleOf(parameter) * normOf(parameter.tensor.gradient!);
         expect(scaled / running.get(parameter.name)!, parameter.name).toBeCloseTo(1, 4);
       }
       drop(supernet);
@@ -235,9 +240,10 @@ describe('gradientScale', () => {
   it('before any multiplying step, follows the size of the shared weights', () => {
     const supernet = fresh();
     backward(supernet, genomeOf('add x1'));
+    const scaleOf = scalesAfterPass(supernet);
     for (const parameter of sharedOf(supernet)) {
       const { data, gradient, size } = parameter.tensor;
-      const scaled = supernet.gradientScale(parameter) * normOf(gradient!);
+      const scaled = scaleOf(parameter) * normOf(gradient!);
       expect(scaled / (0.2 * deviationOf(data) * Math.sqrt(size))).toBeCloseTo(1, 4);
     }
     drop(supernet);
@@ -247,8 +253,9 @@ describe('gradientScale', () => {
   it('leaves every other parameter to itself', () => {
     const supernet = fresh();
     backward(supernet, genomeOf('add x1'));
+    const scaleOf = scalesAfterPass(supernet);
     for (const parameter of supernet.parameters)
-      if (!parameter.name.endsWith('.shared')) expect(supernet.gradientScale(parameter)).toBe(1);
+      if (!parameter.name.endsWith('.shared')) expect(scaleOf(parameter)).toBe(1);
     supernet.dispose();
   });
 });
@@ -309,13 +316,9 @@ describe('recalibration', () => {
 });
 
 describe('training', () => {
-  const traineeOf = (supernet: Supernet): Trainee => ({
-    name: 'supernet',
-    parameters: supernet.parameters,
-    buffers: supernet.buffers,
-    forward: (images, step) => supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training),
-    gradientScale: (parameter) => supernet.gradientScale(parameter),
-  });
+  const traineeOf = (supernet: Supernet, options: ForwardOptions = {}): Trainee =>
+    supernetTrainee(supernet, createPlan(toySpace, plainRules, toySteps), plainRules, { seed: 5, options })
+      .trainee;
 
   it('resumes to the bit, running gradient norms included', () => {
     const whole = fresh();
@@ -341,16 +344,7 @@ describe('training', () => {
   it('is the same to the bit when blocks are recomputed', () => {
     const trained = [false, true].map((recomputeBlocks) => {
       const supernet = fresh();
-      train(
-        {
-          ...traineeOf(supernet),
-          forward: (images, step) =>
-            supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training, {
-              recomputeBlocks,
-            }),
-        },
-        toyOptions(),
-      );
+      train(traineeOf(supernet, { recomputeBlocks }), toyOptions());
       const state = snapshot(stateOf(supernet));
       supernet.dispose();
       return state;

@@ -30,7 +30,6 @@ export class Supernet {
   readonly #ends: ReadonlyMap<string, NodeModule>;
   /** By {@link ownName}: norms of the blocks, and whatever else a realisation has for itself. */
   readonly #own: ReadonlyMap<string, NodeModule>;
-  readonly #layerOfParameter: ReadonlyMap<Parameter, SharedLayer>;
 
   /** What the last forward pass used. */
   #used: (readonly [SharedLayer, OperatorFamily])[] = [];
@@ -57,11 +56,6 @@ export class Supernet {
     const modules = [...stem, ...this.sharedLayers, ...own, ...classifier];
     this.parameters = modules.flatMap((module) => [...module.parameters]);
     this.buffers = modules.flatMap((module) => [...module.buffers]);
-    this.#layerOfParameter = new Map(
-      this.sharedLayers.flatMap((layer) =>
-        layer.parameters.filter((own) => layer.owns(own)).map((own) => [own, layer] as const),
-      ),
-    );
   }
 
   /** Logits [N, 1, 1, classes] of the subnet `genome`. */
@@ -112,11 +106,6 @@ export class Supernet {
           layer.distributionTerm(family, () => Random.stream(seed, 'distribution', layer.name, step)) ?? [],
       )
       .reduce<Tensor | undefined>((sum, term) => (sum === undefined ? term : add(sum, term)), undefined);
-  }
-
-  /** For the optimiser: see {@link SharedLayer.gradientScale}. */
-  gradientScale(parameter: Parameter): number {
-    return this.#layerOfParameter.get(parameter)?.gradientScale() ?? 1;
   }
 
   /** After an optimiser step: weights that no other family shares back into the domain of theirs. */

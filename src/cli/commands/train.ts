@@ -3,7 +3,7 @@
  */
 import { Option, type Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
-import { readJson } from '../../base/files.js';
+import { fileOrInside, readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { familyNamed, listFamilies } from '../../operators/registry.js';
 import { checkConfig } from '../../pipeline/config.js';
@@ -67,7 +67,7 @@ export function addTrainCommand(program: Command): void {
   const command = program
     .command('train')
     .description('Train one architecture from scratch and write the model.')
-    .option('--architecture <file>', 'architecture.json of a run or of your own')
+    .option('--architecture <path>', 'architecture.json of a run or of your own, or the folder that holds it')
     .option('--family <name>', 'instead: the macro-architecture of the space in one operator family')
     .option('--model <name>', 'instead: a published model, see below')
     .option(
@@ -139,7 +139,7 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
   const { architecture, family, model } = flags;
   if ([architecture, family, model].filter((given) => given !== undefined).length !== 1)
     throw new OptionError(
-      'train needs one of --architecture FILE (an architecture.json), --family NAME (for example --family conv) ' +
+      'train needs one of --architecture PATH (an architecture.json or its folder), --family NAME (for example --family conv) ' +
         'and --model NAME (for example --model resnet20)',
     );
   for (const [option, name] of modelOptions)
@@ -162,11 +162,10 @@ function requestOf(flags: TrainFlags): { readonly config: TrainConfig; readonly 
     }),
   };
   const config = checkConfig(trainConfigSchema, values, sourceOf(flags));
-  if (architecture !== undefined)
-    return {
-      config,
-      subject: { architecture: parseArchitecture(readJson(architecture), architecture), where: architecture },
-    };
+  if (architecture !== undefined) {
+    const where = fileOrInside(architecture, 'architecture.json');
+    return { config, subject: { architecture: parseArchitecture(readJson(where), where), where } };
+  }
   if (model !== undefined) return { config, subject: modelSubject(model, flags) };
   return { config, subject: { family: familyNamed(family as string).name } };
 }

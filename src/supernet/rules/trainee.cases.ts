@@ -3,7 +3,7 @@
  * Tests only.
  */
 import { Random } from '../../base/random.js';
-import { Mode, stateOf, type NamedTensors } from '../../nn/module.js';
+import { Mode, stateOf, type NamedTensors, type Parameter } from '../../nn/module.js';
 import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { softmaxCrossEntropy } from '../../tensor/ops/loss.js';
 import { Tape } from '../../tensor/tape.js';
@@ -18,6 +18,7 @@ import {
 } from '../../training/toy.cases.js';
 import type { Loss } from '../../training/technique.js';
 import { train, type TrainingOptions } from '../../training/train.js';
+import { FamilyGradients } from '../family-gradients.js';
 import { Projection } from '../projection.js';
 import { defaultSharing, DistributionKind } from '../sharing.js';
 import { Supernet } from '../supernet.js';
@@ -131,4 +132,16 @@ export function stepGradients(
     if (scale !== 1) gradient?.forEach((value, i) => (gradient[i] = scale * value));
   }
   return takeGradients(supernet);
+}
+
+/** What the optimiser is told of the parameters after a single pass, whose gradients are complete. */
+export function scalesAfterPass(supernet: Supernet): (parameter: Parameter) => number {
+  const { sharedLayers } = supernet;
+  const families = new Set(sharedLayers.flatMap(({ family }) => family?.name ?? []));
+  const gradients = new FamilyGradients(sharedLayers, [...families], {
+    ...{ projection: Projection.None, separateState: false, seed: 5 },
+  });
+  gradients.afterPass(1);
+  gradients.afterPasses(0);
+  return (parameter) => gradients.gradientScale(parameter);
 }

@@ -91,7 +91,12 @@ describe('the rule fair', () => {
           parameters: supernet.parameters,
           buffers: supernet.buffers,
           forward: (images, step) => supernet.forward(images, fairGenome(toySpace, 5, step), Mode.Training),
-          gradientScale: (parameter) => supernet.gradientScale(parameter),
+          gradientScale: (parameter) => {
+            const layer = supernet.sharedLayers.find((each) => each.owns(parameter));
+            const { gradient } = parameter.tensor;
+            if (layer?.family === undefined || gradient === undefined) return 1;
+            return layer.gradientScales([{ family: layer.family, gradient, weight: 1 }])[0]!;
+          },
         },
         toyOptions(options),
       );

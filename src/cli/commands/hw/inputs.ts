@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { FileError, OptionError, isSystemError, messageOf } from '../../../base/errors.js';
-import { readJson } from '../../../base/files.js';
+import { fileOrInside, readJson } from '../../../base/files.js';
 import type { LayerDescription } from '../../../hardware/index.js';
 import { layersOfGraph, type GraphLayers, type UnpricedNode } from '../../../nn/onnx/priced-layers.js';
 import { decodeOnnx } from '../../../nn/onnx/read.js';
@@ -35,7 +35,7 @@ export function architectureLayers(given: string): {
   /** How the model was converted, where it was. */
   readonly conversion: Conversion | undefined;
 } {
-  const path = existsSync(given) && statSync(given).isDirectory() ? join(given, 'architecture.json') : given;
+  const path = fileOrInside(given, 'architecture.json');
   const architecture = parseArchitecture(readJson(path), path);
   const conversion = readConversion(dirname(path));
   return { path, layers: modelLayers(architecture, conversion), architecture, conversion };
