@@ -5,6 +5,7 @@ import { Primitive, pricedAs, stepCount, type LayerDescription, type OperandBits
 import {
   ArrayLimit,
   MemoryLevel,
+  NarrowArithmetic,
   OperandWidths,
   OutputTiles,
   type AcceleratorProfile,
@@ -105,6 +106,24 @@ export function chargedBits(profile: AcceleratorProfile, layer: PricedKind): Ope
   }
 }
 
+/** Part of the energy of an operation on words that one on operands of these widths takes: 1 where none is narrower. */
+function narrowness(
+  { wordBits, narrowArithmetic = NarrowArithmetic.Whole }: AcceleratorProfile,
+  primitive: Primitive,
+  { weight, activation }: OperandBits,
+): number {
+  if (narrowArithmetic === NarrowArithmetic.Whole) return 1;
+  const part = (bits: number): number => Math.min(1, bits / wordBits);
+  switch (primitive) {
+    case Primitive.Multiply:
+      return part(weight) * part(activation);
+    case Primitive.Shift:
+      return part(activation);
+    default:
+      return part(Math.max(weight, activation));
+  }
+}
+
 /**
  * Unit prices of a layer whose operands have these widths. Partial sums travel at their own width up to the global
  * buffer; what is written to DRAM is the next layer's input, hence of activation width.
@@ -128,7 +147,9 @@ export function unitPrices(
   const together = ofSigns ? compute.binary : undefined;
   const accumulatePj = compute.accumulate.value;
   const ofElementPj =
-    primitive === Primitive.Move ? 0 : (together?.value ?? compute[primitive].value + accumulatePj);
+    primitive === Primitive.Move
+      ? 0
+      : (together?.value ?? narrowness(profile, primitive, bits) * compute[primitive].value + accumulatePj);
   const operationPj =
     steps === undefined
       ? ofElementPj

@@ -1,7 +1,7 @@
 /**
  * @file A profile in words, for help texts and reports.
  */
-import { ArrayLimit, OperandWidths, type AcceleratorProfile } from './profile-schema.js';
+import { ArrayLimit, NarrowArithmetic, OperandWidths, type AcceleratorProfile } from './profile-schema.js';
 
 const notPriced =
   'batch norm, residual additions and pooling are free under every profile; ' +
@@ -28,7 +28,7 @@ export function profileSummary(profile: AcceleratorProfile): string {
     `  memory per 16 bit: DRAM ${memory.dram.value} pJ, global buffer ${memory.globalBuffer.value} pJ, ` +
       `network ${memory.noc.value} pJ (partial sums ${memory.nocPartialSum.value}), ` +
       `register file ${memory.registerFile.value} pJ (weights ${memory.registerFileWeight.value})`,
-    `  rules: ${[widthsText(profile), `groups ${profile.groups}`, `output tiles ${profile.outputTiles}`, ...rulesText(profile)].join('; ')}`,
+    `  rules: ${[widthsText(profile), ...narrowText(profile), `groups ${profile.groups}`, `output tiles ${profile.outputTiles}`, ...rulesText(profile)].join('; ')}`,
     `  not priced: ${notPriced}`,
     `  source: ${profile.source}`,
   ].join('\n');
@@ -48,6 +48,12 @@ function widthsText(profile: AcceleratorProfile): string {
         )
         .join('; ');
   }
+}
+
+function narrowText({ narrowArithmetic }: AcceleratorProfile): string[] {
+  return narrowArithmetic === NarrowArithmetic.Scaled
+    ? ['operations on narrower operands cost less: multiplications by both widths, others by one']
+    : [];
 }
 
 function rulesText(profile: AcceleratorProfile): string[] {

@@ -21,6 +21,8 @@ export interface LayerGeometry {
   /** Zero padding on each side. */
   readonly padding: number;
   readonly groups: number;
+  /** No input is ever negative, since it comes from a ReLU or the like; absent: some may be. */
+  readonly nonNegativeInput?: boolean;
 }
 
 /** Learned values that a sharing map keeps per shared tensor. */
@@ -83,6 +85,8 @@ export interface OwnTensor {
   readonly adaptiveRate?: number;
   /** Never trained; a technique may set its values. */
   readonly fixed?: boolean;
+  /** Values that an optimiser step took below it are brought back to it; absent: any value will do. */
+  readonly least?: number;
 }
 
 /** What one layer of arithmetic is made of, as pure data. */
@@ -113,7 +117,7 @@ export interface LayerPart extends LayerOnMap, LayerCost {
 export interface Masking {
   /** How much the term of each weight matters, 0 or more, given stored weights and inputs [N, H, W, in] of the layer. */
   importance(weights: Float32Array, geometry: LayerGeometry, x: Float32Array): Float32Array;
-  forward(x: Tensor, weights: Tensor, mask: Tensor, geometry: LayerGeometry): Tensor;
+  forward(x: Tensor, weights: Tensor, mask: Tensor, geometry: LayerGeometry, own?: readonly Tensor[]): Tensor;
   lower(
     graph: OnnxGraph,
     name: string,
@@ -121,6 +125,7 @@ export interface Masking {
     weights: Float32Array,
     mask: Float32Array,
     geometry: LayerGeometry,
+    own?: readonly Float32Array[],
   ): string;
 }
 
@@ -167,9 +172,14 @@ export interface OperatorFamily {
   forward(x: Tensor, weights: Tensor, geometry: LayerGeometry, own?: readonly Tensor[]): Tensor;
   /**
    * The values the layer really computes with, one per weight, for export, histograms and bit counts (powers of two for
-   * pot.q). Families with a `weightShape` must be told the geometry.
+   * pot.q). Families with a `weightShape` must be told the geometry; where tensors beside the weights have a part in them,
+   * these too.
    */
-  effectiveWeights(weights: Float32Array, geometry?: LayerGeometry): Float32Array;
+  effectiveWeights(
+    weights: Float32Array,
+    geometry?: LayerGeometry,
+    own?: readonly Float32Array[],
+  ): Float32Array;
   /** Puts stand-alone weights back into the family's domain after an optimiser step; absent when there is nothing to do. */
   readonly project?: (weights: Float32Array) => void;
   /** Whether weight decay acts on the stored weights as they are; absent: it does. */

@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { OptionError } from '../base/errors.js';
 import { filter64, type Array64 } from '../tensor/float64.cases.js';
 import { describeFamily } from './families.cases.js';
-import { termPass, type FamilyOracle, type LayerOracle, type TermRules } from './oracle.cases.js';
+import {
+  termPass,
+  type FamilyOracle,
+  type LayerOracle,
+  type TermOracle,
+  type TermRules,
+} from './oracle.cases.js';
 import { headsOf } from './attention/core.js';
 import { attended64, type Rule64 } from './attention/oracle.cases.js';
 import { defaultFamilies, familyNamed, listFamilies } from './registry.js';
@@ -261,6 +267,97 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
   },
 };
 
+/** Integer codes of `bits` bits. */
+const codeRange = (bits: number, signed: boolean): readonly [least: number, most: number] =>
+  signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+
+/** LSQ (arXiv 1902.08153, equations 1 to 5): a value on its grid, and the gradients by it and by the step. */
+const learnedStep = (v: number, step: number, [least, most]: readonly [number, number]) => {
+  // A quotient of float32, as ONNX's: with many codes some lie between two of them but for its rounding.
+  const steps = Math.fround(v / step);
+  const beyond = steps <= least ? least : most;
+  if (steps <= least || steps >= most)
+    return { value: beyond * step, byValue: 0, byStep: beyond, magnitude: Math.abs(beyond) };
+  const code = nearest(steps);
+  return {
+    ...{ value: code * step, byValue: 1, byStep: code - steps },
+    magnitude: Math.abs(code) + Math.abs(steps),
+  };
+};
+
+/** A layer of terms over operands of few bits: both with a step each, both with one, or the inputs alone. */
+const fewBits = (base: TermOracle, bits: number, steps: 'each' | 'one' | 'input'): LayerOracle => ({
+  effective: base.effective,
+  pass(x, w, own, dy, geometry) {
+    const [inputStep, weightStep] = [own[0]!.data[0]!, own.at(-1)!.data[0]!];
+    const inputRange = codeRange(bits, geometry.nonNegativeInput !== true);
+    const weightRange = codeRange(bits, true);
+    const inputs = [...x.data].map((v) => learnedStep(v, inputStep, inputRange));
+    const count = geometry.kernel ** 2 * (geometry.inChannels / geometry.groups) * geometry.outChannels;
+    const stored = Array.from({ length: count }, (_, i) =>
+      Array.from({ length: w.data.length / count }, (_, plane) => w.data[plane * count + i]!),
+    );
+    const weights =
+      steps === 'input'
+        ? stored.map((values) => ({ value: base.effective(...values), byValue: 1, byStep: 0, magnitude: 0 }))
+        : [...w.data].map((v) => learnedStep(v, weightStep, weightRange));
+    const valuesOf = (all: readonly { value: number }[]): Float64Array =>
+      Float64Array.from(all, ({ value }) => value);
+    const shape = w.shape.slice(-4);
+    const inner = termPass(
+      ...([base, { shape: x.shape, data: valuesOf(inputs) }] as const),
+      ...([{ shape, data: valuesOf(weights) }, dy, geometry] as const),
+    );
+    /** The sum of the terms, and that of their magnitudes. */
+    const byStep = (
+      all: readonly { byStep: number; magnitude: number }[],
+      gradient: Float64Array,
+      values: number,
+      range: readonly [number, number],
+    ): readonly [sum: number, magnitude: number] => {
+      const factor = 1 / Math.sqrt(values * range[1]);
+      return [
+        factor * all.reduce((sum, each, i) => sum + each.byStep * gradient[i]!, 0),
+        factor * all.reduce((sum, each, i) => sum + each.magnitude * Math.abs(gradient[i]!), 0),
+      ];
+    };
+    const ofInputs = byStep(inputs, inner.dx, x.data.length / x.shape[0]!, inputRange);
+    const ofWeights = byStep(weights, inner.dw, count, weightRange);
+    const both = [ofInputs[0] + ofWeights[0], ofInputs[1] + ofWeights[1]] as const;
+    const dw = new Float64Array(w.data.length);
+    const storedRule = base.storedRule ?? (() => [1]);
+    inner.dw.forEach((gradient, i) =>
+      storedRule(...stored[i]!).forEach(
+        (factor, plane) => (dw[plane * count + i] = gradient * weights[i]!.byValue * factor),
+      ),
+    );
+    const ofSteps = { each: [ofInputs, ofWeights], one: [both], input: [ofInputs] }[steps];
+    return {
+      y: inner.y,
+      dx: inner.dx.map((value, i) => value * inputs[i]!.byValue),
+      dw,
+      own: ofSteps.map(([sum]) => Float64Array.of(sum)),
+      ownMagnitudes: ofSteps.map(([, magnitude]) => magnitude),
+    };
+  },
+});
+
+/** Some of the families with operands of few bits, one of each kind and form of export at least. */
+const fewBitOracles: Readonly<Record<string, FamilyOracle>> = Object.fromEntries(
+  (
+    [
+      ['conv', 8, 'each'],
+      ['conv', 3, 'each'],
+      ['conv', 12, 'each'],
+      ['add', 6, 'one'],
+      ['add', 16, 'one'],
+      ['add.sign', 8, 'one'],
+      ['pot.q', 4, 'input'],
+      ['pot.ps', 8, 'input'],
+    ] as const
+  ).map(([base, bits, steps]) => [`${base}.int${bits}`, fewBits(oracles[base] as TermOracle, bits, steps)]),
+);
+
 describe('the registry', () => {
   it('holds exactly the families that have an oracle here', () => {
     expect(
@@ -282,6 +379,8 @@ describe('the registry', () => {
     expect(() => familyNamed('mul')).toThrow(/'mul'; known: conv, pot\.q, .*add/);
   });
 });
+
+for (const [name, oracle] of Object.entries(fewBitOracles)) describeFamily(familyNamed(name), oracle);
 
 for (const family of listFamilies()) {
   const oracle = oracles[family.name];

@@ -40,6 +40,15 @@ export function ownParameters(
   }));
 }
 
+/** Brings the values of the tensors that a family has beside its weights back to the least that they may be. */
+export function projectOwn({ own = [] }: OperatorFamily, tensors: readonly Tensor[]): void {
+  own.forEach(({ least }, at) => {
+    const { data, requiresGradient } = tensors[at]!;
+    if (least === undefined || !requiresGradient) return;
+    for (let i = 0; i < data.length; i++) if (data[i]! < least) data[i] = least;
+  });
+}
+
 export class OperatorLayer implements Module {
   readonly parameters: readonly Parameter[];
   readonly buffers = [];
@@ -99,7 +108,7 @@ export class OperatorLayer implements Module {
   #compute(x: Tensor): Tensor {
     const { family, variant, geometry } = this;
     if (variant === undefined && this.#mask !== undefined)
-      return (family.masking as Masking).forward(x, this.#weight, this.#mask, geometry);
+      return (family.masking as Masking).forward(x, this.#weight, this.#mask, geometry, this.#own);
     return (variant ?? family).forward(x, this.#weight, geometry, this.#own);
   }
 
@@ -123,11 +132,16 @@ export class OperatorLayer implements Module {
   /** Called by the trainer after each optimiser step; frozen weights stay as they are. */
   project(): void {
     if (this.#weight.requiresGradient) this.family.project?.(this.#weight.data);
+    projectOwn(this.family, this.#own);
   }
 
   /** The values the layer computes with. */
   effectiveWeights(): Float32Array {
-    return this.family.effectiveWeights(this.#weight.data, this.geometry);
+    return this.family.effectiveWeights(
+      this.#weight.data,
+      this.geometry,
+      this.#own.map(({ data }) => data),
+    );
   }
 
   lower(graph: OnnxGraph, input: string): string {
@@ -136,7 +150,7 @@ export class OperatorLayer implements Module {
       if (this.mask === undefined)
         return this.family.lower(graph, name, from, this.#weight.data, this.geometry, own);
       const { lower } = this.family.masking as Masking;
-      return lower(graph, name, from, this.#weight.data, this.mask, this.geometry);
+      return lower(graph, name, from, this.#weight.data, this.mask, this.geometry, own);
     };
     return this.form === undefined
       ? plain(this.name, input)

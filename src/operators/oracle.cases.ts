@@ -52,6 +52,11 @@ export interface Pass64 {
   readonly dx: Float64Array;
   readonly dw: Float64Array;
   readonly own: readonly Float64Array[];
+  /**
+   * For gradients in `own` that are sums of terms of both signs: the sum of their magnitudes, against which rounding errors
+   * are measured; absent, against the gradients themselves.
+   */
+  readonly ownMagnitudes?: readonly number[];
 }
 
 export interface TermRules {

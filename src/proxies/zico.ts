@@ -33,9 +33,9 @@ export const zico: ProxyScorer = {
   },
 };
 
-/** Of a layer all tensors of weights; biases are vectors. */
+/** Of a layer all tensors of weights; biases are vectors, the step of a grid is a single value. */
 function weightsOf({ parameters }: Network['weightLayers'][number]): readonly Tensor[] {
-  return parameters.map(({ tensor }) => tensor).filter(({ shape }) => shape.length >= 4);
+  return parameters.map(({ tensor }) => tensor).filter(({ shape, size }) => shape.length >= 4 && size > 1);
 }
 
 /** The score from each layer's sum of ratios; layers without any do not count. -Infinity without a layer. */

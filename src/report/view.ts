@@ -1,6 +1,7 @@
 /**
  * @file What every section of the report draws from: the run with names, colours, units and candidates settled once.
  */
+import { familyNamed } from '../operators/registry.js';
 import { symbolCircle, symbolDiamond, symbolSquare, symbolStar, symbolTriangle, symbolWye } from 'd3-shape';
 import type { SymbolType } from 'd3-shape';
 import type {
@@ -147,7 +148,7 @@ function styleOf(network: NetworkResult, at: number, families: readonly FamilySt
   );
   const only = used.size === 1 ? [...used][0] : undefined;
   return {
-    colour: families.find(({ name }) => name === only)?.colour ?? 'var(--muted)',
+    colour: only === undefined ? 'var(--muted)' : familyStyle({ families }, only).colour,
     symbol: baselineSymbols[at % baselineSymbols.length]!,
     dash: baselineDashes[at % baselineDashes.length]!,
   };
@@ -155,7 +156,17 @@ function styleOf(network: NetworkResult, at: number, families: readonly FamilySt
 
 /** The style of a family, also of one that is not registered any more. */
 export function familyStyle(view: Pick<RunView, 'families'>, name: string): FamilyStyle {
-  return view.families.find((family) => family.name === name) ?? { name, title: name, colour: '#808890' };
+  return view.families.find((family) => family.name === name) ?? unlistedStyle(name);
+}
+
+/** Of families with operands of few bits, which are in no list; grey for a name that means nothing. */
+function unlistedStyle(name: string): FamilyStyle {
+  try {
+    const { title, colour } = familyNamed(name);
+    return { name, title, colour: safeColour(colour) };
+  } catch {
+    return { name, title: name, colour: '#808890' };
+  }
 }
 
 /** A family's title without what stands in brackets, for narrow places. */

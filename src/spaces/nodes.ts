@@ -5,7 +5,7 @@
  * walks it and knows nothing of blocks. Every value is a map [N, height, width, channels]; tokens are positions of a map,
  * and a vector is a map of 1x1. A node and the value it makes have one name.
  */
-import type { ActivationKind, LearnedActivation } from '../nn/activation.js';
+import { ActivationKind, type LearnedActivation } from '../nn/activation.js';
 import type { KWinnersSettings } from '../nn/k-winners.js';
 
 /** The value that every network begins with. */
@@ -71,6 +71,8 @@ export interface LayerNode extends NodeBase {
   /** Zeros on each side. */
   readonly padding: number;
   readonly groups: number;
+  /** No value that it reads is ever negative: {@link neverNegative}. */
+  readonly nonNegativeInput: boolean;
   /** A layer of its family, whose terms can be left out, where a plain linear layer would do. */
   readonly maskable?: boolean;
 }
@@ -173,6 +175,7 @@ export class NodeList {
   /** Block of the nodes that are added. */
   block: number | null = null;
   readonly #maps = new Map<string, FeatureMap>();
+  readonly #neverNegative = new Set<string>();
 
   constructor(input: FeatureMap) {
     this.#maps.set(inputName, input);
@@ -204,6 +207,7 @@ export class NodeList {
       stride,
       padding,
       groups,
+      nonNegativeInput: this.#neverNegative.has(from),
       outHeight: windows(height, kernel, stride, padding),
       outWidth: windows(width, kernel, stride, padding),
       outChannels,
@@ -317,9 +321,40 @@ export class NodeList {
     const { name, outHeight, outWidth, outChannels } = node;
     this.nodes.push(node);
     this.#maps.set(name, { height: outHeight, width: outWidth, channels: outChannels });
+    if (neverNegative(node, this.#neverNegative)) this.#neverNegative.add(name);
     return name;
   }
 }
+
+/** Whether no value that a node makes is ever negative, given the values of which that is known. */
+export function neverNegative(node: Node, known: ReadonlySet<string>): boolean {
+  switch (node.kind) {
+    case NodeKind.BatchNorm:
+      return node.relu;
+    case NodeKind.Activation:
+      return fromZero.has(node.activation);
+    case NodeKind.Join:
+      return node.relu || node.inputs.every((name) => known.has(name));
+    case NodeKind.Layer:
+    case NodeKind.LayerNorm:
+    case NodeKind.Attention:
+    case NodeKind.Position:
+      return false;
+    case NodeKind.KWinners:
+    case NodeKind.MaxPool:
+    case NodeKind.AveragePool:
+    case NodeKind.GlobalPool:
+    case NodeKind.Flatten:
+    case NodeKind.Dropout:
+    case NodeKind.Scale:
+    case NodeKind.Mean:
+      return node.inputs.every((name) => known.has(name));
+  }
+}
+
+const fromZero: ReadonlySet<ActivationNode['activation']> = new Set([
+  ...[ActivationKind.Relu, ActivationKind.Relu6, ActivationKind.Sigmoid],
+]);
 
 /** Windows along one side of a map. */
 function windows(side: number, kernel: number, stride: number, padding: number): number {

@@ -9,10 +9,13 @@
  * another family than its own (attention's projections), and what stands before and behind the blocks: these belong to one
  * realisation of a block, by family and width.
  *
+ * Operands of few bits have codes from zero where what a layer reads is never negative, in whatever network it stands.
+ *
  * Only what some network of the space can reach is there: the published supernets allocate 224 candidates and visit 91.
  */
 import type { LayerGeometry } from '../operators/contract.js';
 import { storedShape } from '../operators/layer.js';
+import { quantisedParts } from '../operators/quantised/family.js';
 import { familyNamed } from '../operators/registry.js';
 import { BlockKind, type Architecture, type BlockDescription } from '../spaces/architecture.js';
 import { stemName } from '../spaces/blocks/ends.js';
@@ -20,7 +23,7 @@ import type { SearchSpace } from '../spaces/contract.js';
 import { nodesOf } from '../spaces/expand.js';
 import { nodeParameters } from '../spaces/layers.js';
 import { statelessOf } from '../spaces/modules.js';
-import { NodeKind, type LayerNode, type Node } from '../spaces/nodes.js';
+import { neverNegative, NodeKind, type LayerNode, type Node } from '../spaces/nodes.js';
 import { coveringGenomes } from '../spaces/offers.js';
 import { sizeOf } from '../tensor/shape.js';
 
@@ -61,9 +64,12 @@ export function supernetPlan(space: SearchSpace): SupernetPlan {
   /** Realisations by block, in order of first appearance. */
   const realisations = new Map<string, Map<string, Realisation>>();
   let first: Architecture | undefined;
+  const asksForSigns = space.families.some((family) => quantisedParts(family) !== undefined);
+  const signed = new Set<string>();
   for (const genome of coveringGenomes(space)) {
     const architecture = space.architecture(genome);
     first ??= architecture;
+    if (asksForSigns) addSigned(architecture, signed);
     architecture.blocks.forEach((block, at) => {
       const ofBlock = realisations.get(block.name) ?? new Map<string, Realisation>();
       realisations.set(block.name, ofBlock);
@@ -72,7 +78,12 @@ export function supernetPlan(space: SearchSpace): SupernetPlan {
       ofBlock.set(key, { block, nodes: nodesOf(architecture).filter((node) => node.block === at) });
     });
   }
-  const all = [...realisations.values()].flatMap((ofBlock) => [...ofBlock.values()]);
+  const all = [...realisations.values()].flatMap((ofBlock) =>
+    [...ofBlock.values()].map(({ block, nodes }) => ({
+      block,
+      nodes: asksForSigns ? withSigns(nodes, !signed.has(block.name)) : nodes,
+    })),
+  );
   const layers = all.flatMap(
     ({ block, nodes }) => nodes.filter((node) => isShared(block, node)) as LayerNode[],
   );
@@ -96,6 +107,34 @@ export function supernetPlan(space: SearchSpace): SupernetPlan {
   };
 }
 
+/**
+ * Adds the names of the blocks that read a value which may be negative. A block reads what the last one makes that is not
+ * left out, and covering genomes have every option of that before some option of this.
+ */
+function addSigned(architecture: Architecture, signed: Set<string>): void {
+  const known = new Set<string>();
+  const blockOf = new Map<string, number | null>();
+  for (const node of nodesOf(architecture)) {
+    const { name, block, inputs } = node;
+    blockOf.set(name, block);
+    const mayBeNegative = (input: string): boolean => blockOf.get(input) !== block && !known.has(input);
+    if (block !== null && inputs.some(mayBeNegative)) signed.add(architecture.blocks[block]!.name);
+    if (neverNegative(node, known)) known.add(name);
+  }
+}
+
+/** The nodes of a block when what it reads is never negative, or may be. */
+function withSigns(nodes: readonly Node[], readsNonNegative: boolean): readonly Node[] {
+  const inside = new Set(nodes.map(({ name }) => name));
+  const outside = nodes.flatMap(({ inputs }) => inputs.filter((name) => !inside.has(name)));
+  const known = new Set(readsNonNegative ? outside : []);
+  return nodes.map((node) => {
+    const nonNegativeInput = known.has(node.inputs[0]!);
+    if (neverNegative(node, known)) known.add(node.name);
+    return node.kind === NodeKind.Layer ? { ...node, nonNegativeInput } : node;
+  });
+}
+
 function isShared(block: BlockDescription, node: Node): node is LayerNode {
   return (
     node.kind === NodeKind.Layer &&
@@ -113,7 +152,7 @@ function sharedPlans(
 ): readonly SharedPlan[] {
   const plans = new Map<string, SharedPlan>();
   for (const node of layers) {
-    const { inChannels, outChannels, kernel, stride, padding, groups, family } = node;
+    const { inChannels, outChannels, kernel, stride, padding, groups, family, nonNegativeInput } = node;
     const name = nameOf(node);
     const known = plans.get(name);
     plans.set(name, {
@@ -122,6 +161,7 @@ function sharedPlans(
         inChannels: Math.max(inChannels, known?.geometry.inChannels ?? 0),
         outChannels: Math.max(outChannels, known?.geometry.outChannels ?? 0),
         ...{ kernel, stride, padding, groups },
+        nonNegativeInput: nonNegativeInput && (known?.geometry.nonNegativeInput ?? true),
       },
       families: [...new Set([...(known?.families ?? []), family])],
     });

@@ -18,7 +18,7 @@ import type {
   SharingMap,
   SharingParameter,
 } from '../operators/contract.js';
-import { ownParameters, storedShape, weightShape } from '../operators/layer.js';
+import { ownParameters, projectOwn, storedShape, weightShape } from '../operators/layer.js';
 import { deviationOf } from '../operators/statistics.js';
 import { WeightLaw } from '../operators/weight-laws.js';
 import { kernels } from '../tensor/device.js';
@@ -164,10 +164,11 @@ export class SharedLayer {
   /** The weights that `family` computes with here, for histograms: those of the layer at its widest. */
   weightsOf(family: OperatorFamily): Float32Array {
     const kept = this.#kept.get(family.name);
-    if (kept !== undefined) return family.effectiveWeights(kept.data, this.geometry).slice();
+    const besides = (this.#own.get(family.name) as readonly Tensor[]).map(({ data }) => data);
+    if (kept !== undefined) return family.effectiveWeights(kept.data, this.geometry, besides).slice();
     const { map, own } = this.#uses.get(family.name) as Use;
     const mapped = tidy(() => map.apply(this.#shared as Tensor, own));
-    const weights = family.effectiveWeights(mapped.data).slice();
+    const weights = family.effectiveWeights(mapped.data, this.geometry, besides).slice();
     if (mapped !== this.#shared) mapped.dispose();
     return weights;
   }
@@ -219,8 +220,9 @@ export class SharedLayer {
     );
   }
 
-  /** Puts the own weights of the families of this step back into their domains, as stand-alone layers do. */
+  /** Puts what families have for themselves back into its domain, as stand-alone layers do; of weights, those of this step. */
   project(): void {
+    for (const family of this.families) projectOwn(family, this.#own.get(family.name) as readonly Tensor[]);
     for (const family of this.#usedKept)
       if (!family.fixedWeights) family.project?.((this.#kept.get(family.name) as Tensor).data);
     this.#usedKept.clear();

@@ -7,6 +7,7 @@ import {
   functionDomain,
   type Dimension,
   type OnnxAttribute,
+  type OnnxData,
   type OnnxFunction,
   type OnnxGraph,
   type OnnxNode,
@@ -118,9 +119,15 @@ function tensorMessage(name: string, { dims, data }: OnnxTensor): object {
   return {
     name,
     dims,
-    dataType: data instanceof Float32Array ? ElementType.Float : ElementType.Int64,
+    dataType: elementTypeOf(data),
     rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   };
+}
+
+function elementTypeOf(data: OnnxData): ElementType {
+  if (data instanceof Float32Array) return ElementType.Float;
+  if (data instanceof BigInt64Array) return ElementType.Int64;
+  return data instanceof Int8Array ? ElementType.Int8 : ElementType.Uint8;
 }
 
 function valueMessage({ name, dims }: OnnxValue): object {

@@ -19,10 +19,12 @@ export const functionDomain = 'shiftaddnas';
 /** A fixed size, or the name of one that is known when the model runs (`batch`). */
 export type Dimension = number | string;
 
-/** A float32 or int64 tensor. */
+/** Elements of float32, int64, int8 or uint8. */
+export type OnnxData = Float32Array | BigInt64Array | Int8Array | Uint8Array;
+
 export interface OnnxTensor {
   readonly dims: readonly number[];
-  readonly data: Float32Array | BigInt64Array;
+  readonly data: OnnxData;
 }
 
 /** Which attribute of a function a node inside its body reads. */
@@ -120,7 +122,7 @@ export class OnnxGraph {
   }
 
   /** Stores a constant tensor (row-major) and returns its name. The data are kept, not copied. */
-  initializer(name: string, dims: readonly number[], data: Float32Array | BigInt64Array): string {
+  initializer(name: string, dims: readonly number[], data: OnnxData): string {
     checkTensor(name, { dims, data });
     this.#initializers.set(this.#define(name, 'initializer'), { dims, data });
     return name;

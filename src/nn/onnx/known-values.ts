@@ -10,6 +10,8 @@ export interface KnownValue {
   readonly bits: number;
   /** Its numbers, for small constants and what is computed of whole ones. */
   readonly numbers?: readonly number[];
+  /** Where a Clip with constant ends made it: these. */
+  readonly ends?: readonly [low: number, high: number];
   /** True where `numbers` are of a floating-point type; nothing is computed of those. */
   readonly real?: boolean;
 }

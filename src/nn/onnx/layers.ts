@@ -47,7 +47,16 @@ export function filterInitializer(
   weights: Float32Array,
   geometry: FilterGeometry,
 ): string {
-  const { inChannels, outChannels, kernel, groups } = geometry;
+  const { dims, values } = filterOf(name, weights, geometry);
+  return graph.initializer(`${name}.weight`, dims, values);
+}
+
+/** Weights [kernel, kernel, in / groups, out] in the order of ONNX. @throws ShapeError as {@link filterInitializer} */
+export function filterOf(
+  name: string,
+  weights: Float32Array,
+  { inChannels, outChannels, kernel, groups }: FilterGeometry,
+): { readonly dims: readonly number[]; readonly values: Float32Array } {
   if (inChannels % groups !== 0 || outChannels % groups !== 0)
     throw new ShapeError(`${name}: ${groups} groups do not divide ${inChannels} -> ${outChannels} channels`);
   const groupChannels = inChannels / groups;
@@ -62,7 +71,7 @@ export function filterInitializer(
     for (let channel = 0; channel < groupChannels; channel++)
       for (let position = 0; position < kernel * kernel; position++)
         filter[at++] = weights[(position * groupChannels + channel) * outChannels + out]!;
-  return graph.initializer(`${name}.weight`, [outChannels, groupChannels, kernel, kernel], filter);
+  return { dims: [outChannels, groupChannels, kernel, kernel], values: filter };
 }
 
 /** The attributes of ONNX's Conv for this geometry; functions that stand in for a convolution take the same. */

@@ -1,12 +1,13 @@
 /**
  * @file From an ONNX graph to the layers that a cost model prices, and an honest list of what it does not.
  *
- * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer and `shiftaddnas.BinaryConv` one of
- * 1-bit operands; a layer whose weights
- * are all signed powers of two (or zero) is a shift layer, whoever exported it, since that is what hardware would make
- * of it; where each output has a single weight other than zero, and that is 1, values are only moved. Quantised operators have their stored widths. Normalisation, activation, pooling and additions have no price
- * under any profile; every other operator is unpriced, by name. One that multiplies and is unpriced (a transposed or
- * dilated convolution, say) makes every total too small, which callers must say.
+ * Convolutions and matrix products are layers; our own `shiftaddnas.L1Conv` is an add layer and `shiftaddnas.BinaryConv` one
+ * of 1-bit operands; a layer whose weights are all signed powers of two (or zero) is a shift layer, whoever exported it,
+ * since that is what hardware would make of it; where each output has a single weight other than zero, and that is 1, values
+ * are only moved. Quantised operators have their stored widths, or, where values are cut off before they become integers,
+ * those of the integers that are left, as have integer weights that fit into as many bits. Normalisation, activation,
+ * pooling and additions have no price under any profile; every other operator is unpriced, by name. One that multiplies and
+ * is unpriced (a transposed or dilated convolution, say) makes every total too small, which callers must say.
  */
 import { asMoves, Primitive, type LayerDescription, type OperandBits } from '../../hardware/layer.js';
 import { sizeOf } from '../../tensor/shape.js';
@@ -53,6 +54,7 @@ export function layersOfGraph(
   const unpriced: UnpricedNode[] = [];
   const free = new Map<string, number>();
   const constants = constantsOf(model);
+  const codes = codesOf(model, constants);
   for (const node of model.nodes) {
     if (isFree(node)) {
       free.set(node.opType, (free.get(node.opType) ?? 0) + 1);
@@ -67,7 +69,8 @@ export function layersOfGraph(
     }
     const inputs = node.inputs.map((input) => values.get(input));
     const weights = node.inputs.map((input) => constants.get(input));
-    const made = layerOf(node, inputs, values.get(node.outputs[0] ?? ''), weights);
+    const integers = node.inputs.map((input) => codes.get(input));
+    const made = layerOf(node, inputs, values.get(node.outputs[0] ?? ''), weights, integers);
     if (typeof made === 'object') layers.push(made);
     else unpriced.push({ name, opType, reason: made, lacksShape: made === unknownShape, multiplies: true });
   }
@@ -84,6 +87,29 @@ function constantsOf({ initializers, nodes }: ReadModel): ReadonlyMap<string, Re
   return all;
 }
 
+/** The integers behind values that are dequantised constants. */
+function codesOf(
+  { nodes }: ReadModel,
+  constants: ReadonlyMap<string, ReadTensor>,
+): ReadonlyMap<string, ReadTensor> {
+  return new Map(
+    nodes.flatMap(({ domain, opType, inputs, outputs }) => {
+      const constant = constants.get(inputs[0] ?? '');
+      const isCode = domain === '' && opType === 'DequantizeLinear' && constant !== undefined;
+      return isCode ? [[outputs[0]!, constant] as const] : [];
+    }),
+  );
+}
+
+/** Width of integer weights beside an input of `inputBits`: as narrow as that where they all fit. */
+function narrowBits(codes: ReadTensor | undefined, inputBits: number): number | undefined {
+  const most = 2 ** (inputBits - 1) - 1;
+  const values = codes?.values();
+  if (values === undefined || values.length === 0) return undefined;
+  for (let i = 0; i < values.length; i++) if (values[i]! > most || values[i]! < -most - 1) return undefined;
+  return inputBits;
+}
+
 /** Layers by name, of ONNX and of the extensions that exporters use (FusedConv, MatMulNBits, QAttention). */
 const multiplyingName = /Conv|MatMul|Gemm|Einsum|LSTM|GRU|RNN|Attention/;
 
@@ -97,6 +123,7 @@ function layerOf(
   inputs: readonly Known[],
   output: Known,
   constants: readonly (ReadTensor | undefined)[],
+  codes: readonly (ReadTensor | undefined)[],
 ): LayerDescription | string {
   // QLinearConv and QLinearMatMul: a, scale, zero point, b, scale, zero point, ...
   const second = node.opType.startsWith('QLinear') ? 3 : 1;
@@ -113,7 +140,9 @@ function layerOf(
     : productOperands(x, w, constants[0], constants[second]);
   const kind = kindOf(node, operands.weights, isConvolution ? sizeOf(w.shape.slice(1)) : 0);
   const operandBits: OperandBits = kind.operandBits ?? {
-    weight: kind.weightBits ?? operands.w.bits,
+    weight:
+      kind.weightBits ??
+      Math.min(operands.w.bits, narrowBits(codes[second], operands.x.bits) ?? operands.w.bits),
     activation: operands.x.bits,
     partialSum: partialSumBits,
   };

@@ -105,19 +105,36 @@ const realTypes = new Set<number>([
 
 /** The outputs of a node; undefined, in whole or in part, for what cannot be told. */
 function outputsOf(call: Call): readonly (KnownValue | undefined)[] | undefined {
-  const { node, inputs } = call;
+  const { node } = call;
   if (node.domain === '' && node.opType === 'Constant') return [constantNode(node)];
   if (node.domain === '' && node.opType === 'Split') return splitOutputs(call);
-  const [x] = inputs;
   const shape = shapeRuleOf(node)?.(call);
   if (shape === undefined) return undefined;
   const numbers = folded(call, shape);
-  const value = { shape, bits: resultBits(node, x), ...(numbers !== undefined && { numbers }) };
+  const ends = clippedEnds(call);
+  const value = {
+    shape,
+    bits: resultBits(call),
+    ...(numbers !== undefined && { numbers }),
+    ...(ends !== undefined && { ends }),
+  };
   // Further outputs (masks, indices) are no operands of layers, except the statistics of none.
   return [value];
 }
 
-function resultBits({ opType }: ReadNode, x: KnownValue | undefined): number {
+/** What a Clip cuts off at, where that is constant. */
+function clippedEnds({ node, inputs: [, low, high] }: Call): KnownValue['ends'] {
+  const [least, most] = [low?.numbers?.[0], high?.numbers?.[0]];
+  return node.opType === 'Clip' && least !== undefined && most !== undefined ? [least, most] : undefined;
+}
+
+/** Values that are cut off before they become integers need no more bits than the integers that are left. */
+function resultBits({ node: { opType }, inputs: [x, scale] }: Call): number {
+  const step = scale?.numbers;
+  if (opType === 'QuantizeLinear' && x?.ends !== undefined && step?.length === 1) {
+    const codes = Math.round((x.ends[1] - x.ends[0]) / step[0]!) + 1;
+    if (codes > 1) return Math.min(8, Math.ceil(Math.log2(codes)));
+  }
   const quantises =
     opType === 'QuantizeLinear' || opType === 'DynamicQuantizeLinear' || opType === 'QLinearConv';
   if (quantises || opType === 'QLinearMatMul') return 8;

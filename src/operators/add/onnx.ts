@@ -33,7 +33,17 @@ export function lowerL1(
   weights: Float32Array,
   geometry: LayerGeometry,
 ): string {
-  const filter = filterInitializer(graph, name, weights, geometry);
+  return lowerL1By(graph, name, input, filterInitializer(graph, name, weights, geometry), geometry);
+}
+
+/** As {@link lowerL1}, its weights a value [out, in / groups, kernel, kernel] of the graph. */
+export function lowerL1By(
+  graph: OnnxGraph,
+  name: string,
+  input: string,
+  filter: string,
+  geometry: LayerGeometry,
+): string {
   graph.useFunction(l1Conv);
   return graph.node(l1Conv.name, [input, filter], filterAttributes(geometry), {
     name,

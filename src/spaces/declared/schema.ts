@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import { OptionError } from '../../base/errors.js';
+import { fewestBits, mostBits } from '../../operators/quantised/codes.js';
+import { quantisationProblem, quantisedName } from '../../operators/quantised/family.js';
 import { familyNamed } from '../../operators/registry.js';
 import { attentionFamilies } from '../blocks/attention-bottleneck.js';
 import { oddKernel } from '../blocks/contract.js';
@@ -16,6 +18,13 @@ export enum StageBlock {
 }
 
 const count = z.int().min(1);
+
+/** In the place of a number of bits: operands as wide as the family has them. */
+export const wideOperands = 'float';
+
+const operandBits = z.union([z.int().min(fewestBits).max(mostBits), z.literal(wideOperands)], {
+  error: `must be a whole number from ${fewestBits} to ${mostBits}, or ${wideOperands}`,
+});
 
 /** One value or a list of different ones, in the order of the options. */
 function choices<T extends z.ZodType<number | string>>(item: T) {
@@ -35,6 +44,8 @@ const stageSchema = z
     stride: z.union([z.literal(1), z.literal(2)]).optional(),
     block: z.enum(StageBlock).default(StageBlock.Residual),
     families: choices(z.string().min(1)),
+    /** Of both operands of the layers of these families; `float` when left out. */
+    bits: choices(operandBits).optional(),
     /** Channels inside a block, times those of its stage. */
     widths: choices(z.number().positive().max(8)),
     /** Sides of kernels, of residual and inverted blocks; 3 when left out. */
@@ -72,21 +83,34 @@ export type StageSettings = DeclaredSettings['stages'][number];
 export function checkDeclared(values: unknown, where: string): DeclaredSettings {
   const parsed = declaredSchema.safeParse(values, { reportInput: true });
   if (!parsed.success) throw new OptionError(`${where}: ${describe(parsed.error.issues)}`);
-  parsed.data.stages.forEach(({ families, block }, stage) =>
+  parsed.data.stages.forEach(({ families, block, bits = [] }, stage) => {
     families.forEach((family, at) => {
       const key = `stages.${stage}.families.${at}`;
+      let problem: string | undefined;
       try {
-        familyNamed(family);
+        problem = quantisationProblem(familyNamed(family));
       } catch (error) {
         throw new OptionError(`${where}: '${key}': ${(error as Error).message}`, { cause: error });
       }
+      if (problem !== undefined && bits.some((width) => width !== wideOperands))
+        throw new OptionError(`${where}: 'stages.${stage}.bits': ${problem}; leave out bits or the family`);
       if (block !== StageBlock.Bottleneck && attentionFamilies.includes(family))
         throw new OptionError(
           `${where}: '${key}': ${family} goes with ${StageBlock.Bottleneck} blocks; change the block or the family`,
         );
-    }),
-  );
+    });
+  });
   return parsed.data;
+}
+
+/** The families of a stage with their operands: each of its families with each of its widths. */
+export function familiesOf({
+  families,
+  bits = [wideOperands],
+}: Pick<StageSettings, 'families' | 'bits'>): readonly string[] {
+  return families.flatMap((family) =>
+    bits.map((width) => (width === wideOperands ? family : quantisedName(family, width))),
+  );
 }
 
 function describe(issues: readonly z.core.$ZodIssue[]): string {

@@ -1,7 +1,7 @@
 /**
  * @file A space as a file declares it (`schema.ts`). Genes, stage by stage: its depth, where there are several; then of each
- * of as many blocks as it can have: a skip where that is allowed, then families, widths and kernels, the last turning
- * fastest. Genes of blocks behind the depth of their stage mean nothing, and are 0 in canonical genomes.
+ * of as many blocks as it can have: a skip where that is allowed, then families, widths of their operands, widths and
+ * kernels, the last turning fastest. Genes of blocks behind the depth of their stage mean nothing, and are 0 in canonical genomes.
  */
 import { OptionError } from '../../base/errors.js';
 import { Primitive } from '../../hardware/layer.js';
@@ -17,7 +17,7 @@ import { ruleOf } from '../blocks/registry.js';
 import type { Genome, SearchSpace } from '../contract.js';
 import { inputName, NodeList, type FeatureMap } from '../nodes.js';
 import { checkGenome, productMoves } from '../product.js';
-import { checkDeclared, StageBlock, type DeclaredInput, type StageSettings } from './schema.js';
+import { checkDeclared, familiesOf, StageBlock, type DeclaredInput, type StageSettings } from './schema.js';
 
 /** One choice for a block; undefined stands for leaving it out. */
 interface Choice {
@@ -85,7 +85,7 @@ export function createDeclaredSpace(values: DeclaredInput, where = values.name):
   };
   const space: SearchSpace = {
     ...{ name, identity, optionCounts, canonical },
-    families: [...new Set(stages.flatMap(({ families }) => families))],
+    families: [...new Set(stages.flatMap(familiesOf))],
     choice(position, option) {
       const { block, options } = positions[position]!;
       if (block === undefined) return undefined;
@@ -194,13 +194,14 @@ function positionsOf(stage: StageSettings, at: number, places: readonly Place[])
 }
 
 /** Widths in multiples of 4, at least 4; those that round to the same count once. */
-function choicesOf({ channels, families, widths, kernels }: StageSettings): readonly Choice[] {
+function choicesOf(stage: StageSettings): readonly Choice[] {
+  const { channels, widths, kernels } = stage;
   const byWidth = new Map<number, number>();
   for (const ratio of widths) {
     const midChannels = Math.max(4, Math.round((ratio * channels) / 4) * 4);
     if (!byWidth.has(midChannels)) byWidth.set(midChannels, ratio);
   }
-  return families.flatMap((family) =>
+  return familiesOf(stage).flatMap((family) =>
     [...byWidth].flatMap(([midChannels, ratio]) =>
       (kernels ?? [undefined]).map((kernel) => ({ family, ratio, midChannels, kernel })),
     ),
@@ -247,6 +248,6 @@ function drawDepth(sizes: readonly bigint[], random: Random): number {
 
 /** The identity must not depend on the order in which a file lists its keys. */
 function inFixedOrder(stage: StageSettings): unknown {
-  const { channels, depth, stride, block, families, widths, kernels, skip } = stage;
-  return [channels, depth, stride ?? null, block, families, widths, kernels ?? null, skip];
+  const { channels, depth, stride, block, widths, kernels, skip } = stage;
+  return [channels, depth, stride ?? null, block, familiesOf(stage), widths, kernels ?? null, skip];
 }

@@ -27,7 +27,7 @@ export function pathsOf(space: SearchSpace, families: readonly string[], first =
   const allowed = confined.families;
   const cycle = structureSteps(confined);
   const offset = Math.ceil(first / cycle) * cycle;
-  const teacher = allowed.find((name) => familyNamed(name).primitive === Primitive.Multiply) ?? allowed[0]!;
+  const teacher = teachingFamily(allowed);
   const smallest = allowed.map((family) => once(() => smallestGenome(confinedTo(space, [family]))));
   return {
     families: allowed,
@@ -38,6 +38,16 @@ export function pathsOf(space: SearchSpace, families: readonly string[], first =
     widest: once(() => uniformGenome(confined, teacher)),
     smallest: (turn) => smallest[turn % smallest.length]!(),
   };
+}
+
+/** The first of the multiplying families with the widest operands; the first of all where none multiplies. */
+function teachingFamily(families: readonly string[]): string {
+  const multiplying = families.filter((name) => familyNamed(name).primitive === Primitive.Multiply);
+  const width = (name: string): number => familyNamed(name).operandBits.activation;
+  return multiplying.reduce(
+    (best, name) => (width(name) > width(best) ? name : best),
+    multiplying[0] ?? families[0]!,
+  );
 }
 
 /** Of a confined space the structure is drawn as of the whole one, and what its blocks offer uniformly. */
