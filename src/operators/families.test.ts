@@ -271,12 +271,12 @@ const oracles: Readonly<Record<string, FamilyOracle>> = {
 const codeRange = (bits: number, signed: boolean): readonly [least: number, most: number] =>
   signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
 
-/** LSQ (arXiv 1902.08153, equations 1 to 5): a value on its grid, and the gradients by it and by the step. */
+/** LSQ (arXiv 1902.08153, equations 1 to 5): a value on its grid, and the gradients by it and by the step; the ends of the range are inside. */
 const learnedStep = (v: number, step: number, [least, most]: readonly [number, number]) => {
   // A quotient of float32, as ONNX's: with many codes some lie between two of them but for its rounding.
   const steps = Math.fround(v / step);
-  const beyond = steps <= least ? least : most;
-  if (steps <= least || steps >= most)
+  const beyond = steps < least ? least : most;
+  if (steps < least || steps > most)
     return { value: beyond * step, byValue: 0, byStep: beyond, magnitude: Math.abs(beyond) };
   const code = nearest(steps);
   return {
