@@ -151,7 +151,61 @@ describe('a declared file', () => {
     expect(read.space).toMatchObject({ declared: { name: 'own' } });
   });
 
+  it('is searched over operands of few bits, to the same end when it was killed', async () => {
+    const file = join(home, 'bits.yaml');
+    const stage = (channels: number, bits: string): string =>
+      `  - { channels: ${channels}, depth: 1, families: [conv, add], bits: ${bits}, widths: 1 }`;
+    const head =
+      'name: bits\ninput: { height: 32, width: 32, channels: 3 }\nclasses: 10\nstem: { channels: 4 }';
+    writeFileSync(file, `${head}\nstages:\n${stage(4, '[float, 8, 4]')}\n${stage(8, '[float, 2]')}\n`);
+    const search = ['search', '--config', config, '--space', file, '--quiet', '--name'];
+    expect(await shiftaddnas([...search, 'bits'])).toMatchObject({ code: 0 });
+    const { space, networks } = readResult(join(runs, 'bits'));
+    const families = [
+      'conv',
+      'conv.int8',
+      'conv.int4',
+      'add',
+      'add.int8',
+      'add.int4',
+      'conv.int2',
+      'add.int2',
+    ];
+    expect(space).toEqual({ name: 'bits', size: '24', families });
+    expect(networks.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['hybrid', 'all-conv', 'all-conv-int8', 'all-conv-int4', 'all-add-int2']),
+    );
+    // Fewer bits of the same blocks cost less.
+    const energyOf = (name: string): number =>
+      Object.values(networks.find((network) => network.name === name)!.energyMj)[0]!;
+    expect(energyOf('all-conv-int8')).toBeLessThan(energyOf('all-conv'));
+    expect(energyOf('all-conv-int4')).toBeLessThan(energyOf('all-conv-int8'));
+    const page = readFileSync(join(runs, 'bits', 'report.html'), 'utf8');
+    expect(page).toContain('Convolution, int4');
+
+    const folder = join(runs, 'bits-killed');
+    const { child, finished } = start([...search, 'bits-killed']);
+    await until(
+      () => readEvents(folder).some(({ type }) => type === 'candidate'),
+      () => child.exitCode !== null,
+    );
+    child.kill('SIGKILL');
+    await finished;
+    expect(await shiftaddnas(['search', '--resume', folder, '--quiet'])).toMatchObject({ code: 0 });
+    expect(comparable(folder)).toEqual(comparable(join(runs, 'bits')));
+  });
+
+  it('can name single families of few bits in the mini space', async () => {
+    const args = ['search', '--config', config, '--families', 'conv,conv.int4,pot.q.int8', '--quiet'];
+    expect(await shiftaddnas([...args, '--name', 'few'])).toMatchObject({ code: 0 });
+    const { space, networks } = readResult(join(runs, 'few'));
+    expect(space.families).toEqual(['conv', 'conv.int4', 'pot.q.int8']);
+    expect(networks.map(({ name }) => name)).toContain('all-shift-int8');
+  });
+
   it.each([
+    [['--families', 'conv,conv.int1'], /'conv\.int1': operands have 2 to 16 bits/],
+    [['--families', 'conv,binary.int8'], /binary layers have no operands of few bits/],
     [['--space', 'hytra'], /unknown space 'hytra'; known: /],
     [['--space', 'nowhere.yaml'], /nowhere\.yaml: no such configuration file/],
     [

@@ -84,6 +84,22 @@ describe('space', () => {
     expect((await json('info', 'all.yaml', '--input', '64x64x3')).size).toBe('335499264');
   });
 
+  it('shows how wide the operands of a block are', async () => {
+    const { networks } = await json('sample', example, '--count', '12', '--seed', '3');
+    const narrow = networks.findIndex((network: { labels: string[] }) => /\.int4 /.test(network.labels[1]!));
+    const { genome, labels, energyMj } = networks[narrow];
+    const family = labels[1].split(' ')[0];
+    const described = await json('describe', example, '--genome', genome.join());
+    const first = described.layers.find((layer: { name: string }) => layer.name === 'stage0.block0.conv1');
+    expect(first.family).toBe(family);
+    expect(described.total.energyMj).toBe(energyMj);
+    const { architecture, svg } = await json('draw', example, '--genome', genome.join());
+    expect(architecture.blocks[0].family).toBe(family);
+    expect(svg).toContain(', int4');
+    expect(await printed('draw', example, '--genome', genome.join())).toMatch(/stage 0 +\[[a-z]+-int4 /);
+    expect(await printed('info', example)).toMatch(/conv\.int8 \(Convolution, int8\), conv\.int4/);
+  });
+
   it('knows the networks that were published, and writes one as a file', async () => {
     const { networks, supernets } = await json('published');
     expect(networks).toHaveLength(8);
@@ -113,6 +129,18 @@ describe('space', () => {
     expect(await mistake('sample', 'mini', '--genome', '1')).toContain("unknown option '--genome'");
     writeFileSync(join(home, 'bad.yaml'), 'base: mini\noptions: { depth: 3 }\n');
     expect(await mistake('info', 'bad.yaml')).toContain('bad.yaml: mini space:');
+    const narrow = (families: string, bits: string): string => {
+      const stage = `{ channels: 8, depth: 1, families: ${families}, bits: ${bits}, widths: 1 }`;
+      const images = 'input: { height: 8, width: 8, channels: 1 }\nclasses: 2\nstem: { channels: 4 }';
+      writeFileSync(join(home, 'narrow.yaml'), `name: narrow\n${images}\nstages: [${stage}]\n`);
+      return 'narrow.yaml';
+    };
+    expect(await mistake('info', narrow('conv', '[8, 1]'))).toContain(
+      "narrow.yaml: 'stages.0.bits.1': must be a whole number from 2 to 16, or float",
+    );
+    expect(await mistake('info', narrow('attention', '8'))).toContain(
+      "'stages.0.bits': attention layers have",
+    );
     writeFileSync(join(home, 'worse.json'), '{"name": "x", "classes": 1}');
     expect(await mistake('info', 'worse.json')).toContain('worse.json:');
   });

@@ -37,11 +37,12 @@ const batches: readonly ProxyBatch[] = [0, 1, 2].map((at) => ({
 }));
 
 function subjectOf(family: string, seed = 1): ProxySubject {
-  const architecture = space.architecture(uniformGenome(space, family));
+  const offering = createMiniSpace({ ...space.options, families: [family] });
+  const architecture = offering.architecture(uniformGenome(offering, family));
   return { architecture, network: new Network(architecture, Random.stream(seed, 'weights')), batches };
 }
 
-const families = space.options.families;
+const families = [...space.options.families, 'conv.int4', 'add.int6', 'pot.q.int8'];
 
 describe.each(listProxies().map((proxy) => [proxy.name, proxy] as const))('%s', (_, proxy) => {
   it.each(families)(

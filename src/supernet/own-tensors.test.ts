@@ -24,9 +24,10 @@ import { Supernet } from './supernet.js';
 const keepsWeights = ({ fixedWeights, weightShape: ownShape }: OperatorFamily): boolean =>
   fixedWeights === true || ownShape !== undefined;
 
-const names = listFamilies()
-  .filter((family) => family.own !== undefined || keepsWeights(family))
-  .map(({ name }) => name);
+const names = [
+  ...listFamilies().filter((family) => family.own !== undefined || keepsWeights(family)),
+  ...['conv.int4', 'add.int6', 'pot.q.int8'].map(familyNamed),
+].map(({ name }) => name);
 const space = createMiniSpace({ ...toySpace.options, families: ['conv', ...names, 'add'] });
 const images = (step: number): Tensor => Tensor.view([toyBatchSize, 16, 16, 1], toyBatch(0, step).images);
 

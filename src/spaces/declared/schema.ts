@@ -22,9 +22,12 @@ const count = z.int().min(1);
 /** In the place of a number of bits: operands as wide as the family has them. */
 export const wideOperands = 'float';
 
-const operandBits = z.union([z.int().min(fewestBits).max(mostBits), z.literal(wideOperands)], {
-  error: `must be a whole number from ${fewestBits} to ${mostBits}, or ${wideOperands}`,
-});
+const operandBits = z.custom<number | typeof wideOperands>(
+  (value) =>
+    value === wideOperands ||
+    (typeof value === 'number' && Number.isInteger(value) && value >= fewestBits && value <= mostBits),
+  `must be a whole number from ${fewestBits} to ${mostBits}, or ${wideOperands}`,
+);
 
 /** One value or a list of different ones, in the order of the options. */
 function choices<T extends z.ZodType<number | string>>(item: T) {

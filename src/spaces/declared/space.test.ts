@@ -91,6 +91,34 @@ describe('a declared space', () => {
     }
   });
 
+  it('has each family of a stage with each of the widths of its operands', () => {
+    const stage = {
+      channels: 8,
+      depth: 1,
+      families: ['conv', 'add'],
+      bits: ['float', 8, 4],
+      widths: [0.5, 1],
+    };
+    const declare = (stages: readonly object[]) =>
+      createDeclaredSpace({ ...small, stages } as unknown as DeclaredInput);
+    const space = declare([stage]);
+    expect(space.families).toEqual(['conv', 'conv.int8', 'conv.int4', 'add', 'add.int8', 'add.int4']);
+    expect(Array.from({ length: 12 }, (_, option) => space.optionLabel(0, option))).toEqual(
+      space.families.flatMap((family) => [`${family} x0.5`, `${family} x1`]),
+    );
+    expect(space.size).toBe(12n);
+    const architecture = space.architecture([5]);
+    expect(architecture.blocks[0]!.family).toBe('conv.int4');
+    expect(parseArchitecture(JSON.parse(JSON.stringify(architecture)), 'file')).toEqual(architecture);
+    // It is no other space than the one that names them, and without the key none other than before there was one.
+    const named = declare([{ ...stage, families: space.families, bits: undefined }]);
+    expect([named.identity, named.size]).toEqual([space.identity, space.size]);
+    const wide = declare([{ ...stage, bits: undefined }]);
+    expect(wide.families).toEqual(['conv', 'add']);
+    expect(declare([{ ...stage, bits: 'float' }]).identity).toBe(wide.identity);
+    expect(declare([{ ...stage, bits: 6 }]).families).toEqual(['conv.int6', 'add.int6']);
+  });
+
   it('names the key that is wrong in one line', () => {
     const stage = small.stages[0]!;
     const cases: [object, RegExp][] = [
@@ -106,6 +134,27 @@ describe('a declared space', () => {
         /'stages\.0\.kernels': go with residual and inverted/,
       ],
       [{ stages: [{ ...stage, dept: 1 }] }, /unknown key 'stages\.0\.dept'/],
+      [
+        { stages: [{ ...stage, bits: [8, 1] }] },
+        /'stages\.0\.bits\.1': must be a whole number from 2 to 16, or float/,
+      ],
+      [
+        { stages: [{ ...stage, bits: 17 }] },
+        /'stages\.0\.bits': must be a whole number from 2 to 16, or float/,
+      ],
+      [{ stages: [{ ...stage, bits: [8, 8] }] }, /'stages\.0\.bits': must not name a value twice/],
+      [
+        { stages: [{ ...stage, families: ['conv', 'binary'], bits: [8] }] },
+        /'stages\.0\.bits': binary layers have no operands of few bits: .*; leave out bits or the family/,
+      ],
+      [
+        { stages: [{ ...stage, families: ['conv.int4'], bits: [4] }] },
+        /'stages\.0\.bits': conv\.int4 has .* already/,
+      ],
+      [
+        { stages: [{ ...stage, families: ['conv.int1'] }] },
+        /'stages\.0\.families\.0': .*operands have 2 to 16 bits/,
+      ],
     ];
     for (const [change, message] of cases) {
       const create = () => createDeclaredSpace({ ...small, ...change } as DeclaredInput, 'f');

@@ -27,6 +27,21 @@ function choiceAt(genome: Genome, at: number): string {
 
 const kinds = Object.values(PathsKind);
 
+describe('the teacher', () => {
+  it.each([
+    [['conv.int4', 'pot.q', 'conv', 'conv.int8'], 'conv'],
+    [['conv.int4', 'add', 'conv.int8'], 'conv.int8'],
+    [['add', 'conv.int4'], 'conv.int4'],
+    [['pot.q.int4', 'add'], 'pot.q.int4'],
+  ])(
+    'among %j is the widest network of the multiplying family with the widest operands',
+    (names, teacher) => {
+      const offering = createMiniSpace({ input, classes: 4, families: names });
+      expect(pathsOf(offering, names).widest()).toEqual(uniformGenome(offering, teacher));
+    },
+  );
+});
+
 describe('every rule', () => {
   it.each(kinds)('%s is a pure function of seed and step, with as many paths as it counts', (paths) => {
     const warmUp = [
