@@ -196,16 +196,25 @@ describe('a declared file', () => {
   });
 
   it('can name single families of few bits in the mini space', async () => {
-    const args = ['search', '--config', config, '--families', 'conv,conv.int4,pot.q.int8', '--quiet'];
-    expect(await shiftaddnas([...args, '--name', 'few'])).toMatchObject({ code: 0 });
+    const mini = writeConfig(join(home, 'mini.yaml'), small);
+    const search = async (families: string, name: string) =>
+      shiftaddnas(['search', '--config', mini, '--families', families, '--name', name, '--quiet']);
+    expect(await search('conv,conv.int4,pot.q.int8', 'few')).toMatchObject({ code: 0 });
     const { space, networks } = readResult(join(runs, 'few'));
     expect(space.families).toEqual(['conv', 'conv.int4', 'pot.q.int8']);
     expect(networks.map(({ name }) => name)).toContain('all-shift-int8');
+    for (const [families, message] of [
+      ['conv,conv.int1', /^error: .*'conv\.int1': operands have 2 to 16 bits\n$/],
+      ['conv,binary.int8', /^error: .*binary layers have no operands of few bits[^\n]*\n$/],
+      ['conv,xor.int8', /^error: .*unknown operator family 'xor\.int8'; known: [^\n]*conv\.int8[^\n]*\n$/],
+    ] as const) {
+      const { code, stderr } = await search(families, 'none');
+      expect(stderr).toMatch(message);
+      expect(code).toBe(2);
+    }
   });
 
   it.each([
-    [['--families', 'conv,conv.int1'], /'conv\.int1': operands have 2 to 16 bits/],
-    [['--families', 'conv,binary.int8'], /binary layers have no operands of few bits/],
     [['--space', 'hytra'], /unknown space 'hytra'; known: /],
     [['--space', 'nowhere.yaml'], /nowhere\.yaml: no such configuration file/],
     [

@@ -96,7 +96,7 @@ describe('space', () => {
     const { architecture, svg } = await json('draw', example, '--genome', genome.join());
     expect(architecture.blocks[0].family).toBe(family);
     expect(svg).toContain(', int4');
-    expect(await printed('draw', example, '--genome', genome.join())).toMatch(/stage 0 +\[[a-z]+-int4 /);
+    expect(await printed('draw', example, '--genome', genome.join())).toMatch(/stage 0 .* \[[a-z]+-int4 /);
     expect(await printed('info', example)).toMatch(/conv\.int8 \(Convolution, int8\), conv\.int4/);
   });
 
