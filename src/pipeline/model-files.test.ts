@@ -248,7 +248,10 @@ describe('the price of an exported network', () => {
     expect(free.get('BatchNormalization')).toBe(layers.length - 1);
   });
 
-  it.each(listFamilies().map(({ name }) => name))(
+  // A runtime that folds a norm into weights moves sums by an ulp, and now and then an input over the border between two
+  // codes, by which logits change; in these networks none is as near to one.
+  const fewBits = ['conv.int8', 'conv.int4', 'add.int6', 'pot.q.int4'];
+  it.each([...listFamilies().map(({ name }) => name), ...fewBits])(
     'is so for %s, which survives its files too',
     async (family) => {
       const only = createMiniSpace({ ...space.options, families: [family] });

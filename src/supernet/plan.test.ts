@@ -41,11 +41,26 @@ const declared = createDeclaredSpace({
     },
   ] as never,
 });
+const fewBits = createDeclaredSpace({
+  ...{ name: 'bits', ...images, stem: { channels: 8 } },
+  stages: [
+    {
+      channels: 8,
+      depth: [1, 2],
+      families: ['conv', 'pot.q', 'add'],
+      bits: ['float', 8, 4],
+      widths: [0.5, 1],
+    },
+    { channels: 8, depth: 2, block: 'inverted', families: ['conv', 'add'], bits: [3, 8], widths: [1, 2] },
+    { channels: 16, depth: 1, block: 'bottleneck', families: ['pot.q', 'add'], bits: [6], widths: [0.25] },
+  ] as never,
+});
 const spaces: readonly (readonly [string, SearchSpace])[] = [
   ['mini', createMiniSpace({ ...images, stemChannels: 4, stageChannels: [4, 8], blocksPerStage: [1, 2] })],
   ['hytra-cifar', createHytraCifar({ ...images, ...small })],
   ['hytra-cifar, retrained form', createHytraCifar({ ...images, ...small, network: 'retrained' as never })],
   ['a declared one', declared],
+  ['one with operands of few bits', fewBits],
 ];
 
 let baseline: number;
@@ -97,6 +112,48 @@ describe('the plan of hytra-imagenet', () => {
   });
 });
 
+describe('what a plan says of the signs of inputs', () => {
+  const signsOf = (space: SearchSpace): Record<string, boolean | undefined> =>
+    Object.fromEntries(
+      supernetPlan(space).shared.map(({ name, geometry }) => [name, geometry.nonNegativeInput]),
+    );
+  const stage = (block: string, rest: object) => ({
+    ...{ channels: 8, depth: 1, stride: 1, block, families: ['conv'], bits: [4], widths: 1, ...rest },
+  });
+  const declare = (...stages: readonly object[]): SearchSpace =>
+    createDeclaredSpace({ ...{ name: 's', ...images, stem: { channels: 8 } }, stages } as never);
+
+  it('holds in every network of the space', () => {
+    for (const space of [
+      fewBits,
+      declare(stage('residual', {}), stage('inverted', {}), stage('residual', {})),
+    ]) {
+      const said = signsOf(space);
+      const plan = supernetPlan(space);
+      const random = Random.stream('signs');
+      const seen = new Map<string, boolean>();
+      for (let i = 0; i < 60; i++) {
+        const architecture = space.architecture(space.sample(random));
+        for (const node of nodesOf(architecture)) {
+          const name =
+            node.block === null ? undefined : plan.sharedName(architecture.blocks[node.block]!, node);
+          if (name === undefined || node.kind !== NodeKind.Layer) continue;
+          seen.set(name, (seen.get(name) ?? true) && node.nonNegativeInput);
+        }
+      }
+      expect(Object.fromEntries(seen)).toEqual(said);
+      expect(new Set(Object.values(said))).toEqual(new Set([true, false]));
+    }
+  });
+
+  it('is that of the network in which an input may be negative, where others have none such', () => {
+    const skipped = declare(stage('residual', {}), stage('inverted', { skip: true }), stage('residual', {}));
+    const always = declare(stage('residual', {}), stage('residual', { skip: true }), stage('residual', {}));
+    expect(signsOf(skipped)).toMatchObject({ 'stage2.block0.conv1': false, 'stage2.block0.conv2': true });
+    expect(signsOf(always)).toMatchObject({ 'stage2.block0.conv1': true, 'stage2.block0.conv2': true });
+  });
+});
+
 describe.each(spaces)('the supernet of %s', (_, space) => {
   it('holds what the plan counts', () => {
     const supernet = new Supernet(space, Random.stream('plan'));
@@ -134,7 +191,11 @@ function lived(supernet: Supernet): Supernet {
   const random = Random.stream('lived');
   for (const { name, tensor } of supernet.parameters)
     if (!name.endsWith('.shared') && !/weight$|exponent|sign/i.test(name))
-      tensor.data.forEach((value, at) => (tensor.data[at] = value + 0.1 * random.normal()));
+      tensor.data.forEach((value, at) => {
+        // The step of a grid stays above zero.
+        const size = /step$/i.test(name) ? value : 1;
+        tensor.data[at] = value + 0.1 * size * random.normal();
+      });
   for (const { name, data } of supernet.buffers)
     if (/mean|variance/.test(name))
       data.forEach((value, at) => (data[at] = value + 0.3 * Math.abs(random.normal())));
@@ -166,7 +227,8 @@ function inherited(supernet: Supernet, space: SearchSpace, genome: Genome): Netw
       for (let i = 0; i < inChannels; i++)
         for (let o = 0; o < outChannels; o++)
           cut[(tap * inChannels + i) * outChannels + o] = data[(tap * allIn + i) * allOut + o]!;
-    const { sharing } = familyNamed(family);
+    const { sharing, own = [] } = familyNamed(family);
+    for (const { name } of own) values.set(`${node.name}.${name}`, held.get(`${shared}.${family}.${name}`)!);
     const scalars = sharing.parameters.map(({ name }) =>
       Tensor.persistent([1], held.get(`${shared}.${family}.${name}`)!.data),
     );

@@ -87,7 +87,11 @@ export function addSearchCommand(program: Command): void {
       '--space <name|file>',
       `what is searched: ${Object.keys(namedSpaces).join(', ')}, or one's own (examples/space.yaml); default mini`,
     )
-    .option('--families <names>', 'operator families of the mini space, as in conv,pot.q,add', list)
+    .option(
+      '--families <names>',
+      'operator families of the mini space, as in conv,pot.q,add or conv,conv.int4',
+      list,
+    )
     .addOption(pathsOption())
     .addOption(sharingOption())
     .addOption(

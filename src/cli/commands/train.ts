@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { fileOrInside, readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { familyNamed, listFamilies } from '../../operators/registry.js';
+import { familyNamed, listFamilies, quantisedNames } from '../../operators/registry.js';
 import { checkConfig } from '../../pipeline/config.js';
 import type { TrainResult } from '../../pipeline/train-job.js';
 import {
@@ -214,7 +214,7 @@ function modelLines(): string {
   return [
     `Families of --family and --op: ${listFamilies()
       .map(({ name }) => name)
-      .join(', ')}`,
+      .join(', ')}, ${quantisedNames}`,
     'Models:',
     ...listModels().map(({ name, title, stages }) => `  ${name.padEnd(longest)}  ${title}, ${stages} stages`),
     '',

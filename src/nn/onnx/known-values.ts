@@ -8,6 +8,8 @@ export interface KnownValue {
   readonly shape: readonly number[];
   /** Bits of one element as it is stored; those of the quantised tensor behind a dequantisation. */
   readonly bits: number;
+  /** Of values behind a dequantisation the bits of the numbers that they are again, which sums of them have. */
+  readonly realBits?: number;
   /** Its numbers, for small constants and what is computed of whole ones. */
   readonly numbers?: readonly number[];
   /** Where a Clip with constant ends made it: these. */

@@ -19,7 +19,7 @@ import {
 import { bitsOf, type ReadModel, type ReadNode, type ReadTensor, type ReadValue } from './read.js';
 import { ElementType } from './schema.js';
 import { folded } from './shape-numbers.js';
-import { shapeRuleOf } from './shape-rules.js';
+import { isLayer, shapeRuleOf } from './shape-rules.js';
 
 /** An input whose size is not in the file; the batch is taken to be 1. */
 export interface OpenInput {
@@ -114,7 +114,7 @@ function outputsOf(call: Call): readonly (KnownValue | undefined)[] | undefined 
   const ends = clippedEnds(call);
   const value = {
     shape,
-    bits: resultBits(call),
+    ...resultBits(call),
     ...(numbers !== undefined && { numbers }),
     ...(ends !== undefined && { ends }),
   };
@@ -128,17 +128,28 @@ function clippedEnds({ node, inputs: [, low, high] }: Call): KnownValue['ends'] 
   return node.opType === 'Clip' && least !== undefined && most !== undefined ? [least, most] : undefined;
 }
 
-/** Values that are cut off before they become integers need no more bits than the integers that are left. */
-function resultBits({ node: { opType }, inputs: [x, scale] }: Call): number {
+/**
+ * Values that are cut off before they become integers, of an integer type or by a Round, need no more bits than the
+ * integers that are left.
+ */
+function resultBits({ node, inputs: [x, scale] }: Call): Pick<KnownValue, 'bits' | 'realBits'> {
+  const { opType } = node;
   const step = scale?.numbers;
   if (opType === 'QuantizeLinear' && x?.ends !== undefined && step?.length === 1) {
     const codes = Math.round((x.ends[1] - x.ends[0]) / step[0]!) + 1;
-    if (codes > 1) return Math.min(8, Math.ceil(Math.log2(codes)));
+    if (codes > 1) return { bits: Math.min(8, Math.ceil(Math.log2(codes))) };
+  }
+  if (opType === 'Round' && x?.ends?.every(Number.isInteger)) {
+    const codes = x.ends[1] - x.ends[0] + 1;
+    if (codes > 1) return { bits: Math.min(x.bits, Math.ceil(Math.log2(codes))), realBits: x.bits };
   }
   const quantises =
     opType === 'QuantizeLinear' || opType === 'DynamicQuantizeLinear' || opType === 'QLinearConv';
-  if (quantises || opType === 'QLinearMatMul') return 8;
-  return x?.bits ?? defaultBits;
+  if (quantises || opType === 'QLinearMatMul') return { bits: 8 };
+  const bits = x?.bits ?? defaultBits;
+  if (opType === 'DequantizeLinear') return { bits, realBits: scale?.bits ?? defaultBits };
+  if (x?.realBits === undefined) return { bits };
+  return isLayer(node) ? { bits: x.realBits } : { bits, realBits: x.realBits };
 }
 
 function splitOutputs({ node, inputs: [x, sizes] }: Call): readonly KnownValue[] | undefined {

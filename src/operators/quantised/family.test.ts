@@ -224,7 +224,7 @@ describe('few bits in ONNX', () => {
     expect(widthsOf('conv.int2')).toEqual([[Primitive.Multiply, 2, 2]]);
     expect(widthsOf('add.int6')).toEqual([[Primitive.Add, 6, 6]]);
     expect(widthsOf('pot.q.int4')).toEqual([[Primitive.Shift, 5, 4]]);
-    // Wider integers are floats there.
-    expect(widthsOf('conv.int12')).toEqual([[Primitive.Multiply, 32, 32]]);
+    // The weights are floats there.
+    expect(widthsOf('conv.int12')).toEqual([[Primitive.Multiply, 32, 12]]);
   });
 });

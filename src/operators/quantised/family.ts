@@ -101,7 +101,7 @@ export function quantised(base: OperatorFamily, bits: number): OperatorFamily {
       partialSum,
     },
     lower: (graph, name, input, weights, geometry, own) => {
-      const x = operands.lowerInput(graph, name, input, geometry, own!);
+      const x = operands.lowerInput(graph, name, input, geometry, own!, windowSum !== undefined);
       return operands.lowerLayer(graph, name, x, weights, geometry, own!);
     },
   };
@@ -124,6 +124,7 @@ interface Operands {
     input: string,
     geometry: LayerGeometry,
     own: readonly Float32Array[],
+    asIntegers: boolean,
   ): string;
   /** The layer over an input that has been rounded. */
   lowerLayer: OperatorFamily['lower'];
@@ -135,8 +136,8 @@ function operandsOf(base: OperatorFamily, bits: number): Operands {
     inputCodes(bits, nonNegativeInput);
   const roundedInput = (x: Tensor, step: Tensor, geometry: LayerGeometry): Tensor =>
     rounded(x, step, codesOf(geometry), x.size / x.shape[0]!);
-  const lowerInput: Operands['lowerInput'] = (graph, name, input, geometry, own) =>
-    lowerRounded(graph, `${name}.input`, input, own[0]![0]!, codesOf(geometry));
+  const lowerInput: Operands['lowerInput'] = (graph, name, input, geometry, own, asIntegers) =>
+    lowerRounded(graph, `${name}.input`, input, own[0]![0]!, codesOf(geometry), asIntegers);
   const ofInput = (geometry: LayerGeometry): number => startingStep(codesOf(geometry).most);
   if (base.windowSum === undefined)
     return {
@@ -211,7 +212,8 @@ function maskedOperands(masking: Masking, operands: Operands): Masking {
         return masking.forward(input, used, mask, geometry);
       }),
     lower(graph, name, input, weights, mask, geometry, own) {
-      const x = operands.lowerInput(graph, name, input, geometry, own!);
+      // The weights are written as floats.
+      const x = operands.lowerInput(graph, name, input, geometry, own!, false);
       return masking.lower(graph, name, x, operands.weights(weights, own!), mask, geometry);
     },
   };

@@ -3,7 +3,8 @@
  * DequantizeLinear, with a Clip before them where the codes are fewer than the type has, and the weights are stored as int8
  * behind a DequantizeLinear; so runtimes with integer kernels can use them, and readers see the widths. Wider ones are
  * rounded by Div, Clip, Round and Mul, since QuantizeLinear has no wider types in the operator set that we write; their
- * weights are stored as floats on the grid.
+ * weights are stored as floats on the grid. So is the input of a layer whose weights are floats, those of shift layers: ONNX
+ * Runtime takes a convolution between QuantizeLinear nodes for one of integers, and rounds its weights itself.
  */
 import type { OnnxGraph } from '../../nn/onnx/graph.js';
 import { filterInitializer, filterOf, type FilterGeometry } from '../../nn/onnx/layers.js';
@@ -13,18 +14,19 @@ import { roundInto } from './step.js';
 /** Bits of the widest type that QuantizeLinear makes. */
 const typeBits = 8;
 
-/** Emits `input` on the codes of `step` under `name` and returns the name of the result. */
+/** Emits `input` on the codes of `step` under `name` and returns the name of the result; as integers where the weights are. */
 export function lowerRounded(
   graph: OnnxGraph,
   name: string,
   input: string,
   step: number,
   { bits, least, most }: CodeRange,
+  asIntegers: boolean,
 ): string {
   const scalar = (key: string, value: number): string =>
     graph.initializer(`${name}.${key}`, [], Float32Array.of(value));
   const scale = scalar('step', step);
-  if (bits > typeBits) {
+  if (bits > typeBits || !asIntegers) {
     const steps = graph.node('Div', [input, scale], {}, { name: `${name}.steps` });
     const ends = [scalar('least', least), scalar('most', most)];
     const inside = graph.node('Clip', [steps, ...ends], {}, { name: `${name}.inside` });
