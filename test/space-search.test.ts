@@ -184,13 +184,9 @@ describe('a declared file', () => {
     expect(page).toContain('Convolution, int4');
 
     const folder = join(runs, 'bits-killed');
-    const { child, finished } = start([...search, 'bits-killed']);
-    await until(
-      () => readEvents(folder).some(({ type }) => type === 'candidate'),
-      () => child.exitCode !== null,
+    await killWhen([...search, 'bits-killed'], () =>
+      readEvents(folder).some(({ type }) => type === 'candidate'),
     );
-    child.kill('SIGKILL');
-    await finished;
     expect(await shiftaddnas(['search', '--resume', folder, '--quiet'])).toMatchObject({ code: 0 });
     expect(comparable(folder)).toEqual(comparable(join(runs, 'bits')));
   });
