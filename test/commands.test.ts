@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { packageRoot } from '../src/base/modules.js';
-import { checkConfig, mergeConfig, runConfigSchema } from '../src/pipeline/config.js';
-import { supernetTrainingSchema } from '../src/pipeline/supernet-settings.js';
-import { techniquesSchema } from '../src/pipeline/technique-settings.js';
-import { scheduleKeys } from '../src/pipeline/schedule-settings.js';
-import type { TrainResult } from '../src/pipeline/train-job.js';
+import { checkConfig, mergeConfig, runConfigSchema } from '../src/pipeline/config/config.js';
+import { supernetTrainingSchema } from '../src/pipeline/config/supernet-settings.js';
+import { techniquesSchema } from '../src/pipeline/config/technique-settings.js';
+import { scheduleKeys } from '../src/pipeline/config/schedule-settings.js';
+import type { TrainResult } from '../src/pipeline/jobs/train-job.js';
 import {
   fileHashes,
   shiftaddnas,

@@ -4,8 +4,8 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ConvertResult } from '../src/pipeline/convert-job.js';
-import type { EvaluateResult } from '../src/pipeline/evaluate-job.js';
+import type { ConvertResult } from '../src/pipeline/jobs/convert-job.js';
+import type { EvaluateResult } from '../src/pipeline/jobs/evaluate-job.js';
 import { runOnnx } from '../src/nn/onnx/run-onnx.cases.js';
 import { shiftaddnas, temporaryFolder, toyConfig, toySide, writeConfig, writeToyIdx } from './support.js';
 

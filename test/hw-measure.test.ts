@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sumWarnings } from '../src/cli/commands/hw/measure.js';
 import { operationKey } from '../src/hardware/measured/operation.js';
 import { readLatencyTable } from '../src/hardware/measured/table.js';
-import { loadLatencies } from '../src/pipeline/latency-table.js';
+import { loadLatencies } from '../src/pipeline/latency/latency-table.js';
 import { resnetArchitecture } from '../src/spaces/resnet.js';
 import {
   readEvents,

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { packageRoot } from '../src/base/modules.js';
-import type { TrainResult } from '../src/pipeline/train-job.js';
+import type { TrainResult } from '../src/pipeline/jobs/train-job.js';
 import { temporaryFolder, toyConfig, writeConfig, writeToyIdx } from './support.js';
 
 const home = temporaryFolder();

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RankResult } from '../src/pipeline/rank/result.js';
-import type { TrainResult } from '../src/pipeline/train-job.js';
+import type { TrainResult } from '../src/pipeline/jobs/train-job.js';
 import { kendallTau } from '../src/search/statistics/kendall.js';
 import {
   fileHashes,

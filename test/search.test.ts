@@ -8,12 +8,12 @@ import { loadDataset } from '../src/data/load-dataset.js';
 import { imageLength } from '../src/data/dataset.js';
 import { Mode } from '../src/nn/module.js';
 import { runOnnx } from '../src/nn/onnx/run-onnx.cases.js';
-import { silentHost } from '../src/pipeline/host.js';
-import { checkConfig, runConfigSchema } from '../src/pipeline/config.js';
-import { loadModel } from '../src/pipeline/model-files.js';
-import { prepareData } from '../src/pipeline/prepared-data.js';
-import { subnetJudge, trainSupernet } from '../src/pipeline/supernet-phases.js';
-import type { RunResult } from '../src/pipeline/result.js';
+import { silentHost } from '../src/pipeline/run/host.js';
+import { checkConfig, runConfigSchema } from '../src/pipeline/config/config.js';
+import { loadModel } from '../src/pipeline/models/model-files.js';
+import { prepareData } from '../src/pipeline/training/prepared-data.js';
+import { subnetJudge, trainSupernet } from '../src/pipeline/search/supernet-phases.js';
+import type { RunResult } from '../src/pipeline/run/result.js';
 import { createMiniSpace, uniformGenome } from '../src/spaces/mini/space.js';
 import { Tensor } from '../src/tensor/tensor.js';
 import {

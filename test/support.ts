@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { packageRoot } from '../src/base/modules.js';
 import { Random } from '../src/base/random.js';
-import type { RunConfigInput } from '../src/pipeline/config.js';
-import type { RunEvent, RunResult } from '../src/pipeline/result.js';
+import type { RunConfigInput } from '../src/pipeline/config/config.js';
+import type { RunEvent, RunResult } from '../src/pipeline/run/result.js';
 
 export interface Finished {
   readonly code: number | null;

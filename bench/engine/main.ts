@@ -3,7 +3,7 @@
  */
 import { UserError } from '../../src/base/errors.js';
 import { writeFileAtomic } from '../../src/base/files.js';
-import { machineOf } from '../../src/pipeline/machine.js';
+import { machineOf } from '../../src/pipeline/run/machine.js';
 import { deviceNotice } from '../../src/tensor/choose-device.js';
 import { describeDevice } from '../../src/tensor/device.js';
 import { busyWarning, shareInUse } from './busy.js';

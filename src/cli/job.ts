@@ -1,7 +1,7 @@
 /**
  * @file Supervises a job on its thread: shows its progress, and turns signals into "save and stop".
  */
-import { runInWorker, type Jobs } from '../pipeline/run-in-worker.js';
+import { runInWorker, type Jobs } from '../pipeline/jobs/run-in-worker.js';
 import { Interrupted } from '../training/interrupted.js';
 import type { ProgressView } from './progress.js';
 

@@ -4,8 +4,8 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config.js';
-import { withSpaceFile } from '../pipeline/space-files.js';
+import { mergeConfig, presetNamed, presets, readConfigFile } from '../pipeline/config/config.js';
+import { withSpaceFile } from '../pipeline/config/space-files.js';
 import { PathsKind } from '../supernet/rules/registry.js';
 import { SharingKind } from '../supernet/sharing.js';
 

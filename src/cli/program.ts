@@ -2,7 +2,7 @@
  * @file All commands put together, and how commander's own complaints look: one line, with a hint.
  */
 import { Command } from 'commander';
-import { packageVersion } from '../pipeline/machine.js';
+import { packageVersion } from '../pipeline/run/machine.js';
 import { addCompareCommand } from './commands/compare.js';
 import { addConvertCommand } from './commands/convert.js';
 import { addDataCommands } from './commands/data.js';

@@ -5,7 +5,7 @@
  * and errors only; with `--json`, where stdout belongs to the result, there are none.
  */
 import { SingleBar } from 'cli-progress';
-import type { JobMessage } from '../pipeline/host.js';
+import type { JobMessage } from '../pipeline/run/host.js';
 import { duration, percent, significant } from './format.js';
 
 export interface ProgressView {

@@ -4,8 +4,8 @@
 import Table from 'cli-table3';
 import type { NetworkCost } from '../hardware/index.js';
 import { familyNamed } from '../operators/registry.js';
-import type { NetworkResult, RunResult } from '../pipeline/result.js';
-import { standInNotes } from '../pipeline/stand-ins.js';
+import type { NetworkResult, RunResult } from '../pipeline/run/result.js';
+import { standInNotes } from '../pipeline/search/stand-ins.js';
 import { Quantity } from '../search/costs.js';
 import type {
   Architecture,

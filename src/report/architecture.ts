@@ -11,7 +11,7 @@ import {
 import { classifierName, fixedFamily, stemName } from '../spaces/blocks/ends.js';
 import { ruleOf } from '../spaces/blocks/registry.js';
 import { planLayers } from '../spaces/layers.js';
-import type { LayerCostRecord } from '../pipeline/result.js';
+import type { LayerCostRecord } from '../pipeline/run/result.js';
 import { figure, narrowWidth, svg, wideWidth } from './chart.js';
 import { percent, withUnit } from './format.js';
 import { type Content, type Markup, html, px } from './markup.js';

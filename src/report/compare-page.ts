@@ -7,7 +7,7 @@ import {
   type NetworkStanding,
   type RunComparison,
   type RunStanding,
-} from '../pipeline/compare-runs.js';
+} from '../pipeline/search/compare-runs.js';
 import {
   bottomAxis,
   figure,

@@ -1,8 +1,8 @@
 /**
  * @file What the run found, in one sentence, a few large numbers, and the table of the retrained networks.
  */
-import type { NetworkResult, RunResult } from '../pipeline/result.js';
-import { standInNotes } from '../pipeline/stand-ins.js';
+import type { NetworkResult, RunResult } from '../pipeline/run/result.js';
+import { standInNotes } from '../pipeline/search/stand-ins.js';
 import {
   countUnit,
   duration,

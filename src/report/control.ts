@@ -1,7 +1,7 @@
 /**
  * @file The search beside random search after equally many evaluations: best accuracy and hypervolume of both.
  */
-import type { ControlRecord } from '../pipeline/result.js';
+import type { ControlRecord } from '../pipeline/run/result.js';
 import {
   bottomAxis,
   figure,

@@ -2,7 +2,7 @@
  * @file Training curves: loss and accuracy of the supernet and of every retrained network.
  */
 import { line } from 'd3-shape';
-import type { TrainingEvent } from '../pipeline/result.js';
+import type { TrainingEvent } from '../pipeline/run/result.js';
 import { bottomAxis, figure, frameOf, horizontal, leftAxis, paddedDomain, svg, vertical } from './chart.js';
 import { percent, significant } from './format.js';
 import { type Content, type Markup, html } from './markup.js';

@@ -1,7 +1,7 @@
 /**
  * @file The facts that make a run repeatable: data, splits, schedule, seed, versions, machine, command, notices.
  */
-import type { RunResult } from '../pipeline/result.js';
+import type { RunResult } from '../pipeline/run/result.js';
 import { duration, integer } from './format.js';
 import { type Content, type Markup, html } from './markup.js';
 import { type RunView, budgetText } from './view.js';

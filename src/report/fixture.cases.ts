@@ -11,7 +11,7 @@ import type {
   RunResult,
   TrainingEvent,
   WeightHistogram,
-} from '../pipeline/result.js';
+} from '../pipeline/run/result.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { operationTotal, parameterCount, planLayers, scaleWidths } from '../spaces/layers.js';
 import { createMiniSpace, uniformGenome } from '../spaces/mini/space.js';

@@ -5,7 +5,7 @@
  * weights Laplacian (ShiftAddNAS, arXiv 2205.08119, section 3.2); the excess kurtosis under each chart says which
  * of the two a histogram is nearer to.
  */
-import type { WeightHistogram } from '../pipeline/result.js';
+import type { WeightHistogram } from '../pipeline/run/result.js';
 import { bottomAxis, figure, frameOf, horizontal, svg, vertical } from './chart.js';
 import { significant } from './format.js';
 import { type Markup, html, px } from './markup.js';

@@ -5,7 +5,7 @@
  * a script; in a browser without `:has()` every panel is shown. All networks share one scale per profile, so panels
  * can be compared by switching.
  */
-import type { LayerCostRecord } from '../pipeline/result.js';
+import type { LayerCostRecord } from '../pipeline/run/result.js';
 import { type Bar, drawBars, lengthOf, radios, stackLegend, stackTip, switchRules } from './bars.js';
 import { figure } from './chart.js';
 import { type Unit, energyUnit, percent, withUnit } from './format.js';

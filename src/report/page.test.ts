@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import type { RunResult } from '../pipeline/result.js';
+import type { RunResult } from '../pipeline/run/result.js';
 import { madeUpEvents, madeUpFamilies, madeUpResult, madeUpSpace } from './fixture.cases.js';
 import { renderReport } from './page.js';
 import { candidateLimit } from './scatter.js';

@@ -2,7 +2,7 @@
  * @file `report.html`, made from a run's result and events. Without the script every chart is still there; the script
  * adds tooltips and the blocks of a clicked candidate.
  */
-import type { RunEvent, RunResult } from '../pipeline/result.js';
+import type { RunEvent, RunResult } from '../pipeline/run/result.js';
 import { type Architecture, BlockKind } from '../spaces/architecture.js';
 import { architectureSection, blockLines } from './architecture.js';
 import { comparisonSection, headline } from './comparison.js';

@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { FileError } from '../base/errors.js';
-import type { RunEvent, RunResult } from '../pipeline/result.js';
+import type { RunEvent, RunResult } from '../pipeline/run/result.js';
 import { parseArchitecture } from '../spaces/parse.js';
 
 const number = z.number();

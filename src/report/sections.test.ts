@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { listFamilies } from '../operators/registry.js';
-import type { CandidateEvent, RunResult, TrainingEvent } from '../pipeline/result.js';
+import type { CandidateEvent, RunResult, TrainingEvent } from '../pipeline/run/result.js';
 import { curvesOf } from './curves.js';
 import { madeUpResult } from './fixture.cases.js';
 import { histogramSection, momentsOf } from './histograms.js';

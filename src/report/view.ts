@@ -12,7 +12,7 @@ import type {
   RunEvent,
   RunResult,
   TrainingEvent,
-} from '../pipeline/result.js';
+} from '../pipeline/run/result.js';
 import type { Architecture } from '../spaces/architecture.js';
 import { type Unit, byteUnit, energyUnit, latencyUnit, squareMillimetres, withUnit } from './format.js';
 import { safeColour } from './markup.js';

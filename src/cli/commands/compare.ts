@@ -12,7 +12,7 @@ import {
   type ComparedRun,
   type NetworkStanding,
   type RunComparison,
-} from '../../pipeline/compare-runs.js';
+} from '../../pipeline/search/compare-runs.js';
 import { percent, significant } from '../format.js';
 import { examples } from '../options.js';
 import { accuracyText, textTable } from '../tables.js';

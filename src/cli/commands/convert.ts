@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { methodUsages, modifierUsages, parseMethod, takesModifier } from '../../conversion/methods.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import type { ConvertedRow, ConvertResult } from '../../pipeline/convert-job.js';
+import type { ConvertedRow, ConvertResult } from '../../pipeline/jobs/convert-job.js';
 import { bytes, count, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import { examples, list, positiveNumber, wholeNumber } from '../options.js';

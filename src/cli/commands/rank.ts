@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { FileError, OptionError } from '../../base/errors.js';
 import { checkWritable, readJson, writeFileAtomic } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { checkConfig, mergeConfig } from '../../pipeline/config.js';
+import { checkConfig, mergeConfig } from '../../pipeline/config/config.js';
 import {
   rankConfigSchema,
   rankResultFile,

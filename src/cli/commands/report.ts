@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { readJson } from '../../base/files.js';
-import { checkConfig, runConfigSchema } from '../../pipeline/config.js';
+import { checkConfig, runConfigSchema } from '../../pipeline/config/config.js';
 import { examples } from '../options.js';
 
 export function addReportCommand(program: Command): void {

@@ -10,8 +10,8 @@ import type { Command } from 'commander';
 import { OptionError } from '../../base/errors.js';
 import { checkWritable, readJson, writeFileAtomic } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
-import { checkConfig } from '../../pipeline/config.js';
-import type { ConvertResult } from '../../pipeline/convert-job.js';
+import { checkConfig } from '../../pipeline/config/config.js';
+import type { ConvertResult } from '../../pipeline/jobs/convert-job.js';
 import {
   configOf,
   fullPlan,
@@ -25,8 +25,8 @@ import {
 import { chosenEntries, fullEpochs, type Recipe, type RecipeEntry } from '../../pipeline/reproduce/recipe.js';
 import { listRecipes, recipeNamed } from '../../pipeline/reproduce/registry.js';
 import { outcomeOf, type ReproduceResult, type Trained } from '../../pipeline/reproduce/outcome.js';
-import { finishedTraining, type TrainResult } from '../../pipeline/train-job.js';
-import { requestFile, trainConfigSchema, type TrainConfig } from '../../pipeline/train-request.js';
+import { finishedTraining, type TrainResult } from '../../pipeline/jobs/train-job.js';
+import { requestFile, trainConfigSchema, type TrainConfig } from '../../pipeline/jobs/train-request.js';
 import { count, duration, percent, significant } from '../format.js';
 import { superviseJob } from '../job.js';
 import { examples, list, positiveNumber, quoted, typedCommand, wholeNumber } from '../options.js';

@@ -6,15 +6,15 @@ import { OptionError } from '../../base/errors.js';
 import { fileOrInside, readJson } from '../../base/files.js';
 import { datasetUsages } from '../../data/load-dataset.js';
 import { familyNamed, listFamilies, quantisedNames } from '../../operators/registry.js';
-import { checkConfig } from '../../pipeline/config.js';
-import type { TrainResult } from '../../pipeline/train-job.js';
+import { checkConfig } from '../../pipeline/config/config.js';
+import type { TrainResult } from '../../pipeline/jobs/train-job.js';
 import {
   readTrainRequest,
   trainConfigSchema,
   type ModelSubject,
   type TrainConfig,
   type TrainSubject,
-} from '../../pipeline/train-request.js';
+} from '../../pipeline/jobs/train-request.js';
 import { residualActivations, type ResidualActivation } from '../../spaces/blocks/residual.js';
 import { familiesOf } from '../../spaces/models/contract.js';
 import { listModels, modelNamed } from '../../spaces/models/registry.js';

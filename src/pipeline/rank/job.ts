@@ -21,37 +21,37 @@ import type { CostOf } from '../../search/descent.js';
 import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { Interrupted } from '../../training/interrupted.js';
 import type { TrainingCheckpoint } from '../../training/train.js';
-import { jobIdentity } from '../config.js';
-import { requireSupernetSettings } from '../early-checks.js';
-import type { JobHost } from '../host.js';
-import { machineOf, versionsOf } from '../machine.js';
-import { loadProfiles, rememberedCosts } from '../network-costs.js';
-import { Phases, type PhaseClock, type RunStateDraft } from '../phases.js';
-import { prepareData, type PreparedData } from '../prepared-data.js';
-import type { RunResult } from '../result.js';
-import { RunFolder } from '../run-folder.js';
-import { checkpointsOf, logged } from '../saving.js';
-import { batchesForProxies, proxyScores } from '../proxy-scores.js';
-import { spaceOf } from '../space-settings.js';
+import { jobIdentity } from '../config/config.js';
+import { requireSupernetSettings } from '../jobs/early-checks.js';
+import type { JobHost } from '../run/host.js';
+import { machineOf, versionsOf } from '../run/machine.js';
+import { loadProfiles, rememberedCosts } from '../models/network-costs.js';
+import { Phases, type PhaseClock, type RunStateDraft } from '../run/phases.js';
+import { prepareData, type PreparedData } from '../training/prepared-data.js';
+import type { RunResult } from '../run/result.js';
+import { RunFolder } from '../run/run-folder.js';
+import { checkpointsOf, logged } from '../run/saving.js';
+import { batchesForProxies, proxyScores } from '../search/proxy-scores.js';
+import { spaceOf } from '../config/space-settings.js';
 import {
   phasesStanding,
   storedSupernet,
   storeSupernet,
   supernetPhase,
   supernetTraining,
-} from '../stored-supernet.js';
+} from '../search/stored-supernet.js';
 import {
   restoreSupernet,
   subnetJudge,
   supernetEffort,
   supernetSummary,
   trainSupernet,
-} from '../supernet-phases.js';
-import { defaultSupernetTraining } from '../supernet-settings.js';
-import { requireTogether } from '../technique-settings.js';
-import { requireTechniques, techniqueInputs } from '../techniques.js';
-import { requireSpaceMemory } from '../training-memory.js';
-import { requireBatches } from '../train-network.js';
+} from '../search/supernet-phases.js';
+import { defaultSupernetTraining } from '../config/supernet-settings.js';
+import { requireTogether } from '../config/technique-settings.js';
+import { requireTechniques, techniqueInputs } from '../training/techniques.js';
+import { requireSpaceMemory } from '../training/training-memory.js';
+import { requireBatches } from '../training/train-network.js';
 import { rankRequestFile, rankResultFile, type RankRequest } from './request.js';
 import {
   agreementOfSeeds,

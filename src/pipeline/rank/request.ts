@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../base/errors.js';
 import { readJson } from '../../base/files.js';
-import { checkConfig, runConfigSchema } from '../config.js';
+import { checkConfig, runConfigSchema } from '../config/config.js';
 
 /** That of a search; a budget is accepted and says nothing here. */
 export const rankConfigSchema = runConfigSchema.extend({ budget: z.string().default('') });

@@ -13,8 +13,8 @@ import {
   type RankFidelity,
 } from '../../search/statistics/rank-fidelity.js';
 import type { Genome } from '../../spaces/contract.js';
-import type { Machine } from '../machine.js';
-import type { SupernetSummary } from '../result.js';
+import type { Machine } from '../run/machine.js';
+import type { SupernetSummary } from '../run/result.js';
 
 /** Name of the supernet among the scorers. */
 export const supernetScorer = 'supernet';

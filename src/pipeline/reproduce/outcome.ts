@@ -2,8 +2,8 @@
  * @file The outcome of a reproduction: per entry what was published, what we measured, and how they differ.
  */
 import { mean, deviation } from 'd3-array';
-import type { ConvertResult } from '../convert-job.js';
-import type { TrainResult } from '../train-job.js';
+import type { ConvertResult } from '../jobs/convert-job.js';
+import type { TrainResult } from '../jobs/train-job.js';
 import type { Plan } from './plan.js';
 import { fullEpochs, type PublishedFigure, type Recipe, type RecipeConversion } from './recipe.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OptionError } from '../../base/errors.js';
-import { checkConfig } from '../config.js';
-import { trainConfigSchema } from '../train-request.js';
+import { checkConfig } from '../config/config.js';
+import { trainConfigSchema } from '../jobs/train-request.js';
 import { configOf, fullPlan, requireSamePlan, scaledPlan, shortenings, type Speed } from './plan.js';
 import { chosenEntries, fullEpochs } from './recipe.js';
 import { listRecipes, recipeNamed } from './registry.js';

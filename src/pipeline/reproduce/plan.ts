@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { OptionError } from '../../base/errors.js';
 import { readJson, writeFileAtomic } from '../../base/files.js';
-import { checkConfig, mergeConfig } from '../config.js';
+import { checkConfig, mergeConfig } from '../config/config.js';
 import { chosenEntries, fullEpochs, type Recipe, type RecipeEntry } from './recipe.js';
 
 /** What the user may change of a recipe. */

@@ -3,11 +3,11 @@
  */
 import { stepsPerEpoch } from '../../data/batches.js';
 import { Interrupted } from '../../training/interrupted.js';
-import type { JobHost } from '../host.js';
-import { prepareData } from '../prepared-data.js';
-import { architectureOf } from '../train-job.js';
-import { requireBatches, trainNetwork } from '../train-network.js';
-import type { TrainConfig, TrainSubject } from '../train-request.js';
+import type { JobHost } from '../run/host.js';
+import { prepareData } from '../training/prepared-data.js';
+import { architectureOf } from '../jobs/train-job.js';
+import { requireBatches, trainNetwork } from '../training/train-network.js';
+import type { TrainConfig, TrainSubject } from '../jobs/train-request.js';
 import type { Speed } from './plan.js';
 
 export interface ProbeRequest {

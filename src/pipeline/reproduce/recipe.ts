@@ -7,8 +7,8 @@
  * than the published ones, the order of the entries and the gaps between them, never the figures themselves.
  */
 import { OptionError } from '../../base/errors.js';
-import type { RunConfigInput } from '../config.js';
-import type { ModelSubject } from '../train-request.js';
+import type { RunConfigInput } from '../config/config.js';
+import type { ModelSubject } from '../jobs/train-request.js';
 
 /** What a recipe sets of a training's configuration; data, seed and folders are the plan's. */
 export type RecipeConfig = Partial<

@@ -10,8 +10,8 @@ import { UserError } from '../../base/errors.js';
 import { compiledModule } from '../../base/modules.js';
 import { describeDevice } from '../../tensor/device.js';
 import { Interrupted } from '../../training/interrupted.js';
-import type { JobHost, JobMessage } from '../host.js';
-import { revivedError } from '../posted-error.js';
+import type { JobHost, JobMessage } from '../run/host.js';
+import { revivedError } from '../jobs/posted-error.js';
 import type { Order, Report, WorkKind, WorkKinds, WorkSetup } from './protocol.js';
 
 export interface WorkerPool<K extends WorkKind> {

@@ -5,10 +5,10 @@
  * closed channel tells, so that no worker outlives it however it was killed. The second one computes.
  */
 import type { Genome } from '../../spaces/contract.js';
-import type { RunConfig } from '../config.js';
-import type { JobMessage } from '../host.js';
-import type { PostedError } from '../posted-error.js';
-import type { LearningData } from '../prepared-data.js';
+import type { RunConfig } from '../config/config.js';
+import type { JobMessage } from '../run/host.js';
+import type { PostedError } from '../jobs/posted-error.js';
+import type { LearningData } from '../training/prepared-data.js';
 import type { StandAlone, StandAloneSetup, StandAloneTask } from '../rank/stand-alone.js';
 
 /** The kinds of work: what a worker is told once, what it is asked again and again, and what it answers. */

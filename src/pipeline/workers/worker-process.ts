@@ -3,7 +3,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { compiledModule } from '../../base/modules.js';
-import { postedError } from '../posted-error.js';
+import { postedError } from '../jobs/posted-error.js';
 import type { Order, Report, ThreadWork } from './protocol.js';
 
 const stop = new Int32Array(new SharedArrayBuffer(4));

@@ -3,9 +3,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import '../../tensor/choose-device.js';
-import type { JobHost } from '../host.js';
-import { postedError } from '../posted-error.js';
-import { openInProcessJudge } from '../judging.js';
+import type { JobHost } from '../run/host.js';
+import { postedError } from '../jobs/posted-error.js';
+import { openInProcessJudge } from '../search/judging.js';
 import { openStandAlone } from '../rank/stand-alone.js';
 import type { Report, ThreadWork, WorkSetup } from './protocol.js';
 

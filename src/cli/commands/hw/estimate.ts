@@ -19,7 +19,7 @@ import {
 } from '../../../hardware/index.js';
 import { operationOf } from '../../../hardware/measured/operation.js';
 import { PredictorKind, predictorKinds } from '../../../hardware/measured/predictor.js';
-import { loadLatencies, machineText } from '../../../pipeline/latency-table.js';
+import { loadLatencies, machineText } from '../../../pipeline/latency/latency-table.js';
 import { operationsOf, type NamedOperation } from '../../../spaces/operations.js';
 import { familyNamed } from '../../../operators/registry.js';
 import { renderCostPage } from '../../../report/cost-page.js';

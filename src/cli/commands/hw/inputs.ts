@@ -9,8 +9,12 @@ import { fileOrInside, readJson } from '../../../base/files.js';
 import type { LayerDescription } from '../../../hardware/index.js';
 import { layersOfGraph, type GraphLayers, type UnpricedNode } from '../../../nn/onnx/priced-layers.js';
 import { decodeOnnx } from '../../../nn/onnx/read.js';
-import { conversionFile, readConversion, type Conversion } from '../../../pipeline/conversion-files.js';
-import { modelLayers } from '../../../pipeline/network-costs.js';
+import {
+  conversionFile,
+  readConversion,
+  type Conversion,
+} from '../../../pipeline/models/conversion-files.js';
+import { modelLayers } from '../../../pipeline/models/network-costs.js';
 import type { Architecture } from '../../../spaces/architecture.js';
 import { parseArchitecture } from '../../../spaces/parse.js';
 

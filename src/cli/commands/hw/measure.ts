@@ -27,17 +27,21 @@ import {
   presetNamed,
   readConfigFile,
   runConfigSchema,
-} from '../../../pipeline/config.js';
-import { loadLatencies, machineText, predictorFit } from '../../../pipeline/latency-table.js';
-import { measuredMachine, measureNetworks, measureOperations } from '../../../pipeline/measure-latency.js';
+} from '../../../pipeline/config/config.js';
+import { loadLatencies, machineText, predictorFit } from '../../../pipeline/latency/latency-table.js';
+import {
+  measuredMachine,
+  measureNetworks,
+  measureOperations,
+} from '../../../pipeline/latency/measure-latency.js';
 import {
   architectureOperations,
   distinctOperations,
   shapesAround,
   spaceOperations,
-} from '../../../pipeline/measured-shapes.js';
-import { withSpaceFile } from '../../../pipeline/space-files.js';
-import { checkSpace, spaceOf } from '../../../pipeline/space-settings.js';
+} from '../../../pipeline/latency/measured-shapes.js';
+import { withSpaceFile } from '../../../pipeline/config/space-files.js';
+import { checkSpace, spaceOf } from '../../../pipeline/config/space-settings.js';
 import type { Architecture } from '../../../spaces/architecture.js';
 import { uniformGenome } from '../../../spaces/landmarks.js';
 import { operationsOf } from '../../../spaces/operations.js';
