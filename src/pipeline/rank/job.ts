@@ -88,10 +88,10 @@ const scoresPhase = 'scores';
 /** Runs or resumes a measurement. @throws UserError for bad data or a diverged supernet; Interrupted when asked to stop */
 export async function runRankJob(request: RankRequest, host: JobHost): Promise<RankResult> {
   const { config, options, path, resume } = request;
-  requireNetworks(requireSupernetSettings(config), options.networks);
-  if (options.run !== undefined) requireFinished(options.run);
   const folder = new RunFolder(path);
   if (!resume) folder.requireFresh();
+  requireNetworks(requireSupernetSettings(config), options.networks);
+  if (options.run !== undefined) requireFinished(options.run);
   folder.requireWritable();
   const profile = [...loadProfiles([config.profile]).values()][0] as AcceleratorProfile;
   const data = await prepareData(config, {
