@@ -51,7 +51,7 @@ export type Nsga2Options = z.input<typeof nsga2Schema>;
 const triesPerChild = 10;
 
 /**
- * @param starts canonical genomes that the first population holds as far as the budget allows, before random ones: the ends of a
+ * @param starts canonical genomes that the first population holds as far as the budget allows, up to half of it, before random ones: the ends of a
  *   front, which crossing and mutating take long to reach
  * @throws OptionError naming the first option that is wrong
  */
@@ -94,8 +94,8 @@ export function createNsga2(
       };
 
       if (state.generation === 0)
-        for (const genome of starts.slice(0, population))
-          if (sampler.fits(genome)) take({ genome, origin: Origin.Start });
+        for (const genome of starts.filter(sampler.fits).slice(0, Math.ceil(population / 2)))
+          take({ genome, origin: Origin.Start });
 
       const wanted = population * oversampling;
       const parent = (): Genome => tournament(parents, random).item.genome;

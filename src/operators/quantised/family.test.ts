@@ -55,6 +55,7 @@ describe('the name of a family', () => {
 
   it('is refused in one line for other widths, and for families for which they mean nothing', () => {
     const cases: [string, RegExp][] = [
+      ['conv.int08', /unknown operator family 'conv\.int08'/],
       ['conv.int1', /'conv\.int1': operands have 2 to 16 bits$/],
       ['conv.int17', /operands have 2 to 16 bits/],
       ['conv.int4.int4', /unknown operator family 'conv\.int4\.int4'/],

@@ -46,7 +46,7 @@ export function quantisedName(base: string, bits: number): string {
 
 /** The wide family and the bits that a name asks for; undefined for other names. */
 export function quantisedParts(name: string): { readonly base: string; readonly bits: number } | undefined {
-  const found = /^(.+)\.int(\d+)$/.exec(name);
+  const found = /^(.+)\.int([1-9]\d*)$/.exec(name);
   return found === null ? undefined : { base: found[1]!, bits: Number(found[2]) };
 }
 

@@ -8,6 +8,7 @@
 import { OptionError } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import type { AcceleratorProfile } from '../../hardware/index.js';
+import { quantisedParts } from '../../operators/quantised/family.js';
 import { familyNamed } from '../../operators/registry.js';
 import { isRelative, parseBudget, resolveBudget } from '../../search/budget.js';
 import { limitedQuantities, type Budget } from '../../search/costs.js';
@@ -242,17 +243,28 @@ function networksToRetrain(
   return scaled === undefined ? networks : [...networks, { name: 'conv-scaled', architecture: scaled }];
 }
 
-/** One of each family; where two come to the same network, because neither is offered where they differ, it counts once. */
+/**
+ * One of each family, of those that differ in the bits of their operands the widest; where two come to the same network, because
+ * neither is offered where they differ, it counts once.
+ */
 function uniformNetworks(
   space: SearchSpace,
 ): readonly { readonly name: string; readonly architecture: Architecture }[] {
   const seen = new Set<string>();
-  return space.families.flatMap((family) => {
+  return widestFamilies(space.families).flatMap((family) => {
     const genome = uniformGenome(space, family);
     if (seen.has(keyOf(genome))) return [];
     seen.add(keyOf(genome));
     return [{ name: `all-${familyNamed(family).shortName}`, architecture: space.architecture(genome) }];
   });
+}
+
+function widestFamilies(families: readonly string[]): readonly string[] {
+  const baseOf = (family: string): string => quantisedParts(family)?.base ?? family;
+  const bitsOf = (family: string): number => quantisedParts(family)?.bits ?? Infinity;
+  return families.filter((family) =>
+    families.every((other) => baseOf(other) !== baseOf(family) || bitsOf(other) <= bitsOf(family)),
+  );
 }
 
 function handOver(

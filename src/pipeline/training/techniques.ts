@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Random } from '../../base/random.js';
 import { FileError, OptionError } from '../../base/errors.js';
 import type { OperatorFamily } from '../../operators/contract.js';
+import { quantisedParts } from '../../operators/quantised/family.js';
 import { familyNamed, listFamilies } from '../../operators/registry.js';
 import type { Architecture } from '../../spaces/architecture.js';
 import { planLayers } from '../../spaces/layers.js';
@@ -164,18 +165,25 @@ export function requireLayersFor(settings: TechniqueSettings | undefined, archit
   const layers = planLayers(architecture);
   const present = new Set(layers.map(({ family }) => family));
   for (const [key, acts] of Object.entries(layerTechniques)) {
-    const families = listFamilies()
-      .filter(acts)
-      .map(({ name }) => name);
     if (
       settings?.[key as keyof TechniqueSettings] !== undefined &&
-      !families.some((name) => present.has(name))
-    )
+      ![...present].some((name) => acts(familyNamed(name)))
+    ) {
+      const families = listFamilies()
+        .filter(acts)
+        .map(({ name }) => name);
       throw new OptionError(
         `'techniques.${key}' acts on layers of ${families.join(', ') || 'families that are not there'}, and this network has ` +
           `none (only ${[...present].join(', ')}); leave it out or choose another family`,
       );
+    }
   }
+  const rounded = [...present].find((name) => quantisedParts(name) !== undefined);
+  if (settings?.bitPrune !== undefined && rounded !== undefined)
+    throw new OptionError(
+      `'techniques.bitPrune' prunes the digits of real weights, and those of ${rounded} layers are few bits already; leave it out or ` +
+        'choose another family',
+    );
   const whole = [...present].filter((name) => familyNamed(name).masking === undefined);
   const { prune, sparse } = settings ?? {};
   // A list of densities says itself which layers are meant.
