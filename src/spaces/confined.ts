@@ -2,11 +2,10 @@
  * @file Spaces confined to some of their families.
  *
  * A position that offers none of these families (the last stage of the spaces of ShiftAddNAS has neither shift nor add)
- * keeps the one that `uniformGenome` (landmarks.ts) would give it.
+ * keeps the one that stands in for others (`standInFamily`), as it does in networks of one family.
  */
-import { fixedFamily } from './blocks/ends.js';
 import type { Genome, SearchSpace } from './contract.js';
-import { blockPositions, offeredFamilies, offeredOptions } from './offers.js';
+import { blockPositions, offeredFamilies, offeredOptions, standInFamily } from './offers.js';
 
 /** Spaces that have been confined, so that what others remember of them by identity is found again. */
 const known = new WeakMap<SearchSpace, Map<string, SearchSpace>>();
@@ -60,7 +59,7 @@ function allowedAt(
   const offered = offeredOptions(space, genome, position);
   const familyOf = (option: number): string | undefined => space.choice(position, option)?.family;
   const present = offeredFamilies(space, genome, position);
-  const standIn = present.includes(fixedFamily) ? fixedFamily : present[0];
+  const standIn = standInFamily(present);
   const used = present.some((family) => families.includes(family)) ? families : [standIn];
   return offered.filter((option) => {
     const family = familyOf(option);

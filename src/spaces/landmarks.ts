@@ -5,11 +5,10 @@
  * and among those of most operations; the earlier option of two that tie.
  */
 import { OptionError } from '../base/errors.js';
-import { fixedFamily } from './blocks/ends.js';
 import { confinedTo } from './confined.js';
 import type { Genome, SearchSpace } from './contract.js';
 import { operationTotal } from './layers.js';
-import { blockPositions, offeredOptions } from './offers.js';
+import { blockPositions, offeredOptions, standInFamily } from './offers.js';
 
 /**
  * The macro architecture with one family everywhere: full depth, nothing left out, the largest option of every block. Where
@@ -102,7 +101,7 @@ function withFamily(space: SearchSpace, base: Genome, family: string): Genome {
       return offered === undefined ? [] : [{ option, family: offered, size }];
     });
     const offered = choices.map((choice) => choice.family);
-    const standIn = [family, fixedFamily].find((name) => offered.includes(name)) ?? offered[0];
+    const standIn = offered.includes(family) ? family : standInFamily(offered);
     const largest = choices
       .filter((choice) => choice.family === standIn)
       .reduce((a, b) => (b.size > a.size ? b : a));

@@ -2,6 +2,7 @@
  * @file What the positions of a space offer under a structure, and the genomes that walk through it: every network once, or
  * few that between them show everything a block can be.
  */
+import { fixedFamily } from './blocks/ends.js';
 import type { Genome, SearchSpace } from './contract.js';
 import { allGenomes } from './product.js';
 
@@ -24,6 +25,11 @@ export function offeredFamilies(space: SearchSpace, genome: Genome, position: nu
     (option) => space.choice(position, option)?.family ?? [],
   );
   return [...new Set(families)];
+}
+
+/** The family that stands in where a position does not offer the wanted one: the convolution, or else the first. */
+export function standInFamily(offered: readonly string[]): string | undefined {
+  return offered.includes(fixedFamily) ? fixedFamily : offered[0];
 }
 
 /** Positions that are no structure. */

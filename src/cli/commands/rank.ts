@@ -111,7 +111,6 @@ ${examples(
   'shiftaddnas rank --run runs/NAME --epochs 5 --json rank.json',
   'shiftaddnas rank --config same.yaml --paths sandwich --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --config examples/cifar10.yaml --sharing none --truth runs/rank-first --out runs/rank-none',
-  'shiftaddnas rank --config other-rule.yaml --truth runs/rank-first --out runs/rank-second',
   'shiftaddnas rank --resume runs/rank-first',
 )}`,
     )

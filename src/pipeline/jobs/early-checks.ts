@@ -4,12 +4,11 @@
  * Spaces are made on images that stand in for those of the data: of the size that is asked for, if one is, and else large
  * enough for every space.
  */
-import { OptionError } from '../../base/errors.js';
 import { isRelative, parseBudget } from '../../search/budget.js';
-import { fixedFamily } from '../../spaces/blocks/ends.js';
 import type { SearchSpace } from '../../spaces/contract.js';
 import type { RunConfig } from '../config/config.js';
 import { prefilterSettings } from '../search/prefilter.js';
+import { referenceFamily } from '../search/rivals.js';
 import { checkSpace, spaceOf } from '../config/space-settings.js';
 import { requireRules } from '../search/supernet-phases.js';
 import { requireTogether } from '../config/technique-settings.js';
@@ -45,15 +44,6 @@ export function requireSupernetSettings(config: RunConfig): SearchSpace {
 /** @throws OptionError, FileError */
 export function requireSearchSettings(config: RunConfig): void {
   const space = requireSupernetSettings(config);
-  if (isRelative(parseBudget(config.budget))) requireReference(space);
+  if (isRelative(parseBudget(config.budget))) referenceFamily(space.families);
   prefilterSettings(config.search);
-}
-
-/** What percentages of a budget refer to is made of convolutions. @throws OptionError */
-export function requireReference(space: Pick<SearchSpace, 'families'>): void {
-  if (!space.families.includes(fixedFamily))
-    throw new OptionError(
-      `a budget in percent refers to the all-${fixedFamily} network, and the space has no family '${fixedFamily}'; ` +
-        'give the budget in absolute units',
-    );
 }

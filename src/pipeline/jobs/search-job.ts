@@ -8,7 +8,6 @@
 import { OptionError } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import type { AcceleratorProfile } from '../../hardware/index.js';
-import { quantisedParts } from '../../operators/quantised/family.js';
 import { familyNamed } from '../../operators/registry.js';
 import { isRelative, parseBudget, resolveBudget } from '../../search/budget.js';
 import { limitedQuantities, type Budget } from '../../search/costs.js';
@@ -27,7 +26,7 @@ import type { Genome, SearchSpace } from '../../spaces/contract.js';
 import { fixedFamily } from '../../spaces/blocks/ends.js';
 import { uniformGenome } from '../../spaces/landmarks.js';
 import { jobIdentity, type RunConfig } from '../config/config.js';
-import { requireReference, requireSearchSettings } from './early-checks.js';
+import { requireSearchSettings } from './early-checks.js';
 import type { JobHost } from '../run/host.js';
 import { loadLatencies, machineText, type MachineLatencies } from '../latency/latency-table.js';
 import { machineOf, versionsOf } from '../run/machine.js';
@@ -40,6 +39,7 @@ import type { FrontMember, NetworkResult, RunResult } from '../run/result.js';
 import { retrainAll } from '../search/retraining.js';
 import { RunFolder, type RunState } from '../run/run-folder.js';
 import { checkpointsOf, logged } from '../run/saving.js';
+import { referenceFamily, widestFamilies } from '../search/rivals.js';
 import { archiveHashOf, lastJudgingPhase, searchPhases, type SearchOutcome } from '../search/search-phase.js';
 import { strategyFor } from '../config/search-settings.js';
 import { spaceOf } from '../config/space-settings.js';
@@ -99,7 +99,7 @@ export async function runSearchJob(
   const profile = [...profiles.values()][0] as AcceleratorProfile;
   const costOf = rememberedCosts(space, profile, latencies?.networkMs);
   const reference = isRelative(request)
-    ? referenceGenome(space)
+    ? uniformGenome(space, referenceFamily(space.families))
     : space.canonical(space.optionCounts.map(() => 0));
   const budget = resolveBudget(request, costOf(reference));
   const preferred: Job['preferred'] = { genomes: [] };
@@ -168,12 +168,6 @@ function latenciesOf(config: RunConfig): MachineLatencies | undefined {
       "'latencyPredictor' and 'foreignLatencyTable' go with a latencyTable; give one, or leave them out",
     );
   return undefined;
-}
-
-/** What percentages of a budget refer to: the space's macro-architecture in convolution. @throws OptionError */
-function referenceGenome(space: SearchSpace): readonly number[] {
-  requireReference(space);
-  return uniformGenome(space, fixedFamily);
 }
 
 async function runPhases(
@@ -257,14 +251,6 @@ function uniformNetworks(
     seen.add(keyOf(genome));
     return [{ name: `all-${familyNamed(family).shortName}`, architecture: space.architecture(genome) }];
   });
-}
-
-function widestFamilies(families: readonly string[]): readonly string[] {
-  const baseOf = (family: string): string => quantisedParts(family)?.base ?? family;
-  const bitsOf = (family: string): number => quantisedParts(family)?.bits ?? Infinity;
-  return families.filter((family) =>
-    families.every((other) => baseOf(other) !== baseOf(family) || bitsOf(other) <= bitsOf(family)),
-  );
 }
 
 function handOver(

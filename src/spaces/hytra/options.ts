@@ -105,7 +105,12 @@ export function checkHytra(name: string, options: unknown): HytraSettings {
   const parsed = hytraSchema.safeParse(options);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    throw new OptionError(`${name} space: ${issue.path.join('.') || 'options'}: ${issue.message}`);
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+    throw new OptionError(
+      unknown === undefined
+        ? `${name} space: ${issue.path.join('.') || 'options'}: ${issue.message}`
+        : `${name} space: unknown option '${[...issue.path, unknown].join('.')}'; examples/hytra.yaml lists every one`,
+    );
   }
   const settings = parsed.data;
   for (const family of settings.stageFamilies.flat()) familyNamed(family);
