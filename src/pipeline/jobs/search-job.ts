@@ -51,10 +51,7 @@ import {
   supernetTraining,
 } from '../search/stored-supernet.js';
 import { supernetEffort, supernetSummary, trainSupernet } from '../search/supernet-phases.js';
-import { requireTogether } from '../config/technique-settings.js';
-import { requireTechniques, techniqueInputs } from '../training/techniques.js';
-import { requireSpaceMemory } from '../training/training-memory.js';
-import { requireBatches } from '../training/train-network.js';
+import { requireTrainings } from '../search/data-checks.js';
 
 interface Job {
   readonly config: RunConfig;
@@ -114,13 +111,7 @@ export async function runSearchJob(
   // Proves that the budget can be met.
   strategy.start();
   requirePriced(space, [...profiles.values()].slice(1));
-  requireBatches(data.learning, 'supernet', config.supernet);
-  supernetEffort(config, space, data.learning);
-  requireBatches(data.learning, 'retrain', config.retrain);
-  requireSpaceMemory(config, space);
-  const inputs = techniqueInputs(config.techniques);
-  requireTogether(config);
-  requireTechniques(config.techniques, data.learning, config.retrain);
+  const inputs = requireTrainings(config, space, data.learning, true);
   if (!options.resume) folder.create();
   folder.lock();
   try {

@@ -48,10 +48,7 @@ import {
   trainSupernet,
 } from '../search/supernet-phases.js';
 import { defaultSupernetTraining } from '../config/supernet-settings.js';
-import { requireTogether } from '../config/technique-settings.js';
-import { requireTechniques, techniqueInputs } from '../training/techniques.js';
-import { requireSpaceMemory } from '../training/training-memory.js';
-import { requireBatches } from '../training/train-network.js';
+import { requireTrainings } from '../search/data-checks.js';
 import { rankRequestFile, rankResultFile, type RankRequest } from './request.js';
 import {
   agreementOfSeeds,
@@ -108,13 +105,7 @@ export async function runRankJob(request: RankRequest, host: JobHost): Promise<R
     config.seed,
   );
   const source = options.run === undefined ? undefined : supernetOf(options.run, data);
-  if (source === undefined) requireBatches(data.learning, 'supernet', config.supernet);
-  supernetEffort(config, space, data.learning);
-  requireBatches(data.learning, 'retrain', config.retrain);
-  requireSpaceMemory(config, space);
-  const inputs = techniqueInputs(config.techniques);
-  requireTogether(config);
-  requireTechniques(config.techniques, data.learning, config.retrain);
+  const inputs = requireTrainings(config, space, data.learning, source === undefined);
   if (!resume) folder.create();
   folder.lock();
   try {
