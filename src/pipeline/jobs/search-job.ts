@@ -34,7 +34,7 @@ import { loadModel, onnxModel, saveModel } from '../models/model-files.js';
 import { loadProfiles, rememberedCosts, requirePriced, scaledToEnergy } from '../models/network-costs.js';
 import { Phases, type PhaseClock, type RunStateDraft } from '../run/phases.js';
 import { prefilterSettings } from '../search/prefilter.js';
-import { prepareData, type PreparedData } from '../training/prepared-data.js';
+import { judgedData, prepareData, type PreparedData } from '../training/prepared-data.js';
 import type { FrontMember, NetworkResult, RunResult } from '../run/result.js';
 import { retrainAll } from '../search/retraining.js';
 import { RunFolder, type RunState } from '../run/run-folder.js';
@@ -266,16 +266,9 @@ function handOver(
     versions: versionsOf(),
     machine: machineOf(),
     dataset: {
-      name: dataset.name,
-      spec: dataset.spec,
-      height: dataset.height,
-      width: dataset.width,
-      channels: dataset.channels,
+      ...judgedData(data),
       classes: dataset.classes,
-      trainImages: splits.train.indices.length,
-      searchValidationImages: splits.searchValidation.indices.length,
       testImages: splits.testCount,
-      fingerprint: dataset.fingerprint,
       notices: dataset.notices,
     },
     space: { name: space.name, size: String(space.size), families: space.families },

@@ -27,7 +27,7 @@ import type { JobHost } from '../run/host.js';
 import { machineOf, versionsOf } from '../run/machine.js';
 import { loadProfiles, rememberedCosts } from '../models/network-costs.js';
 import { Phases, type PhaseClock, type RunStateDraft } from '../run/phases.js';
-import { prepareData, type PreparedData } from '../training/prepared-data.js';
+import { judgedData, prepareData, type PreparedData } from '../training/prepared-data.js';
 import type { RunResult } from '../run/result.js';
 import { RunFolder } from '../run/run-folder.js';
 import { checkpointsOf, logged } from '../run/saving.js';
@@ -249,7 +249,6 @@ function handOver(
 ): RankResult {
   const { request, folder, data, space, profile, costOf, genomes, seeds } = job;
   const { config, options } = request;
-  const { dataset, splits } = data;
   const measured = genomes.map((genome): RankNetwork => {
     const { energyMj, macs, params } = costOf(genome);
     const names = seeds.map((seed) => nameOf(genome, seed));
@@ -283,17 +282,7 @@ function handOver(
     phaseSeconds: state.phaseSeconds,
     versions: versionsOf(),
     machine: machineOf(),
-    dataset: {
-      name: dataset.name,
-      spec: dataset.spec,
-      height: dataset.height,
-      width: dataset.width,
-      channels: dataset.channels,
-      classes: dataset.classes.length,
-      trainImages: splits.train.indices.length,
-      searchValidationImages: splits.searchValidation.indices.length,
-      fingerprint: dataset.fingerprint,
-    },
+    dataset: { ...judgedData(data), classes: data.dataset.classes.length },
     space: { name: space.name, size: String(space.size), families: space.families },
     profile: profile.name,
     supernet: {

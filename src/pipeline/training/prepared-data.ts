@@ -35,6 +35,26 @@ export interface PreparedData extends InputForm {
   readonly learning: LearningData;
 }
 
+/** What results say of the data that searches and measurements of ranks judge on. */
+export function judgedData({ dataset, splits }: Pick<PreparedData, 'dataset' | 'splits'>): {
+  readonly name: string;
+  readonly spec: string;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly trainImages: number;
+  readonly searchValidationImages: number;
+  readonly fingerprint: string;
+} {
+  const { name, spec, height, width, channels, fingerprint } = dataset;
+  return {
+    ...{ name, spec, height, width, channels },
+    trainImages: splits.train.indices.length,
+    searchValidationImages: splits.searchValidation.indices.length,
+    fingerprint,
+  };
+}
+
 /** Loads, splits and measures. @throws DataError, OptionError */
 export async function prepareData(
   settings: DataSettings,
